@@ -1,0 +1,1 @@
+"""Stacks, traffic and claims behind the labs of *ML System Design Patterns, live*."""

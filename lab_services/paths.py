@@ -1,0 +1,26 @@
+"""Where things are: the checkout, the user's cache, the models."""
+
+import os
+from pathlib import Path
+
+
+def repository() -> Path:
+    """The checkout this package runs from (labs, book and lock file lie beside the package)."""
+    return Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """Everything made once and kept between runs; `LAB_CACHE` moves it."""
+    if folder := os.environ.get("LAB_CACHE"):
+        return Path(folder).expanduser().absolute()
+    # Imported here: a service in a container is told LAB_MODELS and has no platformdirs.
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lab-services", appauthor=False)
+
+
+def models_dir() -> Path:
+    """Models, their cards and the payloads; `LAB_MODELS` moves it."""
+    if folder := os.environ.get("LAB_MODELS"):
+        return Path(folder).expanduser().absolute()
+    return cache_dir() / "models"
