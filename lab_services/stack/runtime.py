@@ -1,0 +1,326 @@
+"""What both runtimes share: order of start, readiness, scaling, rolling out.
+
+A runtime is a handful of primitives (launch, stop, signal …); everything a stack promises is
+written once, here, on top of them, so that containers and plain processes behave alike.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from lab_services.errors import LabError
+from lab_services.stack import envoy
+from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.probe import answers
+
+Emit = Callable[[str], None]
+
+UP_TIMEOUT = 90.0  # seconds; a cold laptop needs some 10
+_POLL = 0.02  # seconds between two questions to a service that is not ready yet
+
+
+class ServiceFailed(LabError):
+    """A service ended, or never answered, before it was ready."""
+
+
+class RuntimeUnavailable(LabError):
+    """The runtime that was asked for cannot be used here."""
+
+
+class PortTaken(LabError):
+    """A fixed port of the Compose file belongs to another program."""
+
+
+class Cancelled(LabError):
+    """The stack was taken down while it was coming up."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One running copy of a service.
+
+    `state` is starting, ready, paused or exited; `ports` maps container ports to those published
+    on loopback; `exit_code` is 128 + n after signal n.
+    """
+
+    service: str
+    number: int
+    state: str
+    ports: Mapping[int, int]
+    exit_code: int | None = None
+    ident: str = ""  # process id or container id
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one replica has used: processor seconds since its start, memory in bytes now."""
+
+    service: str
+    number: int
+    cpu_seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A job that has ended: its exit code, its output, how many seconds it took."""
+
+    exit_code: int
+    output: str
+    seconds: float
+
+
+class Runtime(ABC):
+    """One stack on one runtime. Verbs are called from several threads."""
+
+    name: ClassVar[str]
+
+    def __init__(self, compose: ComposeFile, ident: str, folder: Path) -> None:
+        self.services: dict[str, Service] = dict(compose.services)
+        self.compose = compose
+        self.ident = ident
+        self.folder = folder
+        self.closing = threading.Event()
+        self._answered: set[tuple[str, int, str]] = set()
+
+    # --- primitives -------------------------------------------------------------------------
+
+    @abstractmethod
+    def prepare(self, emit: Emit) -> None:
+        """Make what must exist before the first service: image, addresses, folders."""
+
+    @abstractmethod
+    def launch(self, counts: Mapping[str, int]) -> None:
+        """Start replicas 1..count of each service that are not there yet."""
+
+    @abstractmethod
+    def replicas(self, service: str | None = None) -> list[Replica]:
+        """What runs now, asked of the system; `ready` is this class's business: never set here."""
+
+    @abstractmethod
+    def signal(self, replica: Replica, signal_name: str) -> None:
+        """Send a signal such as SIGKILL."""
+
+    @abstractmethod
+    def freeze(self, replica: Replica) -> None:
+        """Stop it without ending it."""
+
+    @abstractmethod
+    def thaw(self, replica: Replica) -> None:
+        """Let it go on."""
+
+    @abstractmethod
+    def stop(self, replica: Replica) -> None:
+        """The stop signal, the grace period, then SIGKILL; returns when it has ended."""
+
+    @abstractmethod
+    def discard(self, replica: Replica) -> None:
+        """Forget an ended replica, so that `launch` makes a new one in its place."""
+
+    @abstractmethod
+    def logs(self, service: str, number: int | None, lines: int) -> str:
+        """The last lines that a service wrote."""
+
+    @abstractmethod
+    def usage(self) -> list[Usage]:
+        """Processor seconds and memory of every replica that runs."""
+
+    @abstractmethod
+    def run_job(self, service: Service) -> JobResult:
+        """Run a job of the Compose file to its end."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """End and remove everything, also what a concurrent `up` is still making. Idempotent."""
+
+    # --- shared ------------------------------------------------------------------------------
+
+    def up(self, emit: Emit) -> None:
+        """Start every service that is not a job, in the order of `depends_on`; wait for answers.
+
+        Raises ServiceFailed with the exit code and the last log lines, Cancelled after `remove`.
+        """
+        self.prepare(emit)
+        waiting = {name: s for name, s in self.services.items() if not s.is_job}
+        settled: set[str] = set()  # names whose dependants may start
+        healthy: set[str] = set()
+        launched: set[str] = set()
+        deadline = time.monotonic() + UP_TIMEOUT
+        while not healthy >= set(waiting):
+            self._check_open()
+            free = [
+                s
+                for s in waiting.values()
+                if s.name not in launched
+                and all(
+                    (name in launched) if condition == "service_started" else (name in settled)
+                    for name, condition in s.depends_on.items()
+                )
+            ]
+            if free:
+                self.launch({s.name: s.replicas for s in free})
+                launched.update(s.name for s in free)
+                for s in free:
+                    emit(f"{s.name}: starting")
+            for name in self._newly_ready(launched - healthy):
+                healthy.add(name)
+                settled.add(name)
+                emit(f"{name}: ready")
+            if time.monotonic() > deadline:
+                late = ", ".join(sorted(set(waiting) - healthy))
+                raise ServiceFailed(
+                    f"{late}: no answer after {UP_TIMEOUT:.0f} s.",
+                    "\n".join(self._tail(n) for n in sorted(launched - healthy)),
+                )
+            if not healthy >= set(waiting):
+                self.closing.wait(_POLL)
+
+    def states(self) -> list[Replica]:
+        """Every replica with its state; one that has answered its probe once is ready."""
+        return [
+            replace(r, state="ready") if r.state == "starting" and self._has_answered(r) else r
+            for r in self.replicas()
+        ]
+
+    def replica(self, service: str, number: int) -> Replica:
+        """That replica. Raises LabError naming those there are."""
+        self.compose.service(service)
+        found = self.replicas(service)
+        for candidate in found:
+            if candidate.number == number:
+                return candidate
+        known = ", ".join(str(r.number) for r in found) or "none"
+        raise LabError(f"{service} has no replica {number}.", f"There are: {known}.")
+
+    def address(self, service: str, container_port: int | None, number: int = 1) -> str:
+        """`127.0.0.1:port` of a published port; the service's first one by default."""
+        ports = [p.container for p in self.compose.service(service).ports]
+        port = container_port or (ports[0] if ports else None)
+        if port not in ports:
+            raise LabError(f"{service} publishes no port {port}.", f"It publishes: {ports}.")
+        replica = self.replica(service, number)
+        if port not in replica.ports:
+            raise LabError(f"{service} {number} does not run.", "Start it: stack.start(…).")
+        return f"127.0.0.1:{replica.ports[port]}"
+
+    def wait_ready(self, service: str, numbers: set[int]) -> None:
+        """Wait until these replicas have answered. Raises ServiceFailed."""
+        deadline = time.monotonic() + UP_TIMEOUT
+        while True:
+            self._check_open()
+            found = [r for r in self.replicas(service) if r.number in numbers]
+            if len(found) == len(numbers) and all(self._ask(r) for r in found):
+                return
+            if time.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"{service}: no answer after {UP_TIMEOUT:.0f} s.", self._tail(service)
+                )
+            self.closing.wait(_POLL)
+
+    def start(self, service: str, number: int) -> None:
+        """Start an ended replica again and wait for its answer."""
+        replica = self.replica(service, number)
+        if replica.state != "exited":
+            raise LabError(f"{service} {number} is running ({replica.state}).")
+        self._relaunch(replica)
+
+    def scale(self, service: str, count: int) -> None:
+        """Run `count` replicas; returns when they answer and every proxy knows them."""
+        if count < 1:
+            raise LabError(f"{count} is not a count of replicas.", "Use 1 or more.")
+        if any(p.host for p in self.compose.service(service).ports) and count > 1:
+            raise LabError(f"{service} has a fixed port: it cannot have replicas.")
+        surplus = [r for r in self.replicas(service) if r.number > count]
+        with ThreadPoolExecutor(max_workers=max(1, len(surplus))) as pool:
+            list(pool.map(self._stop_and_discard, surplus))
+        self.services[service] = replace(self.services[service], replicas=count)
+        self.launch({service: count})
+        self.wait_ready(service, set(range(1, count + 1)))
+        self._wait_for_proxies(service, count)
+
+    def rollout(self, service: str, environment: Mapping[str, str]) -> None:
+        """Replace the replicas one after another: drain, stop, start with the new environment."""
+        current = self.services[self.compose.service(service).name]
+        self.services[service] = replace(
+            current, environment={**current.environment, **environment}
+        )
+        for number in range(1, current.replicas + 1):
+            self._check_open()
+            replica = self.replica(service, number)
+            if replica.state != "exited":
+                self.stop(replica)
+            self._relaunch(self.replica(service, number))
+
+    def _stop_and_discard(self, replica: Replica) -> None:
+        self.stop(replica)
+        self.discard(replica)
+
+    def _relaunch(self, replica: Replica) -> None:
+        self.discard(replica)
+        self.launch({replica.service: self.services[replica.service].replicas})
+        self.wait_ready(replica.service, {replica.number})
+
+    def _wait_for_proxies(self, service: str, count: int) -> None:
+        for proxy, admin in envoy.proxies_of(self.compose, service).items():
+            if not self.replicas(proxy):
+                continue
+            deadline = time.monotonic() + UP_TIMEOUT
+            while envoy.host_counts(self.address(proxy, admin), service) != {count}:
+                self._check_open()
+                if time.monotonic() > deadline:
+                    raise ServiceFailed(f"{proxy} never saw {count} replicas of {service}.")
+                self.closing.wait(0.05)
+
+    def _newly_ready(self, names: set[str]) -> list[str]:
+        found = [r for r in self.replicas() if r.service in names]
+        if not found:
+            return []
+        with ThreadPoolExecutor(max_workers=len(found)) as pool:
+            verdicts = list(pool.map(self._ask, found))
+        ready = []
+        for name in names:
+            own = [v for r, v in zip(found, verdicts, strict=True) if r.service == name]
+            if len(own) == self.services[name].replicas and all(own):
+                ready.append(name)
+        return ready
+
+    def _ask(self, replica: Replica) -> bool:
+        service = self.services[replica.service]
+        if replica.state == "exited":
+            if replica.exit_code == 0 and not service.ports:
+                return True  # a one-shot service that others wait for
+            if self.closing.is_set():
+                raise Cancelled("The stack was taken down while it was coming up.")
+            raise ServiceFailed(
+                f"{replica.service} ended with exit code {replica.exit_code} before it was ready.",
+                self._tail(replica.service, replica.number),
+            )
+        if self._has_answered(replica):
+            return True
+        if service.probe is None:
+            ends = any(
+                other.depends_on.get(service.name) == "service_completed_successfully"
+                for other in self.services.values()
+            )
+            return not ends
+        port = replica.ports.get(service.probe.port)
+        if port is None or not answers(service.probe, port):
+            return False
+        self._answered.add((replica.service, replica.number, replica.ident))
+        return True
+
+    def _has_answered(self, replica: Replica) -> bool:
+        return (replica.service, replica.number, replica.ident) in self._answered
+
+    def _tail(self, service: str, number: int | None = None) -> str:
+        text = self.logs(service, number, 20).strip() or "(it wrote nothing)"
+        return f"Its last lines:\n{text}"
+
+    def _check_open(self) -> None:
+        if self.closing.is_set():
+            raise Cancelled("The stack was taken down.")
