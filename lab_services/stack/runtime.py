@@ -145,6 +145,7 @@ class Runtime(ABC):
 
         Raises ServiceFailed with the exit code and the last log lines, Cancelled after `remove`.
         """
+        self._check_mounts()
         self.prepare(emit)
         waiting = {name: s for name, s in self.services.items() if not s.is_job}
         settled: set[str] = set()  # names whose dependants may start
@@ -179,6 +180,18 @@ class Runtime(ABC):
                 )
             if not healthy >= set(waiting):
                 self.closing.wait(_POLL)
+        for service in waiting.values():
+            if service.replicas > 1:
+                self._wait_for_proxies(service.name, service.replicas)
+
+    def _check_mounts(self) -> None:
+        for service in self.services.values():
+            for volume in service.volumes:
+                if not volume.named and not Path(volume.source).exists():
+                    raise LabError(
+                        f"{service.name} mounts {volume.source}, which is not there.",
+                        "For the models: run `lab models`.",
+                    )
 
     def states(self) -> list[Replica]:
         """Every replica with its state; one that has answered its probe once is ready."""
@@ -266,14 +279,15 @@ class Runtime(ABC):
         self.wait_ready(replica.service, {replica.number})
 
     def _wait_for_proxies(self, service: str, count: int) -> None:
-        for proxy, admin in envoy.proxies_of(self.compose, service).items():
-            if not self.replicas(proxy):
+        for name, proxy in envoy.proxies_of(self.compose, service).items():
+            if not any(r.state in ("starting", "ready") for r in self.replicas(name)):
                 continue
             deadline = time.monotonic() + UP_TIMEOUT
-            while envoy.host_counts(self.address(proxy, admin), service) != {count}:
+            admin = self.address(name, proxy.admin)
+            while envoy.host_counts(admin, proxy.clusters) != {count}:
                 self._check_open()
                 if time.monotonic() > deadline:
-                    raise ServiceFailed(f"{proxy} never saw {count} replicas of {service}.")
+                    raise ServiceFailed(f"{name} never saw {count} replicas of {service}.")
                 self.closing.wait(0.05)
 
     def _newly_ready(self, names: set[str]) -> list[str]:

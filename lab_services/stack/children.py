@@ -1,0 +1,110 @@
+"""The keeper's side of the forker: start a child process, know when it ended."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab_services.errors import LabError
+
+
+@dataclass
+class Child:
+    """A service process: leader of its own process group."""
+
+    pid: int
+    exit_code: int | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole process group, unless it has ended."""
+        if not self.ended.is_set():
+            with contextlib.suppress(ProcessLookupError):  # it ended this very moment
+                os.killpg(self.pid, number)
+
+
+class Children:
+    """Starts child processes through a forker, which this object starts and ends."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        self._lock = threading.Lock()
+        self._tag = 0
+        self._started: dict[int, threading.Event] = {}
+        self._pids: dict[int, Child] = {}
+        self._by_tag: dict[int, Child] = {}
+        with theirs:
+            self._forker = subprocess.Popen(
+                [sys.executable, "-m", "lab_services.stack.forker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # A thread pool that NumPy makes at its import would not survive a fork.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        cores: Sequence[int] = (),
+    ) -> Child:
+        """Start a program in `folder`, its output appended to `log`, held to `cores` if any."""
+        with self._lock:
+            self._tag += 1
+            tag = self._tag
+            self._started[tag] = threading.Event()
+            order = {
+                "argv": list(argv),
+                "env": dict(environment),
+                "cwd": str(folder),
+                "log": str(log),
+                "cores": list(cores),
+                "tag": tag,
+            }
+            self._socket.sendall(json.dumps(order).encode() + b"\n")
+        if not self._started[tag].wait(30) or tag not in self._by_tag:
+            raise LabError("The process that starts the services has ended.", "Start the lab anew.")
+        del self._started[tag]
+        return self._by_tag.pop(tag)
+
+    def kill_all(self) -> None:
+        """End every child at once; returns when all are gone."""
+        for child in list(self._pids.values()):
+            child.signal(signal.SIGKILL)
+        for child in list(self._pids.values()):
+            child.ended.wait(5)
+
+    def close(self) -> None:
+        """End the forker, and with it whatever it still runs."""
+        self.kill_all()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._forker.wait()
+
+    def _listen(self) -> None:
+        with self._socket.makefile("rb") as answers:
+            for line in answers:
+                answer = json.loads(line)
+                if "started" in answer:
+                    child = Child(answer["pid"])
+                    self._pids[child.pid] = child
+                    self._by_tag[answer["started"]] = child
+                    self._started[answer["started"]].set()
+                else:
+                    child = self._pids.pop(answer["ended"])
+                    child.exit_code = answer["exit_code"]
+                    child.ended.set()
+        for event in list(self._started.values()):
+            event.set()

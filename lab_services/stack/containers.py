@@ -1,0 +1,98 @@
+"""What Compose is told to run: one entry a replica, so that each has its own name and port."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lab_services.errors import LabError
+from lab_services.stack.compose import ComposeFile, Service
+
+STACK = "lab-services.stack"
+KEEPER = "lab-services.keeper"
+USER = "lab-services.user"
+SERVICE = "lab-services.service"
+NUMBER = "lab-services.number"
+
+_ORDINARY_USER = "10001:10001"  # as in the image, whatever another image says
+_LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "2"}}
+
+
+def key(service: str, number: int) -> str:
+    """The name of a replica in Compose's file; a service's own name has no underscore."""
+    return f"{service}_{number}"
+
+
+def project(ident: str, labels: Mapping[str, str], entries: Iterable[dict[str, Any]]) -> Any:
+    """The whole file for a stack, or for some replicas of it.
+
+    Compose starts what it is given, with no order and no health checks: both are the runtime's.
+    """
+    entries = list(entries)
+    volumes = {
+        mount["source"]
+        for entry in entries
+        for mount in entry["volumes"]
+        if mount["type"] == "volume"
+    }
+    name = f"lab-{ident}"
+    return {
+        "name": name,
+        "services": {
+            key(entry["labels"][SERVICE], entry["labels"][NUMBER]): {
+                **entry,
+                "container_name": (
+                    f"{name}-{key(entry['labels'][SERVICE], entry['labels'][NUMBER])}"
+                ),
+                "labels": {**labels, **entry["labels"]},
+            }
+            for entry in entries
+        },
+        "networks": {"default": {"name": name, "labels": dict(labels)}},
+        "volumes": {v: {"name": f"{name}_{v}", "labels": dict(labels)} for v in sorted(volumes)},
+    }
+
+
+def entry(
+    compose: ComposeFile, service: Service, number: int, image: str, ports: Mapping[int, int]
+) -> dict[str, Any]:
+    """One replica; `ports` maps its container ports to those of loopback."""
+    user = str(service.container.get("user", _ORDINARY_USER))
+    if user.partition(":")[0] in ("0", "root"):
+        raise LabError(
+            f"{compose.path}: {service.name} asks for the user {user}.",
+            "A stack's containers run as an ordinary user; take the line `user` out.",
+        )
+    result: dict[str, Any] = {
+        **{k: v for k, v in service.container.items() if k != "build"},
+        "image": image,
+        "command": [_literal(word) for word in service.command],
+        "environment": {k: _literal(v) for k, v in service.environment.items()},
+        "ports": [f"127.0.0.1:{host}:{inside}" for inside, host in ports.items()],
+        "volumes": [
+            {
+                "type": "volume" if volume.named else "bind",
+                "source": volume.source if volume.named else _literal(volume.source),
+                "target": volume.target,
+                "read_only": volume.read_only,
+                **({} if volume.named else {"bind": {"create_host_path": False}}),
+            }
+            for volume in service.volumes
+        ],
+        "networks": {"default": {"aliases": [service.name]}},
+        "user": user,
+        "init": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "logging": _LOG,
+        "stop_signal": service.stop_signal,
+        "labels": {SERVICE: service.name, NUMBER: str(number)},
+    }
+    if service.cpus:
+        result["cpus"] = service.cpus
+    if service.memory:
+        # Without swap, as a plain process of a stack is held to its memory.
+        result |= {"mem_limit": service.memory, "memswap_limit": service.memory}
+    return result
+
+
+def _literal(text: str) -> str:
+    return text.replace("$", "$$")  # Compose would fill in variables a second time

@@ -1,0 +1,116 @@
+"""How a stack shows itself: progress while it comes up, a live picture, a table at a terminal."""
+
+import html
+import os
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lab_services.errors import LabError
+from lab_services.live import LiveLine
+from lab_services.stack import picture
+
+if TYPE_CHECKING:
+    from lab_services.stack.runtime import Replica
+    from lab_services.stack.stack import Stack
+
+_INTERVAL = 1.0  # seconds between two looks of a live picture
+
+
+class Progress:
+    """The line that tells how a stack comes up, with the seconds it takes."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._line = LiveLine()
+        self._begin = time.monotonic()
+        self._ready: list[str] = []
+
+    def __enter__(self) -> "Progress":
+        self._line.__enter__()
+        self.line("")
+        return self
+
+    def line(self, text: str) -> None:
+        """What happens now."""
+        if text.endswith(": ready"):
+            self._ready.append(text.removesuffix(": ready"))
+            text = f"ready: {', '.join(self._ready)}"
+        seconds = time.monotonic() - self._begin
+        self._line.update(f"{self._title} | {seconds:.1f} s | {text}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._line.__exit__(kind, error, trace)
+
+
+def table(stack: "Stack") -> str:
+    """The stack as text: one row per replica."""
+    rows = [("service", "replica", "state", "address")]
+    for replica in stack.states():
+        addresses = " ".join(
+            f"{port}→127.0.0.1:{published}" for port, published in replica.ports.items()
+        )
+        state = replica.state
+        if replica.exit_code is not None:
+            state += f" ({replica.exit_code})"
+        rows.append((replica.service, str(replica.number), state, addresses))
+    head = f"{stack.lab} on {stack.runtime}"
+    if len(rows) == 1:
+        return f"{head}: not running"
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([head, *(line.rstrip() for line in lines)])
+
+
+def html_of(stack: "Stack", replicas: "list[Replica]") -> str:
+    """The picture and, below it, where each service answers."""
+    links = []
+    for replica in replicas:
+        for port, published in replica.ports.items():
+            if replica.number == 1 and replica.state in ("ready", "starting"):
+                links.append(f'<a href="{_link(published)}">{replica.service}:{port}</a>')
+    title = f"{stack.lab} on {stack.runtime}"
+    return (
+        f"{picture.draw(stack.compose, replicas, title)}"
+        f'<div style="font-size:0.85em">{html.escape(title)}: {" · ".join(links)}</div>'
+    )
+
+
+def show_live(stack: "Stack") -> None:
+    """Show the picture, and in a notebook at work keep it true until the stack is down."""
+    from IPython.display import display
+
+    def bundle() -> "tuple[list[Replica], dict[str, str]]":
+        replicas = stack.states()
+        return replicas, {"text/html": html_of(stack, replicas), "text/plain": table(stack)}
+
+    known, content = bundle()
+    handle = display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    if os.environ.get("LAB_HEADLESS") or handle is None:
+        return  # a kept run shows the stack as it was when the cell ran
+
+    def follow() -> None:
+        shown = known
+        while shown:
+            time.sleep(_INTERVAL)
+            try:
+                current, content = bundle()
+            except LabError:
+                return  # it went down between two looks
+            if current != shown:
+                handle.update(content, raw=True)
+            shown = current
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _link(port: int) -> str:
+    # Behind a hub the reader's browser does not share this machine's loopback.
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return f"{prefix}proxy/{port}/" if prefix else f"http://127.0.0.1:{port}/"

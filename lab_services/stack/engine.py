@@ -1,0 +1,121 @@
+"""The Docker engine of this machine and its Compose: where they are, whether they answer."""
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.utils import kwargs_from_env
+
+from lab_services.stack.runtime import RuntimeUnavailable
+
+_PATIENCE = 0.8  # seconds; an engine that is up answers in milliseconds
+_TIMEOUT = 60  # seconds for one request, once it has answered
+_OLDEST_API = (1, 41)  # engine 20.10
+_CONNECTIONS = 32  # a stack's replicas are asked and removed side by side
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that has answered, and the address that Compose is told."""
+
+    client: docker.DockerClient
+    host: str
+
+
+def available() -> tuple[bool, str]:
+    """Whether containers can be run here, and why not; answers within a second or so."""
+    try:
+        compose_command()
+        connect().client.close()
+    except RuntimeUnavailable as error:
+        return False, error.message
+    return True, "its engine answers"
+
+
+def connect() -> Engine:
+    """The engine that DOCKER_HOST, the current Docker context or a usual socket leads to.
+
+    Raises RuntimeUnavailable with the reason.
+    """
+    parameters = _address()
+    host = parameters["base_url"]
+    place = urlparse(host)
+    if place.scheme != "unix" and place.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise RuntimeUnavailable(
+            f"the Docker engine at {host} is another machine, whose loopback is out of reach",
+            "Unset DOCKER_HOST, or `docker context use default`.",
+        )
+    try:
+        client = docker.DockerClient(
+            **parameters, version="auto", timeout=_PATIENCE, max_pool_size=_CONNECTIONS
+        )
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise RuntimeUnavailable(
+            f"no Docker engine answers at {host}: {_reason(error)}",
+            "Start Docker, or use plain processes: LAB_RUNTIME=process.",
+        ) from None
+    api = client.api.api_version
+    if tuple(map(int, api.split("."))) < _OLDEST_API:
+        raise RuntimeUnavailable(f"the Docker engine is too old (API {api})", "Use 20.10 or newer.")
+    client.api.timeout = _TIMEOUT
+    return Engine(client, host)
+
+
+@functools.cache
+def compose_command() -> tuple[str, ...]:
+    """The command line of Compose 2 or newer. Raises RuntimeUnavailable where there is none."""
+    # Not the wheel's start script: it forgets the exit code.
+    spec = importlib.util.find_spec("compose")
+    if spec is not None and spec.origin is not None:
+        packaged = Path(spec.origin).with_name("docker-compose")
+        if packaged.exists():
+            return (str(packaged),)
+    for words in (("docker", "compose"), ("docker-compose",)):
+        program = shutil.which(words[0])
+        if program is not None and _is_current((program, *words[1:])):
+            return (program, *words[1:])
+    raise RuntimeUnavailable(
+        "Docker Compose 2 is missing",
+        "On Linux `make env` installs it; on macOS Docker Desktop brings it.",
+    )
+
+
+def _is_current(command: tuple[str, ...]) -> bool:
+    answer = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
+    major = answer.stdout.strip().removeprefix("v").partition(".")[0]
+    return answer.returncode == 0 and major.isdigit() and int(major) >= 2
+
+
+def _address() -> dict[str, Any]:
+    if os.environ.get("DOCKER_HOST"):
+        return kwargs_from_env()
+    parameters = ContextAPI.kwargs_from_context()
+    usual = [
+        parameters.get("base_url") or "unix:///var/run/docker.sock",
+        f"unix://{os.environ.get('XDG_RUNTIME_DIR', '/run/user/none')}/docker.sock",  # rootless
+        f"unix://{Path.home()}/.docker/run/docker.sock",  # Docker Desktop
+    ]
+    found = next((url for url in usual if Path(urlparse(url).path).exists()), usual[0])
+    return {**parameters, "base_url": found}
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "Permission denied" in text:
+        return "no permission; on Linux, join the group docker"
+    if "No such file" in text:
+        return "there is no such socket"
+    if "refused" in text:
+        return "connection refused"
+    if "timed out" in text.lower():
+        return f"silent for {_PATIENCE} s"
+    return text

@@ -1,0 +1,366 @@
+"""The keeper: one process that owns what a notebook, a test or a terminal has started.
+
+`python -m lab_services.stack.keeper IDENT` listens on a Unix socket for verbs, one JSON object a
+connection, and answers with progress and one result. It lives as long as its standard input stays
+open (`--alone`: until it is told to go), so that nothing outlives a kernel that was restarted,
+shut down or killed.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socketserver
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+
+from lab_services.errors import LabError
+from lab_services.stack import compose, envoy, state
+from lab_services.stack.children import Children
+from lab_services.stack.fault import Fault
+from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.runtime import Emit, Runtime
+
+_OWNER_INTERVAL = 0.5  # seconds between two looks at the owner
+
+
+@dataclass
+class Kept:
+    """One stack and what was done to it."""
+
+    ident: str
+    lab: str
+    runtime: Runtime
+    ready: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+
+class Keeper:
+    """Verbs on stacks; every public method named in `_VERBS` can be called through the socket."""
+
+    def __init__(self, info: state.KeeperInfo) -> None:
+        self.info = info
+        self.stacks: dict[str, Kept] = {}
+        self._lock = threading.Lock()
+        self._children: Children | None = None
+        self._going = False
+
+    # --- life of a stack ------------------------------------------------------------------------
+
+    def up(
+        self, emit: Emit, lab: str, path: str, runtime: str, variables: dict[str, str]
+    ) -> dict[str, Any]:
+        """Start a stack; it is removed again when it cannot come up."""
+        ident = f"{self.info.ident}-{secrets.token_hex(2)}"
+        folder = self.info.folder / ident
+        folder.mkdir()
+        topology = compose.read(Path(path), variables)
+        kept = Kept(ident, lab, self._make(runtime, topology, ident, folder))
+        with self._lock:
+            if self._going:
+                raise LabError("The keeper is going.")
+            self.stacks[ident] = kept
+        emit(f"stack {ident}")
+        try:
+            kept.runtime.up(emit)
+        except BaseException:
+            self.down(emit, ident)
+            raise
+        kept.ready = True
+        return self.describe(emit, ident)
+
+    def _make(
+        self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
+    ) -> Runtime:
+        if runtime == "docker":
+            # The SDK is imported only where it is used: half of a keeper's start otherwise.
+            from lab_services.stack.docker import DockerRuntime
+
+            return DockerRuntime(topology, ident, folder, self.info.ident)
+        with self._lock:
+            if self._children is None:
+                self._children = Children()
+        return ProcessRuntime(topology, ident, folder, self._children)
+
+    def down(self, emit: Emit, stack: str) -> None:
+        """End a stack and remove every trace of it."""
+        kept = self.stacks.get(stack)
+        if kept is not None:
+            kept.runtime.remove()
+            shutil.rmtree(self.info.folder / stack, ignore_errors=True)
+            self.stacks.pop(stack, None)
+
+    def ps(self, emit: Emit) -> list[dict[str, Any]]:
+        """Every stack of this keeper."""
+        return [self.describe(emit, ident) for ident in list(self.stacks)]
+
+    def describe(self, emit: Emit, stack: str) -> dict[str, Any]:
+        """What a stack is and how its replicas are."""
+        kept = self._kept(stack)
+        return {
+            "stack": kept.ident,
+            "lab": kept.lab,
+            "runtime": kept.runtime.name,
+            "path": str(kept.runtime.compose.path),
+            "replicas": [asdict(r) for r in kept.runtime.states()],
+            "faults": [asdict(f) for f in kept.faults],
+        }
+
+    # --- look -----------------------------------------------------------------------------------
+
+    def address(self, emit: Emit, stack: str, service: str, port: int | None, replica: int) -> str:
+        return self._kept(stack).runtime.address(service, port, replica)
+
+    def logs(self, emit: Emit, stack: str, service: str, replica: int | None, lines: int) -> str:
+        return self._kept(stack).runtime.logs(service, replica, lines)
+
+    def usage(self, emit: Emit, stack: str) -> list[dict[str, Any]]:
+        return [asdict(u) for u in self._kept(stack).runtime.usage()]
+
+    def overhead(self, emit: Emit) -> dict[str, int]:
+        """Memory in bytes of this keeper and its forker, which belong to a lab's cost."""
+        own = psutil.Process()
+        processes = [own, *own.children(recursive=False)]
+        return {
+            "memory": sum(
+                getattr(p.memory_full_info(), "pss", 0) or p.memory_info().rss for p in processes
+            )
+        }
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def kill(self, emit: Emit, stack: str, service: str, replica: int) -> None:
+        kept = self._kept(stack)
+        target = kept.runtime.replica(service, replica)
+        if target.state == "exited":
+            raise LabError(f"{service} {replica} has ended already.")
+        begin = time.time()
+        kept.runtime.signal(target, "SIGKILL")
+        kept.faults.append(Fault("kill", service, replica, begin))
+
+    def start(self, emit: Emit, stack: str, service: str, replica: int) -> None:
+        kept = self._kept(stack)
+        kept.runtime.start(service, replica)
+        self._close(kept, "kill", service, replica)
+
+    def pause(self, emit: Emit, stack: str, service: str, replica: int) -> None:
+        kept = self._kept(stack)
+        target = kept.runtime.replica(service, replica)
+        if target.state in ("exited", "paused"):
+            raise LabError(f"{service} {replica} is {target.state}: it cannot be paused.")
+        begin = time.time()
+        kept.runtime.freeze(target)
+        kept.faults.append(Fault("pause", service, replica, begin))
+
+    def resume(self, emit: Emit, stack: str, service: str, replica: int) -> None:
+        kept = self._kept(stack)
+        target = kept.runtime.replica(service, replica)
+        if target.state != "paused":
+            raise LabError(f"{service} {replica} is not paused.")
+        kept.runtime.thaw(target)
+        self._close(kept, "pause", service, replica)
+
+    def scale(self, emit: Emit, stack: str, service: str, replicas: int) -> None:
+        self._lasting(
+            stack,
+            "scale",
+            service,
+            f"to {replicas}",
+            lambda runtime: runtime.scale(service, replicas),
+        )
+
+    def rollout(self, emit: Emit, stack: str, service: str, environment: dict[str, str]) -> None:
+        self._lasting(
+            stack,
+            "rollout",
+            service,
+            ", ".join(environment),
+            lambda runtime: runtime.rollout(service, environment),
+        )
+
+    def delay(self, emit: Emit, stack: str, service: str, seconds: float, share: float) -> None:
+        values = {"delay_ms": round(seconds * 1000), "delay_percent": round(share * 100)}
+        self._set_fault(stack, "delay", service, values, f"{seconds:g} s, {share:.0%}")
+
+    def errors(self, emit: Emit, stack: str, service: str, status: int, share: float) -> None:
+        values = {"abort_status": status, "abort_percent": round(share * 100)}
+        self._set_fault(stack, "errors", service, values, f"{status}, {share:.0%}")
+
+    def heal(self, emit: Emit, stack: str, service: str) -> None:
+        kept = self._kept(stack)
+        self._tell_proxies(kept, service, {"delay_percent": 0, "abort_percent": 0})
+        for kind in ("delay", "errors"):
+            self._close(kept, kind, service, None)
+
+    def run(self, emit: Emit, stack: str, service: str) -> dict[str, Any]:
+        kept = self._kept(stack)
+        job = kept.runtime.compose.service(service)
+        if not job.is_job:
+            raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
+        return asdict(kept.runtime.run_job(job))
+
+    def _set_fault(
+        self, stack: str, kind: str, service: str, values: dict[str, int], detail: str
+    ) -> None:
+        kept = self._kept(stack)
+        begin = time.time()
+        self._tell_proxies(kept, service, values)
+        self._close(kept, kind, service, None)
+        kept.faults.append(Fault(kind, service, None, begin, detail=detail))
+
+    def _tell_proxies(self, kept: Kept, service: str, values: dict[str, int]) -> None:
+        topology = kept.runtime.compose
+        topology.service(service)
+        addresses = {
+            name: kept.runtime.address(name, proxy.admin)
+            for name, proxy in envoy.proxies_of(topology, service).items()
+        }
+        envoy.set_fault(topology, service, addresses, values)
+
+    def _lasting(
+        self, stack: str, kind: str, service: str, detail: str, act: Callable[[Runtime], None]
+    ) -> None:
+        kept = self._kept(stack)
+        fault = Fault(kind, service, None, time.time(), detail=detail)
+        kept.faults.append(fault)
+        try:
+            act(kept.runtime)
+        finally:
+            index = kept.faults.index(fault)
+            kept.faults[index] = replace(fault, end=time.time())
+
+    def _close(self, kept: Kept, kind: str, service: str, number: int | None) -> None:
+        for index, fault in enumerate(kept.faults):
+            if (fault.kind, fault.service, fault.replica, fault.end) == (
+                kind,
+                service,
+                number,
+                None,
+            ):
+                kept.faults[index] = replace(fault, end=time.time())
+
+    def _kept(self, stack: str) -> Kept:
+        if stack not in self.stacks:
+            raise LabError(f"The stack {stack} is not running.", "Start it: stack.up().")
+        return self.stacks[stack]
+
+    # --- life of the keeper ---------------------------------------------------------------------
+
+    def leave(self, emit: Emit) -> None:
+        """Told to go: as if the owner had ended."""
+        threading.Thread(target=self.end).start()
+
+    def end(self) -> NoReturn:
+        """Take every stack down, remove the folder, end this process."""
+        with self._lock:
+            first, self._going = not self._going, True
+        if first:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._remove_quietly, list(self.stacks.values())))
+            if self._children is not None:
+                self._children.close()
+            state.remove(self.info.ident)
+            os._exit(0)
+        threading.Event().wait()
+        raise AssertionError
+
+    def _remove_quietly(self, kept: Kept) -> None:
+        try:
+            kept.runtime.remove()
+        except Exception:  # noqa: BLE001 - the other stacks must go all the same
+            traceback.print_exc()
+
+
+_VERBS = (
+    "up", "down", "ps", "describe", "address", "logs", "usage", "overhead", "kill", "start",
+    "pause", "resume", "scale", "rollout", "delay", "errors", "heal", "run", "leave",
+)  # fmt: skip
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+    keeper: Keeper
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        order = json.loads(self.rfile.readline() or "{}")
+        try:
+            if order.get("verb") not in _VERBS:
+                raise LabError(f"There is no verb {order.get('verb')!r}.")
+            verb = getattr(self.server.keeper, order["verb"])
+            result = verb(lambda text: self._tell({"progress": text}), **order["arguments"])
+            self._tell({"result": result})
+        except LabError as error:
+            self._tell_error(type(error).__name__, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - the caller gets it, the keeper lives on
+            traceback.print_exc()
+            self._tell_error("LabError", f"{type(error).__name__}: {error}", "")
+
+    def _tell_error(self, kind: str, message: str, hint: str) -> None:
+        self._tell({"error": {"kind": kind, "message": message, "hint": hint}})
+
+    def _tell(self, answer: dict[str, Any]) -> None:
+        # The caller may have gone; what it asked for is carried on, its stack has an owner.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ValueError):
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+def _watch_owner(keeper: Keeper, owner: int) -> None:
+    def poll() -> None:
+        # A process that the owner forked may hold the pipe open; the owner's own end shows here.
+        while os.getppid() == owner:
+            time.sleep(_OWNER_INTERVAL)
+        keeper.end()
+
+    threading.Thread(target=poll, daemon=True).start()
+    sys.stdin.buffer.read()
+    keeper.end()
+
+
+def main() -> None:
+    """Serve until the owner is gone."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ident")
+    parser.add_argument("--alone", action="store_true")
+    options = parser.parse_args()
+    owner = os.getppid()
+    info = state.KeeperInfo(
+        ident=options.ident,
+        pid=os.getpid(),
+        owner=None if options.alone else owner,
+        started=psutil.Process().create_time(),
+    )
+    info.folder.mkdir(mode=0o700)
+    keeper = Keeper(info)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: keeper.leave(print))
+    with _Server(str(info.socket), _Handler) as server:
+        server.keeper = keeper
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        info.write()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        if options.alone:
+            threading.Event().wait()
+        _watch_owner(keeper, owner)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+"""The process runtime: every service a plain process on a free port of loopback.
+
+What a container gets from Docker is rewritten here: `PORT` and `--port`, `0.0.0.0`,
+`service:port` in the environment, the targets of bind mounts, the endpoints of Envoy's clusters.
+"""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import yaml
+
+from lab_services.errors import LabError
+from lab_services.stack import envoy, servers
+from lab_services.stack.children import Child, Children
+from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.runtime import (
+    Cancelled,
+    Emit,
+    JobResult,
+    PortTaken,
+    Replica,
+    Runtime,
+    Usage,
+)
+
+# Below the ports that Linux and macOS hand out for outgoing connections, above the well-known.
+_PORTS = range(20000, 32000)
+_MEMORY_INTERVAL = 0.2  # seconds between two looks at services with a memory limit
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
+
+
+class ProcessRuntime(Runtime):
+    """One stack as plain processes."""
+
+    name: ClassVar[str] = "process"
+
+    def __init__(self, compose: ComposeFile, ident: str, folder: Path, children: Children) -> None:
+        super().__init__(compose, ident, folder)
+        self._spawner = children
+        self._children: dict[tuple[str, int], Child] = {}
+        self._paused: set[tuple[str, int]] = set()
+        self._ports: dict[tuple[str, int], dict[int, int]] = {}
+        self._lock = threading.RLock()
+
+    # --- start --------------------------------------------------------------------------------
+
+    def prepare(self, emit: Emit) -> None:
+        """Find every binary and port before anything starts."""
+        for service in self.services.values():
+            servers.binary(service.command[0])
+            for port in service.ports:
+                if port.host is not None and not _is_free(port.host):
+                    raise PortTaken(
+                        f"Port {port.host}, which {service.name} asks for, is taken"
+                        f"{_holder(port.host)}.",
+                        "End that program, or publish the service on any free port: "
+                        f"127.0.0.1::{port.container}.",
+                    )
+            if not service.is_job:
+                for number in range(1, service.replicas + 1):
+                    self._assign_ports(service, number)
+            for volume in service.volumes:
+                if volume.named:
+                    (self.folder / "volumes" / volume.source).mkdir(parents=True, exist_ok=True)
+        for name, service in self.services.items():
+            if envoy.is_envoy(service):
+                self._write_envoy(name)
+        if any(envoy.is_envoy(s) for s in self.services.values()):
+            threading.Thread(target=self._play_dns, daemon=True).start()
+        if any(s.memory for s in self.services.values()):
+            threading.Thread(target=self._watch_memory, daemon=True).start()
+
+    def launch(self, counts: Mapping[str, int]) -> None:
+        """Start what is not there yet."""
+        # The forker imports while other servers start, so those that are not Python go first.
+        for name in sorted(counts, key=lambda n: self.services[n].command[0] == "python"):
+            for number in range(1, counts[name] + 1):
+                with self._lock:
+                    if (name, number) not in self._children:
+                        self._children[name, number] = self._spawn(self.services[name], number)
+
+    def _spawn(self, service: Service, number: int) -> Child:
+        if self.closing.is_set():
+            raise Cancelled("The stack was taken down while it was coming up.")
+        self._assign_ports(service, number)
+        work = self._work_folder(service.name, number)
+        program, *rest = service.command
+        argv = [
+            servers.binary(program),
+            *self._rewrite_command(service, number, rest),
+            *servers.arguments(service.command),
+        ]
+        return self._spawner.start(
+            argv,
+            self._environment(service, number, work),
+            work,
+            self._log(service.name, number),
+            _cores(service.cpus, number),
+        )
+
+    def _assign_ports(self, service: Service, number: int) -> None:
+        taken = {port for ports in self._ports.values() for port in ports.values()}
+        key = (service.name, number)
+        if key not in self._ports:
+            chosen: dict[int, int] = {}
+            for port in service.ports:
+                chosen[port.container] = port.host or _free_port(taken | set(chosen.values()))
+            self._ports[key] = chosen
+
+    # --- rewriting ----------------------------------------------------------------------------
+
+    def _environment(self, service: Service, number: int, work: Path) -> dict[str, str]:
+        passed = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+        stated = {
+            key: self._rewrite_value(service, value) for key, value in service.environment.items()
+        }
+        own = self._ports[service.name, number]
+        if stated.get("PORT", "").isdigit():
+            stated["PORT"] = str(own.get(int(stated["PORT"]), stated["PORT"]))
+        if stated.get("HOST") == "0.0.0.0":
+            stated["HOST"] = "127.0.0.1"
+        return {
+            **passed,
+            "HOME": str(work),
+            "TMPDIR": str(work),
+            "PYTHONUNBUFFERED": "1",
+            **stated,
+        }
+
+    def _rewrite_value(self, service: Service, text: str) -> str:
+        for name, port in self.compose.references(text):
+            address = f"127.0.0.1:{self._ports[name, 1][port]}"
+            text = re.sub(rf"(?<![\w.-]){re.escape(name)}:{port}\b", address, text)
+        return self._outside(service, text)
+
+    def _rewrite_command(self, service: Service, number: int, words: list[str]) -> list[str]:
+        own = self._ports[service.name, number]
+        result = []
+        for index, word in enumerate(words):
+            before = words[index - 1] if index else ""
+            if before in ("--port", "-p") and word.isdigit():
+                word = str(own.get(int(word), word))
+            elif match := re.fullmatch(r"(--port=)(\d+)", word):
+                word = match[1] + str(own.get(int(match[2]), match[2]))
+            elif match := re.fullmatch(r"(.*?)0\.0\.0\.0(?::(\d+))?", word):
+                port = match[2] and f":{own.get(int(match[2]), match[2])}"
+                word = f"{match[1]}127.0.0.1{port or ''}"
+            elif envoy.is_envoy(service) and before == "-c":
+                word = str(self._envoy_folder(service.name) / "envoy.yaml")
+            result.append(self._rewrite_value(service, word))
+        return result
+
+    def _outside(self, service: Service, text: str) -> str:
+        """Paths inside the container become those that are mounted there."""
+        for volume in service.volumes:
+            source = str(self.folder / "volumes" / volume.source) if volume.named else volume.source
+            text = re.sub(rf"(?<![\w.-]){re.escape(volume.target)}(?=/|$)", source, text)
+        return text
+
+    # --- Envoy ----------------------------------------------------------------------------------
+
+    def _envoy_folder(self, name: str) -> Path:
+        folder = self.folder / "envoy" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _write_envoy(self, name: str) -> None:
+        folder = self._envoy_folder(name)
+        config = envoy.read_config(self.services[name])
+        for cluster in envoy.clusters(config, self.compose):
+            envoy.write_endpoints(folder, cluster, self._live_ports(cluster))
+        ports = self._ports[name, 1]
+        text = yaml.safe_dump(envoy.for_processes(config, self.compose, ports, folder))
+        (folder / "envoy.yaml").write_text(text)
+
+    def _live_ports(self, cluster: envoy.Cluster) -> list[int]:
+        with self._lock:
+            return [
+                ports[cluster.port]
+                for (name, number), ports in sorted(self._ports.items())
+                if name == cluster.service
+                and (child := self._children.get((name, number))) is not None
+                and not child.ended.is_set()
+            ]
+
+    def _play_dns(self) -> None:
+        """Rewrite the endpoint files as often as each cluster would ask the DNS."""
+        clusters = [
+            (self._envoy_folder(name), cluster)
+            for name, service in self.services.items()
+            if envoy.is_envoy(service)
+            for cluster in envoy.clusters(envoy.read_config(service), self.compose)
+        ]
+        known: dict[str, list[int]] = {}
+        complete: set[str] = set()
+        due = {str(folder / cluster.name): 0.0 for folder, cluster in clusters}
+        while not self.closing.wait(0.05):
+            for folder, cluster in clusters:
+                key = str(folder / cluster.name)
+                if time.monotonic() < due[key]:
+                    continue
+                ports = self._live_ports(cluster)
+                if ports != known.get(key):
+                    envoy.write_endpoints(folder, cluster, ports)
+                    known[key] = ports
+                # The replicas of a name start one after another here, in Docker at once: until all
+                # have been there, the name is asked for again soon.
+                if len(ports) >= self.services[cluster.service].replicas:
+                    complete.add(key)
+                due[key] = time.monotonic() + (cluster.refresh if key in complete else 0.02)
+
+    # --- look and act -------------------------------------------------------------------------
+
+    def replicas(self, service: str | None = None) -> list[Replica]:
+        """What runs now."""
+        with self._lock:
+            return [
+                Replica(
+                    service=name,
+                    number=number,
+                    state=self._state(name, number, child),
+                    ports=self._ports[name, number],
+                    exit_code=child.exit_code,
+                    ident=str(child.pid),
+                )
+                for (name, number), child in sorted(self._children.items())
+                if service in (None, name)
+            ]
+
+    def _state(self, name: str, number: int, child: Child) -> str:
+        if child.ended.is_set():
+            return "exited"
+        return "paused" if (name, number) in self._paused else "starting"
+
+    def _child(self, replica: Replica) -> Child:
+        return self._children[replica.service, replica.number]
+
+    def signal(self, replica: Replica, signal_name: str) -> None:
+        """Send a signal; SIGKILL returns when the process has ended."""
+        child = self._child(replica)
+        child.signal(signal.Signals[signal_name])
+        if signal_name == "SIGKILL":
+            child.ended.wait(5)
+            self._paused.discard((replica.service, replica.number))
+
+    def freeze(self, replica: Replica) -> None:
+        """SIGSTOP."""
+        self._child(replica).signal(signal.SIGSTOP)
+        self._paused.add((replica.service, replica.number))
+
+    def thaw(self, replica: Replica) -> None:
+        """SIGCONT."""
+        self._child(replica).signal(signal.SIGCONT)
+        self._paused.discard((replica.service, replica.number))
+
+    def stop(self, replica: Replica) -> None:
+        """The stop signal, then SIGKILL after the grace period."""
+        service, child = self.services[replica.service], self._child(replica)
+        child.signal(signal.Signals[service.stop_signal])
+        child.signal(signal.SIGCONT)  # a paused process would not see the stop signal
+        if not child.ended.wait(service.stop_grace):
+            self.signal(replica, "SIGKILL")
+        self._paused.discard((replica.service, replica.number))
+
+    def discard(self, replica: Replica) -> None:
+        """Forget an ended replica; it keeps its ports, as a container keeps its name."""
+        with self._lock:
+            self._children.pop((replica.service, replica.number), None)
+
+    def logs(self, service: str, number: int | None, lines: int) -> str:
+        """The last lines of one replica, or of all."""
+        self.compose.service(service)
+        numbers = [number] if number else sorted(n for s, n in self._ports if s == service)
+        texts = []
+        for each in numbers:
+            log = self._log(service, each)
+            tail = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
+            mark = f"{service}-{each} | " if len(numbers) > 1 else ""
+            texts += [mark + line for line in tail]
+        return "\n".join(texts)
+
+    def usage(self) -> list[Usage]:
+        """Processor time from the system; memory with shared pages counted once where it can."""
+        found = []
+        for replica in self.replicas():
+            if replica.state != "exited":
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended this very moment
+                    process = psutil.Process(int(replica.ident))
+                    times = process.cpu_times()
+                    found.append(
+                        Usage(
+                            replica.service,
+                            replica.number,
+                            times.user + times.system,
+                            _memory(process),
+                        )
+                    )
+        return found
+
+    def run_job(self, service: Service) -> JobResult:
+        """Run a job to its end."""
+        begin = time.monotonic()
+        number = sum(1 for name, _ in self._ports if name == service.name) + 1
+        with self._lock:
+            child = self._children[service.name, number] = self._spawn(service, number)
+        while not child.ended.wait(0.05):
+            pass
+        self.discard(self.replica(service.name, number))
+        assert child.exit_code is not None
+        seconds = time.monotonic() - begin
+        return JobResult(child.exit_code, self._log(service.name, number).read_text(), seconds)
+
+    def remove(self) -> None:
+        """Kill everything at once."""
+        self.closing.set()
+        with self._lock:  # a launch in progress ends first, the next one sees `closing`
+            children = list(self._children.values())
+        for child in children:
+            child.signal(signal.SIGKILL)
+        for child in children:
+            child.ended.wait(5)
+
+    def _watch_memory(self) -> None:
+        while not self.closing.wait(_MEMORY_INTERVAL):
+            for usage in self.usage():
+                limit = self.services[usage.service].memory
+                if limit and usage.memory > limit:
+                    with contextlib.suppress(LabError):  # discarded meanwhile
+                        replica = self.replica(usage.service, usage.number)
+                        with self._log(usage.service, usage.number).open("a") as log:
+                            log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
+                        self.signal(replica, "SIGKILL")
+
+    def _work_folder(self, name: str, number: int) -> Path:
+        folder = self.folder / "work" / f"{name}-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _log(self, name: str, number: int) -> Path:
+        folder = self.folder / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}-{number}.log"
+
+
+def _free_port(taken: set[int]) -> int:
+    for port in random.sample(_PORTS, 200):
+        if port not in taken and _is_free(port):
+            return port
+    raise PortTaken("No free port on loopback.", "End programs that hold ports 20000 to 32000.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str:
+    try:
+        found = [c for c in psutil.net_connections("tcp4") if c.laddr and c.laddr.port == port]
+        holder = next((c.pid for c in found if c.status == psutil.CONN_LISTEN and c.pid), None)
+        return f" by {psutil.Process(holder).name()} (process {holder})" if holder else ""
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return ""  # macOS shows other programs' ports to root only
+
+
+def _cores(cpus: int | None, number: int) -> list[int]:
+    if cpus is None or not hasattr(os, "sched_getaffinity"):
+        return []
+    usable = sorted(os.sched_getaffinity(0))
+    return [usable[(number - 1 + i) % len(usable)] for i in range(min(cpus, len(usable)))]
+
+
+def _memory(process: psutil.Process) -> int:
+    full = process.memory_full_info()
+    return int(getattr(full, "pss", 0) or full.rss)

@@ -1,0 +1,249 @@
+"""`Stack`: what a notebook holds in its hand."""
+
+import os
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from lab_services import paths
+from lab_services.errors import LabError
+from lab_services.stack import catalogue, compose, display
+from lab_services.stack.choice import choose_runtime
+from lab_services.stack.client import Keeper, own_keeper
+from lab_services.stack.fault import Fault
+from lab_services.stack.runtime import JobResult, Replica
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Stack:
+    """The running services of one lab.
+
+    >>> stack = Stack("serving/web-single").up()      # doctest: +SKIP
+    >>> stack.url("proxy", "/predict")                # doctest: +SKIP
+    'http://127.0.0.1:23117/predict'
+    >>> stack.kill("predictor", replica=2)            # doctest: +SKIP
+    >>> stack.down()                                  # doctest: +SKIP
+
+    `runtime` is "docker", "process" or "auto": Docker where its engine answers, plain processes
+    elsewhere. The environment variable LAB_RUNTIME overrides it. The stack goes with the process
+    that started it; as a context manager it goes at the end of the block.
+    `lab` may also be the path of a Compose file of your own.
+    Raises UnknownLab, ComposeError, and RuntimeUnavailable when Docker is asked for and not there.
+    """
+
+    def __init__(self, lab: str, runtime: str = "auto", *, keeper: Keeper | None = None) -> None:
+        self.lab = lab
+        self._path = catalogue.compose_path(lab)
+        choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+        self.runtime = choice.runtime
+        self._why = choice.reason
+        self._keeper = keeper
+        self._ident: str | None = None
+        self.compose = compose.read(self._path, self._variables())
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def up(self) -> "Stack":
+        """Start every service and wait until each has answered; shows progress meanwhile.
+
+        An interrupt takes the half-started stack down again.
+        Raises ServiceFailed, PortTaken, BinaryMissing, ImageBuildFailed.
+        """
+        if self._ident is not None:
+            return self
+        if self._keeper is None:
+            self._keeper = own_keeper()
+        ident: list[str] = []
+
+        with display.Progress(f"{self.lab} on {self.runtime} ({self._why})") as progress:
+
+            def show(text: str) -> None:
+                if text.startswith("stack "):
+                    ident.append(text.removeprefix("stack "))
+                else:
+                    progress.line(text)
+
+            try:
+                described = self._keeper.call(
+                    "up",
+                    show,
+                    lab=self.lab,
+                    path=str(self._path),
+                    runtime=self.runtime,
+                    variables=self._variables(),
+                )
+            except KeyboardInterrupt:
+                for each in ident:
+                    self._keeper.call("down", stack=each)
+                raise
+        self._ident = described["stack"]
+        return self
+
+    def down(self) -> None:
+        """End every service; nothing of the stack is left. A stack that is down stays down."""
+        if self._ident is not None:
+            self._call("down")
+            self._ident = None
+
+    def __enter__(self) -> "Stack":
+        return self.up()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    @classmethod
+    def attach(cls, keeper: Keeper, description: Mapping[str, Any]) -> "Stack":
+        """A stack that runs already, as a keeper describes it."""
+        stack = cls.__new__(cls)
+        stack.lab = description["lab"]
+        stack.runtime = description["runtime"]
+        stack._path = catalogue.compose_path(stack.lab)
+        stack._why = "running"
+        stack._keeper = keeper
+        stack._ident = description["stack"]
+        stack.compose = compose.read(stack._path, stack._variables())
+        return stack
+
+    # --- look -----------------------------------------------------------------------------------
+
+    @property
+    def ident(self) -> str:
+        """The stack's own name on this machine."""
+        if self._ident is None:
+            raise LabError(f"The stack {self.lab} is not running.", "Start it: stack.up().")
+        return self._ident
+
+    def url(
+        self, service: str, path: str = "", *, port: int | None = None, replica: int = 1
+    ) -> str:
+        """Where a service answers on this machine; `port` is a container port of the Compose file.
+
+        >>> stack.url("proxy", "/predict", port=8081)   # doctest: +SKIP
+        'http://127.0.0.1:23118/predict'
+        """
+        address = self._call("address", service=service, port=port, replica=replica)
+        return f"http://{address}{path}"
+
+    def states(self) -> list[Replica]:
+        """Every replica with its state: starting, ready, paused or exited; none when down."""
+        if self._ident is None:
+            return []
+        replicas = self._call("describe")["replicas"]
+        return [
+            Replica(**{**r, "ports": {int(k): v for k, v in r["ports"].items()}}) for r in replicas
+        ]
+
+    def logs(self, service: str, replica: int | None = None, lines: int = 50) -> str:
+        """The last lines that a service wrote."""
+        return str(self._call("logs", service=service, replica=replica, lines=lines))
+
+    def stats(self, seconds: float = 0.5) -> "pd.DataFrame":
+        """One row per replica: processor use in cores over `seconds`, memory in MB.
+
+        `cpu_seconds` is the processor time since the replica's start.
+        """
+        import pandas as pd
+
+        first = {(u["service"], u["number"]): u["cpu_seconds"] for u in self._call("usage")}
+        begin = time.monotonic()
+        time.sleep(seconds)
+        usage = self._call("usage")
+        passed = time.monotonic() - begin
+        rows = [
+            {
+                "service": u["service"],
+                "replica": u["number"],
+                "cpu": (u["cpu_seconds"] - first.get((u["service"], u["number"]), 0.0)) / passed,
+                "cpu_seconds": u["cpu_seconds"],
+                "memory_mb": u["memory"] / 1e6,
+            }
+            for u in usage
+        ]
+        return pd.DataFrame(rows).set_index(["service", "replica"])
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was done to this stack, in order; charts shade it."""
+        return [Fault(**f) for f in self._call("describe")["faults"]]
+
+    # --- faults and changes ---------------------------------------------------------------------
+
+    def kill(self, service: str, replica: int = 1) -> None:
+        """SIGKILL: the process is gone at once, requests in it are lost."""
+        self._call("kill", service=service, replica=replica)
+
+    def start(self, service: str, replica: int = 1) -> None:
+        """Start a killed replica again; returns when it answers."""
+        self._call("start", service=service, replica=replica)
+
+    def pause(self, service: str, replica: int = 1) -> None:
+        """Freeze a replica: its connections stay open, nothing answers."""
+        self._call("pause", service=service, replica=replica)
+
+    def resume(self, service: str, replica: int = 1) -> None:
+        """Let a paused replica go on."""
+        self._call("resume", service=service, replica=replica)
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Run that many replicas; returns when they answer and every proxy knows them."""
+        self._call("scale", service=service, replicas=replicas)
+
+    def rollout(self, service: str, environment: Mapping[str, str]) -> None:
+        """Replace the replicas one by one by new ones with a changed environment."""
+        self._call("rollout", service=service, environment=dict(environment))
+
+    def delay(self, service: str, seconds: float, share: float = 1.0) -> None:
+        """Let the proxy in front of a service hold that share of its requests for `seconds`."""
+        self._check_share(share)
+        if seconds <= 0:
+            raise LabError(f"{seconds} s is no delay.", "Use more than 0, or stack.heal(…).")
+        self._call("delay", service=service, seconds=seconds, share=share)
+
+    def errors(self, service: str, status: int = 503, share: float = 1.0) -> None:
+        """Let the proxy in front of a service answer that share of its requests with `status`."""
+        self._check_share(share)
+        if not 400 <= status <= 599:
+            raise LabError(f"{status} is not an error status.", "Use 400 to 599.")
+        self._call("errors", service=service, status=status, share=share)
+
+    def heal(self, service: str) -> None:
+        """End delays and errors of a service."""
+        self._call("heal", service=service)
+
+    def run(self, job: str) -> JobResult:
+        """Run a job of the Compose file (one with a profile) to its end."""
+        return JobResult(**self._call("run", service=job))
+
+    # --- show -----------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        display.show_live(self)
+
+    def __repr__(self) -> str:
+        return display.table(self)
+
+    def __str__(self) -> str:
+        return self.__repr__()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _call(self, verb: str, **arguments: Any) -> Any:
+        ident = self.ident
+        assert self._keeper is not None
+        return self._keeper.call(verb, stack=ident, **arguments)
+
+    def _variables(self) -> dict[str, str]:
+        return {**os.environ, "LAB_MODELS": str(paths.models_dir())}
+
+    @staticmethod
+    def _check_share(share: float) -> None:
+        if not 0 < share <= 1 or round(share * 100) != round(share * 100, 6):
+            raise LabError(f"{share} is not a share.", "Envoy takes whole percents: 0.01 to 1.")
