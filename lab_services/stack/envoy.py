@@ -94,6 +94,7 @@ class Proxy:
 
     admin: int
     clusters: tuple[str, ...]
+    port: int  # the service's own port that the clusters send to
 
 
 def proxies_of(compose: ComposeFile, service: str) -> dict[str, Proxy]:
@@ -102,9 +103,10 @@ def proxies_of(compose: ComposeFile, service: str) -> dict[str, Proxy]:
     for proxy in compose.services.values():
         if is_envoy(proxy):
             config = read_config(proxy)
-            names = tuple(c.name for c in clusters(config, compose) if c.service == service)
-            if names:
-                found[proxy.name] = Proxy(_admin_port(proxy, config), names)
+            own = [c for c in clusters(config, compose) if c.service == service]
+            if own:
+                names = tuple(c.name for c in own)
+                found[proxy.name] = Proxy(_admin_port(proxy, config), names, own[0].port)
     return found
 
 
@@ -157,14 +159,24 @@ def write_endpoints(folder: Path, cluster: Cluster, ports: list[int]) -> None:
     fresh.rename(folder / f"{cluster.name}.json")
 
 
-def host_counts(admin: str, names: tuple[str, ...]) -> set[int]:
-    """How many hosts each named cluster has in the Envoy with the administration at `admin`."""
+def healthy_hosts(admin: str, names: tuple[str, ...]) -> list[set[str]]:
+    """The `address:port` of every host that each named cluster sends requests to.
+
+    `admin` is the address of Envoy's administration. A host that fails its health check is not
+    among them.
+    """
     answer = json.loads(_ask(admin, "GET", "/clusters?format=json"))
-    return {
-        len(status.get("host_statuses", []))
+    return [
+        {
+            f"{address['address']}:{address['port_value']}"
+            for host in status.get("host_statuses", [])
+            if not host["health_status"].get("failed_active_health_check")
+            and not host["health_status"].get("failed_outlier_check")
+            for address in [host["address"]["socket_address"]]
+        }
         for status in answer["cluster_statuses"]
         if status["name"] in names
-    }
+    ]
 
 
 def set_fault(

@@ -242,6 +242,10 @@ class ProcessRuntime(Runtime):
             return "exited"
         return "paused" if (name, number) in self._paused else "starting"
 
+    def endpoint(self, replica: Replica, container_port: int) -> str:
+        """The published port: plain processes share the loopback."""
+        return f"127.0.0.1:{replica.ports[container_port]}"
+
     def _child(self, replica: Replica) -> Child:
         return self._children[replica.service, replica.number]
 

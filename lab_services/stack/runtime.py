@@ -103,6 +103,10 @@ class Runtime(ABC):
         """What runs now, asked of the system; `ready` is this class's business: never set here."""
 
     @abstractmethod
+    def endpoint(self, replica: Replica, container_port: int) -> str:
+        """`address:port` under which the other services of the stack reach a replica."""
+
+    @abstractmethod
     def signal(self, replica: Replica, signal_name: str) -> None:
         """Send a signal such as SIGKILL."""
 
@@ -181,8 +185,7 @@ class Runtime(ABC):
             if not healthy >= set(waiting):
                 self.closing.wait(_POLL)
         for service in waiting.values():
-            if service.replicas > 1:
-                self._wait_for_proxies(service.name, service.replicas)
+            self._wait_for_proxies(service.name)
 
     def _check_mounts(self) -> None:
         for service in self.services.values():
@@ -254,7 +257,7 @@ class Runtime(ABC):
         self.services[service] = replace(self.services[service], replicas=count)
         self.launch({service: count})
         self.wait_ready(service, set(range(1, count + 1)))
-        self._wait_for_proxies(service, count)
+        self._wait_for_proxies(service)
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:
         """Replace the replicas one after another: drain, stop, start with the new environment."""
@@ -277,18 +280,27 @@ class Runtime(ABC):
         self.discard(replica)
         self.launch({replica.service: self.services[replica.service].replicas})
         self.wait_ready(replica.service, {replica.number})
+        self._wait_for_proxies(replica.service)
 
-    def _wait_for_proxies(self, service: str, count: int) -> None:
+    def _wait_for_proxies(self, service: str) -> None:
+        """Wait until every proxy sends requests to all replicas that run, and to no others."""
         for name, proxy in envoy.proxies_of(self.compose, service).items():
-            if not any(r.state in ("starting", "ready") for r in self.replicas(name)):
-                continue
-            deadline = time.monotonic() + UP_TIMEOUT
+            if not any(r.state == "starting" for r in self.replicas(name)):
+                continue  # a proxy that is down or paused learns it when it is back
             admin = self.address(name, proxy.admin)
-            while envoy.host_counts(admin, proxy.clusters) != {count}:
+            deadline = time.monotonic() + UP_TIMEOUT
+            while True:
+                expected = {
+                    self.endpoint(r, proxy.port)
+                    for r in self.replicas(service)
+                    if r.state != "exited"
+                }
+                if all(hosts == expected for hosts in envoy.healthy_hosts(admin, proxy.clusters)):
+                    break
                 self._check_open()
                 if time.monotonic() > deadline:
-                    raise ServiceFailed(f"{name} never saw {count} replicas of {service}.")
-                self.closing.wait(0.05)
+                    raise ServiceFailed(f"{name} does not send to every replica of {service}.")
+                self.closing.wait(_POLL)
 
     def _newly_ready(self, names: set[str]) -> list[str]:
         found = [r for r in self.replicas() if r.service in names]
