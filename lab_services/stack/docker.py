@@ -1,0 +1,356 @@
+"""The docker runtime: every replica a container on the engine of this machine.
+
+Compose starts the containers; everything else is asked of the engine itself, whose answers come
+in milliseconds.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import docker
+
+from lab_services.errors import LabError
+from lab_services.stack import containers, image
+from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.engine import available, compose_command, connect
+from lab_services.stack.ports import check_fixed, free_port
+from lab_services.stack.runtime import (
+    Cancelled,
+    Emit,
+    JobResult,
+    PortTaken,
+    Replica,
+    Runtime,
+    ServiceFailed,
+    Usage,
+)
+
+__all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
+
+_PORT_ATTEMPTS = 3  # a port that was free may be gone before its container starts
+_SETTLE = 1.0  # seconds in which the engine may still finish what an ended Compose asked for
+_REMOVE_TIMEOUT = 15.0  # seconds
+_SIDE_BY_SIDE = 8  # requests to the engine at once
+_STATES = {"running": "starting", "created": "starting", "paused": "paused"}
+
+
+class DockerRuntime(Runtime):
+    """One stack as containers."""
+
+    name: ClassVar[str] = "docker"
+
+    def __init__(self, compose: ComposeFile, ident: str, folder: Path, keeper: str) -> None:
+        super().__init__(compose, ident, folder)
+        self._engine = connect()
+        self._api = self._engine.client.api
+        self._labels = {
+            containers.STACK: ident,
+            containers.KEEPER: keeper,
+            containers.USER: str(os.getuid()),
+        }
+        self._images: dict[str, str] = {}
+        self._ports: dict[tuple[str, int], dict[int, int]] = {}
+        self._exit_codes: dict[str, int] = {}
+        self._addresses: dict[str, str] = {}  # by container
+        self._launching = threading.RLock()
+        self._spawning = threading.Lock()  # between `closing` and the start of Compose
+        self._process: subprocess.Popen[str] | None = None
+        self._settled = 0.0  # when the engine has surely finished what a failed Compose began
+
+    # --- start --------------------------------------------------------------------------------
+
+    def prepare(self, emit: Emit) -> None:
+        """Check fixed ports; build the image where a service runs from it and it is not there."""
+        for service in self.services.values():
+            check_fixed(service)
+            self._images[service.image] = service.image
+        if image.REPOSITORY in self._images:
+            built = image.ensure(self._engine.client, emit, self.closing)
+            self._images[image.REPOSITORY] = built
+
+    def launch(self, counts: Mapping[str, int]) -> None:
+        """Create and start the containers that are not there yet."""
+        with self._launching:
+            there = {(r.service, r.number) for r in self.replicas()}
+            wanted = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
+            self._create([replica for replica in wanted if replica not in there])
+
+    def _create(self, replicas: list[tuple[str, int]]) -> None:
+        for attempt in range(_PORT_ATTEMPTS):
+            if not replicas:
+                return
+            entries = [self._entry(name, number) for name, number in replicas]
+            error = self._compose_up(containers.project(self.ident, self._labels, entries))
+            if error is None:
+                return
+            fixed = [n for n, _ in replicas if any(p.host for p in self.services[n].ports)]
+            if not _is_port_error(error) or fixed or attempt + 1 == _PORT_ATTEMPTS:
+                raise self._start_error(error)
+            replicas = self._discard_unstarted(replicas)
+
+    def _entry(self, name: str, number: int) -> dict[str, Any]:
+        service = self.services[name]
+        if (name, number) not in self._ports:
+            taken = {port for ports in self._ports.values() for port in ports.values()}
+            chosen: dict[int, int] = {}
+            for port in service.ports:
+                chosen[port.container] = port.host or free_port(taken | set(chosen.values()))
+            self._ports[name, number] = chosen
+        return containers.entry(
+            self.compose, service, number, self._images[service.image], self._ports[name, number]
+        )
+
+    def _compose_up(self, project: Any) -> str | None:
+        """Run Compose; None, or what it complained of."""
+        file = self.folder / "compose.json"
+        file.write_text(json.dumps(project, indent=1))
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
+        command = [*compose_command(), "--progress", "quiet", "--file", str(file)]
+        command += ["up", "--detach", "--no-recreate", "--no-build", "--quiet-pull"]
+        with self._spawning:
+            self._check_open()
+            self._process = subprocess.Popen(
+                command,
+                env={**kept, "DOCKER_HOST": self._engine.host, "COMPOSE_IGNORE_ORPHANS": "true"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        errors = self._process.communicate()[1].strip()
+        if self._process.returncode == 0:
+            return None
+        self._settled = time.monotonic() + _SETTLE
+        self._check_open()
+        return errors or f"Compose ended with exit code {self._process.returncode}."
+
+    def _discard_unstarted(self, replicas: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        running = set()
+        for container in self._containers():
+            if container["State"] == "running":
+                running.add(_identity(container))
+            elif _identity(container) in replicas:
+                self._api.remove_container(container["Id"], force=True)
+        remaining = [replica for replica in replicas if replica not in running]
+        for replica in remaining:
+            del self._ports[replica]
+        return remaining
+
+    def _start_error(self, error: str) -> LabError:
+        text = error.splitlines()[-1].removeprefix("Error response from daemon: ")
+        if _is_port_error(error):
+            return PortTaken(
+                f"A port that the stack publishes is taken: {text}", "End the program that has it."
+            )
+        if "address pool" in text:
+            return LabError(
+                f"The engine has no network left: {text}",
+                "Stop stacks that nobody uses: `lab ps`, `lab down --all`.",
+            )
+        named = re.search(rf"lab-{self.ident}-([a-z0-9-]+)_\d+", error)
+        return ServiceFailed(f"{named[1] if named else 'The stack'} could not be started: {text}")
+
+    # --- look ---------------------------------------------------------------------------------
+
+    def _containers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._api.containers(
+            all=True, filters={"label": f"{containers.STACK}={self.ident}"}
+        )
+        for container in found:
+            networks = container["NetworkSettings"]["Networks"].values()
+            self._addresses[container["Id"]] = next((n["IPAddress"] for n in networks), "")
+        return found
+
+    def replicas(self, service: str | None = None) -> list[Replica]:
+        """What the engine lists now."""
+        return [
+            Replica(
+                service=name,
+                number=number,
+                state=_STATES.get(container["State"], "exited"),
+                ports=self._ports.get((name, number), {}),
+                exit_code=self._exit_code(container),
+                ident=container["Id"],
+            )
+            for container in sorted(self._containers(), key=_identity)
+            for name, number in [_identity(container)]
+            if service in (None, name) and container["State"] != "removing"
+        ]
+
+    def endpoint(self, replica: Replica, container_port: int) -> str:
+        """The container's own address on the stack's network, as the engine's DNS tells it."""
+        return f"{self._addresses[replica.ident]}:{container_port}"
+
+    def _exit_code(self, container: dict[str, Any]) -> int | None:
+        ident = container["Id"]
+        if container["State"] in _STATES:
+            return None
+        if ident not in self._exit_codes:
+            with contextlib.suppress(docker.errors.NotFound):  # removed this very moment
+                state = self._api.inspect_container(ident)["State"]
+                self._exit_codes[ident] = int(state["ExitCode"])
+        return self._exit_codes.get(ident)
+
+    def logs(self, service: str, number: int | None, lines: int) -> str:
+        """The last lines of one replica, or of all."""
+        self.compose.service(service)
+        found = [r for r in self.replicas(service) if number in (None, r.number)]
+        texts = []
+        for replica in found:
+            mark = f"{service}-{replica.number} | " if len(found) > 1 else ""
+            texts += [mark + line for line in self._log(replica, lines).splitlines()]
+        return "\n".join(texts)
+
+    def _log(self, replica: Replica, lines: int | Literal["all"]) -> str:
+        text: bytes = self._api.logs(replica.ident, tail=lines)
+        return text.decode(errors="replace")
+
+    def usage(self) -> list[Usage]:
+        """As the engine's cgroups count; memory without the file cache that can be given back."""
+        running = [r for r in self.replicas() if r.state != "exited"]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            return [usage for found in pool.map(self._usage, running) for usage in found]
+
+    def _usage(self, replica: Replica) -> Iterator[Usage]:
+        with contextlib.suppress(docker.errors.NotFound):  # it ended this very moment
+            stats = self._api.stats(replica.ident, stream=False, one_shot=True)
+            memory = stats["memory_stats"]
+            if "usage" in memory:
+                detail = memory["stats"]
+                cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))
+                seconds = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+                yield Usage(replica.service, replica.number, seconds, memory["usage"] - cache)
+
+    # --- act ----------------------------------------------------------------------------------
+
+    def signal(self, replica: Replica, signal_name: str) -> None:
+        """Send a signal; SIGKILL returns when the container has ended."""
+        if replica.state == "paused":
+            self.thaw(replica)  # the engine signals no paused container
+        self._api.kill(replica.ident, signal_name)
+        if signal_name == "SIGKILL":
+            self._api.wait(replica.ident)
+
+    def freeze(self, replica: Replica) -> None:
+        """Freeze the container's cgroup."""
+        self._api.pause(replica.ident)
+
+    def thaw(self, replica: Replica) -> None:
+        """Let it go on."""
+        self._api.unpause(replica.ident)
+
+    def stop(self, replica: Replica) -> None:
+        """The stop signal, then SIGKILL after the grace period, in whole seconds."""
+        if replica.state == "paused":
+            self.thaw(replica)
+        grace = math.ceil(self.services[replica.service].stop_grace)
+        self._api.stop(replica.ident, timeout=grace)
+
+    def discard(self, replica: Replica) -> None:
+        """Remove the container; its successor gets the same ports."""
+        with contextlib.suppress(docker.errors.NotFound):  # it is to be gone, and is
+            self._api.remove_container(replica.ident, force=True, v=True)
+
+    def run_job(self, service: Service) -> JobResult:
+        """Run a job to its end."""
+        begin = time.monotonic()
+        with self._launching:
+            number = max((r.number for r in self.replicas(service.name)), default=0) + 1
+            self._create([(service.name, number)])
+        replica = self.replica(service.name, number)
+        try:
+            exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
+            output = self._log(replica, "all")
+        except docker.errors.NotFound:
+            raise Cancelled(f"{service.name} was removed before its end.") from None
+        self.discard(replica)
+        return JobResult(exit_code, output, time.monotonic() - begin)
+
+    # --- end ----------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Kill Compose if it is at work, then remove what carries the stack's label."""
+        self.closing.set()
+        with self._spawning:
+            process = self._process
+        if process is not None and process.poll() is None:
+            self._settled = time.monotonic() + _SETTLE
+            with contextlib.suppress(ProcessLookupError):  # it ended this very moment
+                os.killpg(process.pid, signal.SIGKILL)
+        _remove_labelled(self._api, f"{containers.STACK}={self.ident}", self._settled)
+
+
+def left_behind() -> set[str]:
+    """The keepers of this user of which the engine still has something."""
+    api = connect().client.api
+    mine = {"label": f"{containers.USER}={os.getuid()}"}
+    labelled = [
+        *api.containers(all=True, filters=mine),
+        *api.networks(filters=mine),
+        *(api.volumes(filters=mine)["Volumes"] or []),
+    ]
+    return {thing["Labels"][containers.KEEPER] for thing in labelled}
+
+
+def remove_left_behind(keeper: str) -> None:
+    """Remove what a keeper that is no more has left on the engine."""
+    _remove_labelled(connect().client.api, f"{containers.KEEPER}={keeper}", settled=0.0)
+
+
+def _identity(container: Mapping[str, Any]) -> tuple[str, int]:
+    labels = container["Labels"]
+    return labels[containers.SERVICE], int(labels[containers.NUMBER])
+
+
+def _is_port_error(error: str) -> bool:
+    return "already allocated" in error or "address already in use" in error
+
+
+def _remove_labelled(api: docker.APIClient, label: str, settled: float) -> None:
+    """Remove containers, then networks, then volumes, until none is left after `settled`."""
+    mine = {"label": label}
+    deadline = time.monotonic() + _REMOVE_TIMEOUT
+    while True:
+        boxes = [c["Id"] for c in api.containers(all=True, filters=mine)]
+        networks = [n["Id"] for n in api.networks(filters=mine)]
+        volumes = [v["Name"] for v in api.volumes(filters=mine)["Volumes"] or []]
+        if not boxes and not networks and not volumes and time.monotonic() >= settled:
+            return
+        # A container may be on its way out already, a network still in use: asked again.
+        refusals = [
+            *_each(boxes, lambda ident: api.remove_container(ident, force=True, v=True)),
+            *_each(networks, api.remove_network),
+            *_each(volumes, lambda name: api.remove_volume(name, force=True)),
+        ]
+        if refusals and time.monotonic() > deadline:
+            raise LabError(
+                f"The engine does not remove everything of the stack: {refusals[-1]}",
+                f"docker ps --all --filter label={label} shows what is left.",
+            )
+        time.sleep(0.05)
+
+
+def _each(things: list[str], remove: Any) -> list[docker.errors.APIError]:
+    def attempt(thing: str) -> docker.errors.APIError | None:
+        try:
+            remove(thing)
+        except docker.errors.NotFound:
+            return None
+        except docker.errors.APIError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return [error for error in pool.map(attempt, things) if error is not None]
