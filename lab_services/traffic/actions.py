@@ -1,0 +1,50 @@
+"""Things done at given times while traffic runs, such as faults."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+Action = Callable[[], object]
+
+
+class Actions:
+    """Each action runs in a thread of its own, so that a slow one does not delay the next."""
+
+    def __init__(self, at: Mapping[float, Action]) -> None:
+        self._at = dict(at)
+        self._timers: list[threading.Timer] = []
+        self._errors: list[Exception] = []
+
+    def start(self, begin: float) -> None:
+        """Times count from `begin` of the monotonic clock."""
+        for seconds, action in self._at.items():
+            delay = begin + seconds - time.monotonic()
+            timer = threading.Timer(max(0.0, delay), self._run, (seconds, action))
+            timer.daemon = True
+            timer.start()
+            self._timers.append(timer)
+
+    def cancel(self) -> None:
+        """Start none that has not started yet."""
+        for timer in self._timers:
+            timer.cancel()
+
+    def running(self) -> bool:
+        """Whether one is still to run or to end."""
+        return any(timer.is_alive() for timer in self._timers)
+
+    def raise_errors(self) -> None:
+        """Raise what actions raised: one error as it is, several as an ExceptionGroup."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise ExceptionGroup("actions failed while traffic ran", self._errors)
+
+    def _run(self, seconds: float, action: Action) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread at the end
+            error.add_note(
+                f"Raised by the action at {seconds:g} s; the recording is at traffic.last()."
+            )
+            self._errors.append(error)

@@ -1,0 +1,87 @@
+"""Sending one request and telling Locust, and with it the recorder, what came of it."""
+
+import time
+
+from gevent.lock import BoundedSemaphore
+from locust.env import Environment
+
+from lab_services.traffic.generator.connections import Connections
+from lab_services.traffic.plan import Address, Message, Target
+
+
+class Sender:
+    """Connections to all servers of a plan; at most `limit` are in use at once.
+
+    A request that finds all of them in use waits for one, which shows as a late start, and is
+    given up with the time that every request has.
+    """
+
+    def __init__(self, servers: dict[Target, list[Address]], timeout: float, limit: int) -> None:
+        self._pools = {
+            target: Connections(addresses, timeout) for target, addresses in servers.items()
+        }
+        self._slots = BoundedSemaphore(limit)
+        self._timeout = timeout
+        self._limit = limit
+        self.sent = 0
+        self.waited = 0
+
+    def open(self, count: int) -> None:
+        """Have `count` connections to every server before the clock runs."""
+        for pool in self._pools.values():
+            pool.open(count)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    def send(
+        self, environment: Environment, number: int, message: Message, intended: float
+    ) -> None:
+        """One exchange; `timeout` counts from the intended start, as for whoever waits."""
+        self.sent += 1
+        deadline = intended + self._timeout
+        if self._slots.locked():
+            self.waited += 1
+            if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                now = time.monotonic()
+                error = f"not sent: all {self._limit} connections in use for {self._timeout:g} s"
+                _tell(environment, message, number, now, now, 0, 0, error)
+                return
+        else:
+            self._slots.acquire()
+        started = time.monotonic()
+        try:
+            answer = self._pools[message.host, message.port].exchange(message, deadline)
+        finally:
+            self._slots.release()
+        ended = time.monotonic()
+        _tell(
+            environment, message, number, started, ended, answer.status, answer.size, answer.error
+        )
+
+
+def _tell(
+    environment: Environment,
+    message: Message,
+    number: int,
+    started: float,
+    ended: float,
+    status: int,
+    size: int,
+    error: str,
+) -> None:
+    failed = not 200 <= status < 400
+    environment.events.request.fire(  # type: ignore[no-untyped-call]
+        request_type=message.method,
+        name=f"{message.host}:{message.port}",
+        response_time=(ended - started) * 1000,
+        response_length=size,
+        exception=RuntimeError(error or f"status {status}") if failed else None,
+        context={},
+        number=number,
+        started=started,
+        ended=ended,
+        status=status,
+        error=error,
+    )

@@ -1,0 +1,85 @@
+"""Locust users: one that keeps a schedule (open loop), and those that wait for answers (closed)."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.pool import Group
+from locust import User, task
+from locust.exception import StopUser
+
+from lab_services.traffic.generator.alarm import Alarm
+from lab_services.traffic.generator.sender import Sender
+from lab_services.traffic.plan import ClosedPlan, OpenPlan
+
+
+def open_loop(
+    plan: OpenPlan,
+    sender: Sender,
+    ready: Callable[[], None],
+    begin: AsyncResult,
+    finished: Callable[[], None],
+) -> type[User]:
+    """A single user that starts every request at its time, whatever became of those before."""
+
+    class Schedule(User):
+        @task
+        def keep(self) -> None:
+            alarm = Alarm()
+            sender.open(plan.connections)
+            ready()
+            zero = begin.get()
+            under_way = Group()
+            try:
+                for offset, pick, number in zip(
+                    plan.offsets, plan.picks, plan.numbers, strict=True
+                ):
+                    alarm.sleep_until(zero + offset)
+                    under_way.spawn(
+                        sender.send, self.environment, number, plan.messages[pick], zero + offset
+                    )
+                under_way.join()
+            finally:  # an interrupt ends this greenlet; what is under way is not recorded
+                under_way.kill()
+                alarm.close()
+                sender.close()
+            finished()
+            raise StopUser
+
+    return Schedule
+
+
+def closed_loop(
+    plan: ClosedPlan,
+    sender: Sender,
+    begin: AsyncResult,
+    finished: Callable[[], None],
+) -> type[User]:
+    """Users that send the next request when the answer to the last one has come."""
+    picks = count(plan.first, plan.workers)
+    running = 0
+
+    class Asker(User):
+        def on_start(self) -> None:
+            nonlocal running
+            running += 1
+            self.zero = begin.get()
+            gevent.sleep(max(0.0, self.zero - plan.warmup - time.monotonic()))
+
+        @task
+        def ask(self) -> None:
+            now = time.monotonic()
+            if now >= self.zero + plan.end:
+                raise StopUser
+            pick = next(picks) % len(plan.messages)
+            sender.send(self.environment, pick, plan.messages[pick], now)
+
+        def on_stop(self) -> None:
+            nonlocal running
+            running -= 1
+            if not running:
+                finished()
+
+    return Asker
