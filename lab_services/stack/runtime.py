@@ -295,7 +295,10 @@ class Runtime(ABC):
                 # A paused replica may fail a health check or not be subject to one.
                 needed = {self.endpoint(r, proxy.port) for r in live if r.state != "paused"}
                 known = envoy.healthy_hosts(admin, proxy.clusters)
-                if all(needed <= hosts <= allowed for hosts in known):
+                # A cluster that has not heard of its endpoints yet is not listed at all.
+                if len(known) == len(proxy.clusters) and all(
+                    needed <= hosts <= allowed for hosts in known
+                ):
                     break
                 self._check_open()
                 if time.monotonic() > deadline:
