@@ -1,0 +1,208 @@
+"""Statements about recordings, and whether this run bears them out."""
+
+import html
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from IPython.display import display
+
+from lab_services.errors import LabError
+from lab_services.report import numbers
+from lab_services.report.measurements import as_json
+from lab_services.report.stats import Interval
+
+MIME = "application/vnd.lab-services.claims+json"
+
+
+class ClaimFailed(LabError):
+    """A claim does not hold; the message says by how much."""
+
+
+class Verdict(StrEnum):
+    """What the run says of a claim."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    NOT_ENOUGH = "not enough evidence"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement with what was measured and the bounds it must keep (in the measured unit)."""
+
+    text: str
+    measured: Interval
+    least: float
+    most: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Holds where the whole interval keeps the bounds, fails where none of it does.
+
+        Anything between is not enough evidence, and so is a measurement with a note (its
+        traffic was not what was asked for) or without a known interval.
+        """
+        low, high = self.measured.low, self.measured.high
+        if math.isnan(low) or math.isnan(high) or self.measured.note:
+            return Verdict.NOT_ENOUGH
+        if low >= self.least and high <= self.most:
+            return Verdict.HOLDS
+        if high < self.least or low > self.most:
+            return Verdict.FAILS
+        return Verdict.NOT_ENOUGH
+
+    @property
+    def bound(self) -> str:
+        """The bounds in words: `at least 3.0×`."""
+        least = numbers.written(self.least, self.measured.unit)
+        most = numbers.written(self.most, self.measured.unit)
+        if self.least == self.most:
+            return f"exactly {least}"
+        if math.isinf(self.most):
+            return f"at least {least}"
+        return f"at most {most}" if math.isinf(self.least) else f"{least} to {most}"
+
+    @property
+    def reason(self) -> str:
+        """Why it does not hold, and by how much; nothing where it does."""
+        verdict = self.verdict
+        if verdict is Verdict.HOLDS:
+            return ""
+        if verdict is Verdict.NOT_ENOUGH:
+            return self.measured.note or "the interval reaches over the bound"
+        # The end that lies nearest to the bound: the least by which the claim is missed.
+        missed = (
+            self.least - self.measured.high
+            if self.measured.high < self.least
+            else self.measured.low - self.most
+        )
+        return f"misses the bound by at least {numbers.written(missed, self.measured.unit)}"
+
+
+class Claims:
+    """The claims of a lab.
+
+    >>> claims = Claims()
+    >>> claims.claim("A hit is at least 3 times faster", ratio(miss, hit, P50), at_least=3)
+    >>> claims.verdicts()   # tag this cell nbval-check-output: no numbers, so runs compare
+    >>> claims.settle()     # the table; raises ClaimFailed where one fails
+    """
+
+    def __init__(self) -> None:
+        self._claims: list[Claim] = []
+
+    def claim(
+        self,
+        text: str,
+        measured: Interval | float,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        between: tuple[float, float] | None = None,
+    ) -> None:
+        """State one claim about `measured`; the bound is in its unit and part of the claim.
+
+        A plain number is taken as counted exactly. Raises ValueError without exactly one bound,
+        or for a text already claimed.
+        """
+        bounds = {
+            "at_least": None if at_least is None else (at_least, math.inf),
+            "at_most": None if at_most is None else (-math.inf, at_most),
+            "between": between,
+        }
+        given = [bound for bound in bounds.values() if bound is not None]
+        if len(given) != 1:
+            raise ValueError(f"The claim {text!r} needs exactly one of {', '.join(bounds)}.")
+        (least, most) = given[0]
+        if least > most:
+            raise ValueError(f"The claim {text!r} has its bounds in the wrong order.")
+        if any(claim.text == text for claim in self._claims):
+            raise ValueError(f"{text!r} has been claimed already.")
+        interval = measured if isinstance(measured, Interval) else Interval.exact(measured)
+        self._claims.append(Claim(text, interval, least, most))
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(tuple(self._claims))
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def verdicts(self) -> None:
+        """Print each claim's text and verdict, and no number: what must agree between runtimes."""
+        for claim in self._claims:
+            print(f"{claim.verdict}: {claim.text}")  # noqa: T201  (the cell's output is its purpose)
+
+    def settle(self) -> None:
+        """Show the table. Raises ClaimFailed where a claim fails, saying by how much.
+
+        A claim without enough evidence raises nothing here; the run keeps it, and `lab run`
+        exits non-zero for it. Raises ValueError when nothing was claimed.
+        """
+        if not self._claims:
+            raise ValueError("There are no claims to settle.")
+        display(self)  # type: ignore[no-untyped-call]
+        failed = [claim for claim in self._claims if claim.verdict is Verdict.FAILS]
+        if failed:
+            lines = [
+                f"{claim.text}: measured {claim.measured}, claimed {claim.bound}; {claim.reason}."
+                for claim in failed
+            ]
+            raise ClaimFailed(
+                f"{len(failed)} of {len(self._claims)} claims fail.\n" + "\n".join(lines),
+                "Was the machine busy with something else? Then measure again; else the claim "
+                "does not hold here.",
+            )
+
+    def __str__(self) -> str:
+        width = max((len(claim.verdict) for claim in self._claims), default=0)
+        return "\n".join(
+            f"{claim.verdict:<{width}}  {claim.text}: measured {claim.measured}, "
+            f"claimed {claim.bound}" + (f"; {claim.reason}" if claim.reason else "")
+            for claim in self._claims
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {
+            "text/plain": str(self),
+            "text/html": table([as_row(claim) for claim in self._claims]),
+            MIME: {"claims": [as_row(claim) for claim in self._claims]},
+        }
+
+
+def as_row(claim: Claim) -> dict[str, Any]:
+    """A claim for the run's file."""
+    return {
+        "text": claim.text,
+        "verdict": str(claim.verdict),
+        "measured": as_json(claim.measured) | {"text": str(claim.measured)},
+        "bound": claim.bound,
+        "reason": claim.reason,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The claims as an HTML table that takes its colours from the page around it."""
+    # Inline, because a notebook has no style sheet of ours; currentColor follows light and dark.
+    cell = "padding:0.3em 0.6em;text-align:left;vertical-align:top;white-space:normal"
+    line = "border-bottom:1px solid color-mix(in srgb, currentColor 30%, transparent)"
+    head = "".join(
+        f'<th scope="col" style="{cell}">{title}</th>'
+        for title in ("Claim", "Measured (95 % interval)", "Claimed", "Verdict")
+    )
+    body = ""
+    for row in rows:
+        verdict = html.escape(row["verdict"])
+        if row["reason"]:
+            verdict += f"<br><small>{html.escape(row['reason'])}</small>"
+        cells = [row["text"], row["measured"]["text"], row["bound"]]
+        body += f'<tr style="{line}">'
+        body += "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in cells)
+        body += f'<td style="{cell}"><strong>{verdict}</strong></td></tr>'
+    return (
+        '<div class="lab-claims" style="overflow-x:auto">'
+        '<table style="border-collapse:collapse;background:transparent;color:inherit">'
+        f'<thead><tr style="{line}">{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )

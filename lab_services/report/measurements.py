@@ -1,0 +1,78 @@
+"""Numbers a lab keeps: they lie in the outputs of the executed notebook and go from there into
+the run's file, and from the run into the book's pages."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.display import display
+
+from lab_services.report import numbers
+from lab_services.report.stats import Interval
+
+MIME = "application/vnd.lab-services.measurement+json"
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def checked_name(name: str) -> str:
+    """`name`, which pages ask for: small letters, digits and hyphens. Raises ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: use small letters, digits and single hyphens.")
+    return name
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number under a name."""
+
+    name: str
+    interval: Interval
+
+    def __str__(self) -> str:
+        return f"kept {self.name}: {self.interval}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": str(self), MIME: {"name": self.name, **as_json(self.interval)}}
+
+
+def keep(name: str, value: float | Interval, unit: str = "") -> None:
+    """Keep a number for the run and the book: `keep("p99-one-worker", P99(recording))`.
+
+    A plain number takes its `unit` (s, bytes, share, ratio, requests/s, or any word); an interval
+    has its own. Raises ValueError for a name with other characters than small letters, digits
+    and hyphens, or for a value that is not known.
+    """
+    interval = value if isinstance(value, Interval) else Interval.exact(value, unit)
+    if math.isnan(interval.value):
+        raise ValueError(f"{name!r} cannot be kept: {interval.note or 'the value is not known'}.")
+    display(Measurement(checked_name(name), interval))  # type: ignore[no-untyped-call]
+
+
+def as_json(interval: Interval) -> dict[str, Any]:
+    """The interval for a file; JSON has no infinity, so an open end is null."""
+    return {
+        "value": None if math.isnan(interval.value) else interval.value,
+        "low": interval.low if math.isfinite(interval.low) else None,
+        "high": interval.high if math.isfinite(interval.high) else None,
+        "n": interval.n,
+        "unit": interval.unit,
+        "note": interval.note,
+        "text": numbers.written(interval.value, interval.unit, interval.low, interval.high),
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Interval:
+    """What `as_json` wrote."""
+    if data["value"] is None:
+        return Interval(math.nan, math.nan, math.nan, data["n"], data["unit"], data["note"])
+    return Interval(
+        data["value"],
+        -math.inf if data["low"] is None else data["low"],
+        math.inf if data["high"] is None else data["high"],
+        data["n"],
+        data["unit"],
+        data["note"],
+    )

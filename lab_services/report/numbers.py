@@ -1,0 +1,68 @@
+"""How a number is written: its unit, and no more digits than its interval supports."""
+
+import math
+
+# Scales of a unit, smallest first: (one of it in the base unit, what is written after the number).
+_SCALES: dict[str, tuple[tuple[float, str], ...]] = {
+    "s": ((1e-6, " µs"), (1e-3, " ms"), (1.0, " s")),
+    "bytes": ((1.0, " B"), (1e3, " kB"), (1e6, " MB"), (1e9, " GB")),
+    "share": ((0.01, " %"),),
+    "ratio": ((1.0, "×"),),
+}
+
+
+def scale(largest: float, unit: str) -> tuple[float, str]:
+    """The divisor and the suffix for numbers up to `largest` (in `unit`)."""
+    scales = _SCALES.get(unit)
+    if scales is None:
+        return 1.0, f" {unit}" if unit else ""
+    fitting = [entry for entry in scales if abs(largest) >= entry[0]]
+    return fitting[-1] if fitting else scales[0]
+
+
+def written(value: float, unit: str = "", low: float = math.nan, high: float = math.nan) -> str:
+    """`value` with its unit: `written(0.01234, "s")` is `12.3 ms`.
+
+    With the interval's ends the last digit is of the order of the interval's width. Units with
+    scales of their own are s, bytes, share (as per cent) and ratio; any other is written as it is.
+    """
+    if math.isnan(value):
+        return "not known"
+    if isinstance(value, int) and unit not in _SCALES:
+        return f"{value:,}{scale(value, unit)[1]}"
+    divisor, suffix, places = _form(value, unit, low, high)
+    return f"{value / divisor:,.{places}f}{suffix}"
+
+
+def written_range(value: float, unit: str, low: float, high: float) -> str:
+    """The interval's ends with the unit, in the digits `written` uses: `11.8 to 13.1 ms`.
+
+    An infinite end is left open: `at least 11.8 ms`.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "interval not known"
+    divisor, suffix, places = _form(value, unit, low, high)
+    ends = [f"{end / divisor:,.{places}f}{suffix}" for end in (low, high)]
+    if math.isinf(high):
+        return "any value" if math.isinf(low) else f"at least {ends[0]}"
+    if math.isinf(low):
+        return f"at most {ends[1]}"
+    return f"{low / divisor:,.{places}f} to {ends[1]}"
+
+
+def _form(value: float, unit: str, low: float, high: float) -> tuple[float, str, int]:
+    finite = [end for end in (value, low, high) if math.isfinite(end)]
+    divisor, suffix = scale(max((abs(end) for end in finite), default=0.0), unit)
+    width = (max(finite) - min(finite)) / divisor if finite else 0.0
+    return divisor, suffix, _places(value / divisor, width)
+
+
+def _places(value: float, width: float) -> int:
+    """Decimals: three significant digits, or down to the interval's width but never under two."""
+    if not value or math.isinf(value):
+        return max(-math.floor(math.log10(width)), 0) if width else 0
+    magnitude = math.floor(math.log10(abs(value)))
+    digits = 3
+    if width:
+        digits = min(max(magnitude - math.floor(math.log10(width)) + 1, 2), 4)
+    return max(digits - 1 - magnitude, 0)
