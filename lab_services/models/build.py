@@ -15,6 +15,7 @@ from typing import Any
 from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.models import source, store
+from lab_services.models.features import FEATURES
 
 NAMES = ("rough", "good", "big")
 DEFAULT = ("rough", "good")
@@ -96,11 +97,10 @@ def _build(names: list[str], recipe: str, report: Report) -> None:
     report("reading 336,776 flights and their weather")
     cleaned = flights.clean()
     training, unseen = cleaned.training, cleaned.unseen
-    columns = {name: training[name].to_numpy() for name in features.CODED}
-    late = training["late"].to_numpy()
-    codes = features.Codes.learn(columns, late)
-    seen_rows = features.prepare_columns(training, codes)
-    unseen_rows = features.prepare_columns(unseen, codes)
+    seen, late = _columns(training), training["late"].to_numpy()
+    codes = features.Codes.learn(seen, late)
+    seen_rows = features.prepare_columns(seen, codes)
+    unseen_rows = features.prepare_columns(_columns(unseen), codes)
     unseen_late = unseen["late"].to_numpy()
     for name in names:
         report(f"training {name}: {RECIPES[name].what} on {len(training):,} flights")
@@ -175,6 +175,10 @@ def _metrics(late: Any, predicted: Any) -> dict[str, float]:
         "log_loss": round(float(log_loss(late, predicted)), 4),
         "brier": round(float(brier_score_loss(late, predicted)), 4),
     }
+
+
+def _columns(table: Any) -> dict[str, Any]:
+    return {name: table[name].to_numpy() for name in FEATURES}
 
 
 def _window(table: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def _quantity(unit: str, low: float, high: float, example: float, description: s
         ge=low,
         le=high,
         examples=[example],
-        description=f"{description}, in {unit}",
+        description=f"{description} ({unit})",
         json_schema_extra={"unit": unit},
     )
 
@@ -49,7 +49,7 @@ class Flight(TypedDict):
         str,
         Field(pattern="^[A-Z]{3}$", examples=["BOS"], description="Airport of arrival, IATA code"),
     ]
-    weekday: Annotated[int, _quantity("days from 1 = Monday", 1, 7, 5, "Day of departure")]
+    weekday: Annotated[int, _quantity("Monday is 1", 1, 7, 5, "Day of departure")]
     departs: Annotated[
         int, _quantity("minutes after local midnight", 0, 1439, 1065, "Scheduled departure")
     ]

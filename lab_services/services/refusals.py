@@ -1,0 +1,117 @@
+"""Refusals that help: which field, which limits, and a value that would be accepted."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NotRequired
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+# A batch can be wrong a thousand times over: nobody reads more than the first few.
+SHOWN = 10
+
+
+class Problem(TypedDict):
+    """One thing that is wrong with a request."""
+
+    field: str
+    row: NotRequired[int]
+    problem: str
+    got: NotRequired[str]
+    limits: str
+    example: Any
+
+
+class Refusal(TypedDict):
+    """The body of a 422."""
+
+    detail: list[Problem]
+    more: int
+
+
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer a request that does not pass validation with 422 and a `Refusal`."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    schema = _schema(request)
+    refusal: Refusal = {
+        "detail": [_problem(one, schema) for one in found[:SHOWN]],
+        "more": max(0, len(found) - SHOWN),
+    }
+    return JSONResponse(refusal, status_code=422)
+
+
+def _schema(request: Request) -> dict[str, Any]:
+    body = request.scope["route"].body_field
+    if body is None:
+        return {}
+    info = body.field_info
+    whole: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, *info.metadata])  # type: ignore[arg-type]
+    return whole.json_schema()
+
+
+def _problem(error: dict[str, Any], schema: dict[str, Any]) -> Problem:
+    place: Sequence[str | int] = error["loc"][1:]
+    text = error["msg"]
+    if error["type"] == "json_invalid":
+        text = f"Not JSON: {error['ctx']['error']} at character {place[0]}"
+        place = ()
+    expected = _at(place, schema)
+    problem: Problem = {
+        "field": next((part for part in reversed(place) if isinstance(part, str)), "body"),
+        "problem": text,
+        "limits": _limits(expected),
+        "example": _example(expected, schema),
+    }
+    if rows := [part for part in place if isinstance(part, int)]:
+        problem["row"] = rows[0]
+    if error["type"] not in ("missing", "json_invalid"):
+        problem["got"] = repr(error["input"])[:80]
+    return problem
+
+
+def _at(place: Sequence[str | int], schema: dict[str, Any]) -> dict[str, Any]:
+    """The part of a JSON schema that describes this place; its parent where there is none."""
+    here = schema
+    for part in place:
+        inner = here.get("items") if isinstance(part, int) else here.get("properties", {}).get(part)
+        if inner is None:
+            break
+        here = _resolved(inner, schema)
+    return here
+
+
+def _resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    found: dict[str, Any] = schema["$defs"][name] if name else part
+    return found
+
+
+def _limits(expected: dict[str, Any]) -> str:
+    match expected:
+        case {"enum": values}:
+            return f"one of {', '.join(map(str, values))}"
+        case {"minimum": low, "maximum": high, "type": kind}:
+            unit = f" ({expected['unit']})" if "unit" in expected else ""
+            return f"{kind} from {low:g} to {high:g}{unit}"
+        case {"pattern": pattern}:
+            return f"text that matches {pattern}"
+        case {"properties": fields}:
+            return f"a JSON object with {', '.join(fields)}, sent as application/json"
+        case {"minItems": low, "maxItems": high}:
+            return f"a JSON list of {low} to {high} rows, sent as application/json"
+        case _:
+            return str(expected.get("type", "JSON"))
+
+
+def _example(expected: dict[str, Any], schema: dict[str, Any]) -> Any:
+    if "properties" in expected:
+        return {
+            name: _example(_resolved(part, schema), schema)
+            for name, part in expected["properties"].items()
+        }
+    if "items" in expected:
+        return [_example(_resolved(expected["items"], schema), schema)]
+    return expected.get("examples", [None])[0]

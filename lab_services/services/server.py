@@ -1,0 +1,135 @@
+"""Serve an application and leave without losing a request.
+
+    python -m lab_services.services.server MODULE:app
+
+Environment: HOST (127.0.0.1), PORT (8000), DRAIN_SECONDS (0), LOG_LEVEL (INFO).
+
+What happens on SIGTERM:
+
+1. /ready answers 503 at once, so that a proxy that asks stops sending. Everything else is still
+   answered, and each answer carries `connection: close`, so that clients with open connections
+   look for another replica while this one still serves.
+2. After DRAIN_SECONDS no connection is accepted any more, idle ones are closed, and what is in
+   flight is finished.
+3. The process exits with 0.
+
+uvicorn alone starts with step 2, which cuts off whoever is about to use an open connection, and
+ends by the signal itself. A second SIGTERM, or Ctrl-C, goes to step 2 at once.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from lab_services.errors import LabError
+from lab_services.services import settings
+
+# Longer than a proxy keeps an idle connection (Envoy: one hour), so that it is never this side
+# that closes one just when a request is on its way.
+KEEP_ALIVE_SECONDS = 65 * 60
+# What is in flight gets this long after the drain.
+FINISH_SECONDS = 30
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+log = logging.getLogger("lab_services.services.server")
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """One JSON object a line on standard output, for this service and for uvicorn."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": JsonFormatter,
+                "fmt": ["levelname", "name", "message"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "time",
+                # uvicorn's message once more, for terminals.
+                "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+            }
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "json",
+            }
+        },
+        "root": {"handlers": ["stdout"], "level": level},
+    }
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server with the first of the three steps above."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(config)
+        self.drain_seconds = drain_seconds
+        self.stops_at: float | None = None
+        self.announced = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called on SIGTERM and SIGINT, in place of uvicorn's own, which would stop at once."""
+        if self.stops_at is not None or sig == signal.SIGINT or not self.started:
+            self.should_exit = True
+            return
+        self.stops_at = time.monotonic() + self.drain_seconds
+        self.lifespan.state["draining"] = True
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.stops_at is not None:
+            if not self.announced:
+                # Not in the signal's handler, which may have interrupted a line half written.
+                log.info("draining", extra={"seconds": self.drain_seconds})
+                self.announced = True
+            if time.monotonic() >= self.stops_at:
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(app: str) -> None:
+    """Serve `MODULE:app` until told to stop. Raises LabError for a setting out of range."""
+    config = uvicorn.Config(
+        app,
+        host=settings.text("HOST", "127.0.0.1"),
+        port=int(settings.number("PORT", 8000, low=0, high=65535)),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_config=_logging(settings.choice("LOG_LEVEL", "INFO", LEVELS)),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
+    drain = settings.number("DRAIN_SECONDS", 0, low=0, high=3600)
+    DrainingServer(config, drain).run()
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or ":" not in sys.argv[1]:
+        sys.exit("usage: python -m lab_services.services.server MODULE:app")
+    # As uvicorn's own command does: an application beside the working folder is found.
+    sys.path.insert(0, os.getcwd())
+    try:
+        serve(sys.argv[1])
+    except LabError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
