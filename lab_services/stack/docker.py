@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -231,7 +232,8 @@ class DockerRuntime(Runtime):
                 detail = memory["stats"]
                 cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))
                 seconds = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
-                yield Usage(replica.service, replica.number, seconds, memory["usage"] - cache)
+                used = memory["usage"] - cache
+                yield Usage(replica.service, replica.number, seconds, used, _time(stats["read"]))
 
     # --- act ----------------------------------------------------------------------------------
 
@@ -354,3 +356,10 @@ def _each(things: list[str], remove: Any) -> list[docker.errors.APIError]:
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         return [error for error in pool.map(attempt, things) if error is not None]
+
+
+def _time(text: str) -> float:
+    """The engine's time stamp, with nine digits of a second, in Unix seconds."""
+    moment, fraction = re.fullmatch(r"([^.Z+]+)(\.\d+)?(?:Z|\+00:00)", text).groups()  # type: ignore[union-attr]
+    whole = datetime.fromisoformat(f"{moment}+00:00").timestamp()
+    return whole + float(fraction or 0)

@@ -307,6 +307,7 @@ class ProcessRuntime(Runtime):
                             replica.number,
                             times.user + times.system,
                             _memory(process),
+                            time.time(),
                         )
                     )
         return found

@@ -58,12 +58,16 @@ class Replica:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one replica has used: processor seconds since its start, memory in bytes now."""
+    """What one replica has used: processor seconds since its start, memory in bytes.
+
+    `at` is when that was read, in Unix seconds: an engine may answer a second later.
+    """
 
     service: str
     number: int
     cpu_seconds: float
     memory: int
+    at: float
 
 
 @dataclass(frozen=True)

@@ -152,21 +152,22 @@ class Stack:
         """
         import pandas as pd
 
-        first = {(u["service"], u["number"]): u["cpu_seconds"] for u in self._call("usage")}
-        begin = time.monotonic()
+        first = {(u["service"], u["number"]): u for u in self._call("usage")}
         time.sleep(seconds)
-        usage = self._call("usage")
-        passed = time.monotonic() - begin
-        rows = [
-            {
-                "service": u["service"],
-                "replica": u["number"],
-                "cpu": (u["cpu_seconds"] - first.get((u["service"], u["number"]), 0.0)) / passed,
-                "cpu_seconds": u["cpu_seconds"],
-                "memory_mb": u["memory"] / 1e6,
-            }
-            for u in usage
-        ]
+        rows = []
+        for u in self._call("usage"):
+            before = first.get((u["service"], u["number"]), u)
+            passed = u["at"] - before["at"]
+            used = u["cpu_seconds"] - before["cpu_seconds"]
+            rows.append(
+                {
+                    "service": u["service"],
+                    "replica": u["number"],
+                    "cpu": used / passed if passed else float("nan"),
+                    "cpu_seconds": u["cpu_seconds"],
+                    "memory_mb": u["memory"] / 1e6,
+                }
+            )
         return pd.DataFrame(rows).set_index(["service", "replica"])
 
     @property
