@@ -3,13 +3,15 @@
 import fcntl
 import json
 import re
+import textwrap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import docker
+import requests
 from docker.types import CancellableStream
 
 from lab_services.errors import LabError
@@ -19,6 +21,7 @@ from lab_services.stack.image.context import DOCKERFILE, Context, Options, pack
 REPOSITORY = "lab-services"
 _KEPT = 2  # tags: the one in use and the one before, so that going back costs nothing
 _TAIL = 15  # lines of the build shown with a failure
+_WIDTH = 300  # characters of each; a step's whole command is longer
 
 
 class ImageBuildFailed(LabError):
@@ -79,16 +82,18 @@ def _build(
     tail: deque[str] = deque(maxlen=_TAIL)
     finished = threading.Event()
     try:
-        stream = _request(client, context, options, tag)
-        threading.Thread(target=_cut, args=(stream, cancelled, finished), daemon=True).start()
-        output = ""  # the engine sends what a step writes in pieces of any size
-        for message in stream:
-            if error := message.get("error"):
-                raise _failure(error, tail)
-            *lines, output = (output + _text(message)).split("\n")
-            for line in filter(None, map(str.strip, lines)):
-                tail.append(line)
-                report(f"image: {line}")
+        with closing(_request(client, context, options, tag)) as response:
+            messages = (json.loads(line) for line in response.iter_lines() if line)
+            stream = CancellableStream(messages, response)
+            threading.Thread(target=_cut, args=(stream, cancelled, finished), daemon=True).start()
+            output = ""  # the engine sends what a step writes in pieces of any size
+            for message in stream:
+                if error := message.get("error"):
+                    raise _failure(error, tail)
+                *lines, output = (output + _text(message)).split("\n")
+                for line in filter(None, map(str.strip, lines)):
+                    tail.append(line)
+                    report(f"image: {line}")
     except (docker.errors.DockerException, OSError) as error:
         raise _failure(str(error), tail) from None
     finally:
@@ -101,7 +106,7 @@ def _build(
 
 def _request(
     client: docker.DockerClient, context: Context, options: Options, tag: str
-) -> "CancellableStream[dict[str, Any]]":
+) -> requests.Response:
     # Not client.api.build: its answer cannot be closed from another thread, and a build that
     # nobody waits for any more would go on. The engine ends it when the connection closes.
     api = client.api
@@ -122,9 +127,9 @@ def _request(
         stream=True,
     )
     if response.status_code != 200:
+        response.close()
         raise docker.errors.APIError(response.text, response=response)
-    lines = (json.loads(line) for line in response.iter_lines() if line)
-    return CancellableStream(lines, response)
+    return response
 
 
 def _cut(
@@ -147,7 +152,7 @@ def _text(message: dict[str, Any]) -> str:
 
 _HINTS = (
     (
-        ("certificate", "UnknownIssuer", "SSL"),
+        ("certificate verif", "certificate_verify_failed", "unknownissuer", "self-signed"),
         "Your network looks into TLS: LAB_EXTRA_CA=/path/to/authority.pem adds its certificate.",
     ),
     (("no space left",), "The engine's disk is full: `docker system prune` frees some."),
@@ -157,7 +162,7 @@ _HINTS = (
         "LAB_BASE_IMAGE names another base; `.ci/base` makes one from Debian's packages.",
     ),
     (
-        ("resolve", "resolution", "dns error", "connect", "timed out", "unreachable"),
+        ("resolv", "name resolution", "dns error", "connect", "timed out", "unreachable"),
         "The build reaches no package server. Behind a proxy, set HTTPS_PROXY and HTTP_PROXY; "
         "LAB_BUILD_NETWORK=host builds on this machine's own network.",
     ),
@@ -165,10 +170,13 @@ _HINTS = (
 
 
 def _failure(error: str, tail: deque[str]) -> ImageBuildFailed:
-    lines = [*tail, error.strip()]
-    text = "\n".join(lines)
+    text = "\n".join(textwrap.shorten(line, _WIDTH) for line in (*tail, error))
+    # Not the steps themselves, which speak of certificates and indexes too.
+    said = "\n".join(
+        line.lower() for line in (*tail, error) if not line.startswith(("Step ", "The command "))
+    )
     hint = next(
-        (hint for words, hint in _HINTS if any(w.lower() in text.lower() for w in words)),
+        (hint for words, hint in _HINTS if any(word in said for word in words)),
         "The lines above say which step failed.",
     )
     return ImageBuildFailed(f"The service image could not be built:\n{text}", hint)

@@ -13,7 +13,8 @@ from docker.utils.build import exclude_paths
 from lab_services.errors import LabError
 from lab_services.paths import repository
 
-DOCKERFILE = "lab_services/stack/image/Dockerfile"
+DOCKERFILE = "Dockerfile"  # inside the archive, out of reach of `COPY lab_services`
+_RECIPE = "lab_services/stack/image/Dockerfile"
 _AUTHORITY = "extra-ca.crt"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
@@ -73,17 +74,18 @@ def pack(options: Options, root: Path | None = None) -> Context:
     root = root or repository()
     ignore = (root / ".dockerignore").read_text().splitlines()
     patterns = [line for line in ignore if line and not line.startswith("#")]
-    names = sorted(exclude_paths(str(root), patterns, dockerfile=DOCKERFILE))
+    names = sorted(exclude_paths(str(root), patterns, dockerfile=_RECIPE))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in names:
             if (root / name).is_file() and not (options.authority and name == _AUTHORITY):
-                _add(archive, name, (root / name).read_bytes())
+                content = (root / name).read_bytes()
+                _add(archive, DOCKERFILE if name == _RECIPE else name, content)
         if options.authority:
             _add(archive, _AUTHORITY, options.authority)
-    content = buffer.getvalue()
-    digest = hashlib.sha256(options.base.encode() + b"\0" + content)
-    return Context(content, digest.hexdigest()[:12])
+    archived = buffer.getvalue()
+    digest = hashlib.sha256(options.base.encode() + b"\0" + archived)
+    return Context(archived, digest.hexdigest()[:12])
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
