@@ -7,6 +7,7 @@ line and the key, because a runtime that ignored it silently would run another t
 import os
 import re
 import shlex
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,7 @@ class Service:
     volumes: tuple[Volume, ...] = ()
     depends_on: Mapping[str, str] = field(default_factory=dict)
     probe: Probe | None = None
+    has_healthcheck: bool = False  # stated, not our own asking whether the port is open
     replicas: int = 1
     cpus: int | None = None
     memory: int | None = None
@@ -99,6 +101,10 @@ class ComposeFile:
         return [(m[1], int(m[2])) for m in re.finditer(rf"(?<![\w.-])({names}):(\d+)\b", text)]
 
 
+_VARIABLE = re.compile(
+    r"(?P<escaped>\$\$)|\$(?P<plain>[A-Za-z_]\w*)"
+    r"|\$\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<rest>[^${}]*))?\}|\$(?:\{[^}]*\}?|.?)"
+)
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _CONTAINER_KEYS = (
     "build",
@@ -125,6 +131,18 @@ _SERVICE_KEYS = (
     *_CONTAINER_KEYS,
 )
 _HEALTHCHECK_KEYS = ("test", "interval", "timeout", "retries", "start_period")
+_SHAPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "image": ("a text", (str,)),
+    "command": ("a list or a text", (list, str)),
+    "environment": ("a mapping or a list", (dict, list)),
+    "ports": ("a list", (list,)),
+    "volumes": ("a list", (list,)),
+    "depends_on": ("a mapping or a list", (dict, list)),
+    "healthcheck": ("a mapping", (dict,)),
+    "deploy": ("a mapping", (dict,)),
+    "profiles": ("a list", (list,)),
+    "stop_signal": ("a text", (str,)),
+}
 
 
 def read(path: Path, variables: Mapping[str, str] | None = None) -> ComposeFile:
@@ -140,12 +158,16 @@ class _Reader:
         self.path = path
         self.variables = variables
         self.lines: dict[tuple[str, ...], int] = {}
+        self.unquoted: dict[tuple[str, ...], str] = {}
+        self.merged: set[int] = set()
 
     def read(self) -> ComposeFile:
         try:
-            text = self.path.read_text()
+            text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ComposeError(f"There is no Compose file at {self.path}.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ComposeError(f"{self.path} cannot be read: {error}") from None
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
@@ -160,6 +182,8 @@ class _Reader:
             if key not in ("name", "services", "volumes") and not key.startswith("x-"):
                 raise self._unsupported((key,), ("name", "services", "volumes", "x-…"))
         volumes = content.get("volumes") or {}
+        if not isinstance(volumes, dict):
+            raise self._error(("volumes",), "it must be a mapping")
         for name, options in volumes.items():
             if options:
                 raise self._error(("volumes", name), "a named volume takes no options here")
@@ -176,8 +200,10 @@ class _Reader:
     # YAML nodes keep their lines; merged keys (`<<: *service`) keep those of the anchor.
     def _construct(self, loader: yaml.SafeLoader, node: Any, where: tuple[str, ...]) -> Any:
         if isinstance(node, yaml.MappingNode):
-            self._refuse_duplicates(node, where)
-            loader.flatten_mapping(node)
+            if id(node) not in self.merged:  # an anchor that is used twice is met twice
+                self._refuse_duplicates(node, where)
+                loader.flatten_mapping(node)
+                self.merged.add(id(node))
             result: dict[str, Any] = {}
             for key_node, value_node in node.value:
                 key = str(loader.construct_object(key_node))
@@ -188,7 +214,9 @@ class _Reader:
             return [
                 self._construct(loader, item, (*where, str(i))) for i, item in enumerate(node.value)
             ]
-        value = loader.construct_object(node) if node is not None else None
+        value = _scalar(loader, node) if node is not None else None
+        if node is not None and node.style is None:
+            self.unquoted[where] = node.value
         return self._interpolate(value, where) if isinstance(value, str) else value
 
     def _refuse_duplicates(self, node: yaml.MappingNode, where: tuple[str, ...]) -> None:
@@ -201,15 +229,19 @@ class _Reader:
 
     def _interpolate(self, text: str, where: tuple[str, ...]) -> str:
         def replace(match: re.Match[str]) -> str:
-            if match[0] == "$$":
+            if match["escaped"]:
                 return "$"
-            name, operator, rest = match["name"], match["operator"], match["rest"] or ""
+            name, rest = match["plain"] or match["name"], match["rest"] or ""
+            if name is None:
+                raise self._error(
+                    where, f"{match[0]!r}: use ${{NAME}}, ${{NAME:-default}}, ${{NAME:?text}} or $$"
+                )
             value = self.variables.get(name, "")
             if value:
                 return value
-            if operator == ":-":
+            if match["operator"] == ":-":
                 return rest
-            if operator == ":?":
+            if match["operator"] == ":?":
                 raise self._error(where, f"${{{name}}} is not set: {rest}")
             if name in self.variables:
                 return ""
@@ -217,8 +249,7 @@ class _Reader:
 
         if where and where[0].startswith("x-"):
             return text  # an anchor: its variables count where it is used
-        pattern = r"\$\$|\$\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<rest>[^}]*))?\}"
-        return re.sub(pattern, replace, text)
+        return re.sub(_VARIABLE, replace, text)
 
     def _service(self, name: str, body: Any, volumes: tuple[str, ...]) -> Service:
         at = ("services", name)
@@ -229,10 +260,12 @@ class _Reader:
         for key in body:
             if key not in _SERVICE_KEYS:
                 raise self._unsupported((*at, key), _SERVICE_KEYS)
+            shape, kinds = _SHAPES.get(key, ("", ()))
+            if shape and body[key] is not None and not isinstance(body[key], kinds):
+                raise self._error((*at, key), f"it must be {shape}")
         for key in ("image", "command"):
             if not body.get(key):
                 raise self._error(at, f"a service needs `{key}`")
-        command = body["command"]
         deploy = self._deploy(body.get("deploy") or {}, (*at, "deploy"))
         ports = tuple(
             self._port(str(text), (*at, "ports", str(i)))
@@ -241,7 +274,7 @@ class _Reader:
         return Service(
             name=name,
             image=body["image"],
-            command=tuple(shlex.split(command) if isinstance(command, str) else map(str, command)),
+            command=self._words(body["command"], (*at, "command")),
             environment=self._environment(body.get("environment") or {}, (*at, "environment")),
             ports=ports,
             volumes=tuple(
@@ -250,25 +283,40 @@ class _Reader:
             ),
             depends_on=self._depends_on(body.get("depends_on") or {}, (*at, "depends_on")),
             probe=self._probe(body, ports, at),
+            has_healthcheck=bool(body.get("healthcheck")),
             profiles=tuple(body.get("profiles") or ()),
-            stop_signal=body.get("stop_signal", "SIGTERM"),
+            stop_signal=self._signal(body.get("stop_signal") or "SIGTERM", (*at, "stop_signal")),
             stop_grace=self._seconds(
-                body.get("stop_grace_period", "10s"), (*at, "stop_grace_period")
+                body.get("stop_grace_period") or "10s", (*at, "stop_grace_period")
             ),
             container={k: body[k] for k in _CONTAINER_KEYS if k in body},
             **deploy,
         )
 
+    def _words(self, value: Any, at: tuple[str, ...]) -> tuple[str, ...]:
+        if isinstance(value, list):
+            if not all(isinstance(word, str) for word in value):
+                raise self._error(at, "write every word in quotes")
+            return tuple(value)
+        try:
+            return tuple(shlex.split(str(value)))
+        except ValueError as error:
+            raise self._error(at, f"{value!r}: {error}") from None
+
     def _deploy(self, body: dict[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in body.items():
             if key == "replicas":
-                if not isinstance(value, int) or value < 1:
+                if not re.fullmatch(r"[1-9]\d*", str(value)):
                     raise self._error((*at, key), f"{value!r} is not a count of replicas")
-                result["replicas"] = value
+                result["replicas"] = int(value)
             elif key == "resources":
-                limits = value.get("limits", {})
-                if set(value) - {"limits"} or set(limits) - {"cpus", "memory"}:
+                limits = value.get("limits") if isinstance(value, dict) else None
+                if (
+                    not isinstance(limits, dict)
+                    or set(value) != {"limits"}
+                    or set(limits) - {"cpus", "memory"}
+                ):
                     raise self._error((*at, key), "only `limits: {cpus, memory}` is supported")
                 if "cpus" in limits:
                     result["cpus"] = self._cpus(limits["cpus"], (*at, key, "limits", "cpus"))
@@ -282,13 +330,15 @@ class _Reader:
 
     def _cpus(self, value: Any, at: tuple[str, ...]) -> int:
         # A plain process is held to cores by affinity, which knows no fractions.
-        try:
-            cpus = float(value)
-        except (TypeError, ValueError):
-            cpus = 0.0
-        if cpus < 1 or cpus != int(cpus):
+        match = re.fullmatch(r"([1-9]\d*)(?:\.0+)?", str(value))
+        if not match:
             raise self._error(at, f"{value!r}: whole cores only, so that both runtimes agree")
-        return int(cpus)
+        return int(match[1])
+
+    def _signal(self, name: str, at: tuple[str, ...]) -> str:
+        if name not in signal.Signals.__members__:
+            raise self._error(at, f"{name!r} is not a signal such as SIGTERM")
+        return name
 
     def _memory(self, text: str, at: tuple[str, ...]) -> int:
         match = re.fullmatch(r"(\d+)\s*([kmg]?)b?", text.strip().lower())
@@ -312,7 +362,10 @@ class _Reader:
                 f"{text!r}: publish on loopback only, as 127.0.0.1::8000 (any free port) "
                 "or 127.0.0.1:8000:8000",
             )
-        return Port(container=int(match[2]), host=int(match[1]) if match[1] else None)
+        numbers = [int(number) for number in match.groups() if number]
+        if not all(1 <= number <= 65535 for number in numbers):
+            raise self._error(at, f"{text!r}: a port is a number from 1 to 65535")
+        return Port(container=numbers[-1], host=int(match[1]) if match[1] else None)
 
     def _environment(self, body: Any, at: tuple[str, ...]) -> dict[str, str]:
         if isinstance(body, list):
@@ -322,7 +375,14 @@ class _Reader:
         for key, value in body.items():
             if value is None:
                 raise self._error((*at, key), "the variable has no value")
-        return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.items()}
+            if not isinstance(value, str | int | float):
+                raise self._error((*at, key), "the value of a variable is one text")
+            if _is_odd_number(self.unquoted.get((*at, key), "")):
+                raise self._error((*at, key), "write it in quotes: Compose rewrites such a number")
+        return {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in body.items()
+        }
 
     def _volume(self, text: str, named: tuple[str, ...], at: tuple[str, ...]) -> Volume:
         parts = text.split(":")
@@ -340,13 +400,14 @@ class _Reader:
     def _depends_on(self, body: Any, at: tuple[str, ...]) -> dict[str, str]:
         if isinstance(body, list):
             return {str(name): "service_started" for name in body}
-        result = {}
+        result: dict[str, str] = {}
         for name, options in body.items():
-            if set(options) != {"condition"} or options["condition"] not in _CONDITIONS:
+            stated = options if isinstance(options, dict) else {}
+            if set(stated) != {"condition"} or stated["condition"] not in _CONDITIONS:
                 raise self._error(
                     (*at, name), f"needs `condition`: one of {', '.join(_CONDITIONS)}"
                 )
-            result[name] = options["condition"]
+            result[name] = stated["condition"]
         return result
 
     def _probe(
@@ -360,9 +421,11 @@ class _Reader:
             if key not in _HEALTHCHECK_KEYS:
                 raise self._unsupported((*at, key), _HEALTHCHECK_KEYS)
         test = check.get("test")
-        words = [str(w) for w in test] if isinstance(test, list) else shlex.split(str(test))
-        if words[:1] in (["CMD"], ["CMD-SHELL"]):
-            words = shlex.split(words[1]) if words[0] == "CMD-SHELL" else words[1:]
+        words = self._words(test or "", (*at, "test"))
+        if words[:1] == ("CMD-SHELL",):
+            words = self._words(" ".join(words[1:]), (*at, "test"))
+        elif words[:1] == ("CMD",):
+            words = words[1:]
         probe = _read_probe(words)
         if probe is None:
             raise self._error(
@@ -375,30 +438,48 @@ class _Reader:
         return probe
 
     def _check_relations(self, compose: ComposeFile) -> None:
+        fixed: set[int] = set()
         for service in compose.services.values():
             at = ("services", service.name)
-            for name, condition in service.depends_on.items():
-                if name not in compose.services:
-                    raise self._error((*at, "depends_on"), f"there is no service {name!r}")
-                needed = compose.services[name]
-                if condition == "service_completed_successfully" and needed.ports:
-                    raise self._error((*at, "depends_on", name), "a service with ports never ends")
-            if service.replicas > 1 and any(p.host for p in service.ports):
-                raise self._error((*at, "ports"), "replicas cannot share one fixed port")
+            self._check_dependencies(compose, service, (*at, "depends_on"))
+            for port in service.ports:
+                if port.host is None:
+                    continue
+                if port.host in fixed or service.replicas > 1:
+                    raise self._error((*at, "ports"), f"only one can have the port {port.host}")
+                fixed.add(port.host)
+            if len({p.container for p in service.ports}) < len(service.ports):
+                raise self._error((*at, "ports"), "a port is published once")
             for key, value in service.environment.items():
-                for name, port in compose.references(value):
-                    known = [p.container for p in compose.services[name].ports]
-                    if port not in known:
-                        raise self._error(
-                            (*at, "environment", key),
-                            f"{name} does not publish port {port}, only {known}",
-                        )
-                    if compose.services[name].replicas > 1:
-                        raise self._error(
-                            (*at, "environment", key),
-                            f"{name} has several replicas: call it through a proxy",
-                        )
+                self._check_references(compose, value, (*at, "environment", key))
+            for word in service.command:
+                self._check_references(compose, word, (*at, "command"))
         _refuse_cycles(compose, self._error)
+
+    def _check_dependencies(
+        self, compose: ComposeFile, service: Service, at: tuple[str, ...]
+    ) -> None:
+        for name, condition in service.depends_on.items():
+            if name not in compose.services:
+                raise self._error(at, f"there is no service {name!r}")
+            needed = compose.services[name]
+            if needed.is_job and not service.is_job:
+                raise self._error((*at, name), "a job is started by hand: nothing waits for it")
+            if condition == "service_completed_successfully" and needed.ports:
+                raise self._error((*at, name), "a service with ports never ends")
+            if condition == "service_healthy" and not needed.has_healthcheck:
+                raise self._error((*at, name), f"{name} needs a `healthcheck`")
+
+    def _check_references(self, compose: ComposeFile, text: str, at: tuple[str, ...]) -> None:
+        for name, port in compose.references(text):
+            needed = compose.services[name]
+            known = [p.container for p in needed.ports]
+            if port not in known:
+                raise self._error(at, f"{name} does not publish port {port}, only {known}")
+            if needed.is_job:
+                raise self._error(at, f"{name} is a job: nothing can rely on its being there")
+            if needed.replicas > 1:
+                raise self._error(at, f"{name} has several replicas: call it through a proxy")
 
     def _line(self, where: tuple[str, ...]) -> int:
         while where and where not in self.lines:
@@ -414,13 +495,33 @@ class _Reader:
         return ComposeError(error.message, f"Supported here: {', '.join(known)}.")
 
 
-def _read_probe(words: list[str]) -> Probe | None:
+def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    """The value as Compose's YAML 1.2 reads it: `on` and 12:30 are texts there."""
+    value = loader.construct_object(node)
+    if isinstance(value, bool) and node.value.lower() not in ("true", "false"):
+        return node.value
+    if isinstance(value, int | float) and ":" in node.value:
+        return node.value
+    return value
+
+
+def _is_odd_number(text: str) -> bool:
+    """True for 1.0, 010, 1e3 and the like; 12 and 0.25 mean the same to everybody."""
+    return bool(
+        re.fullmatch(r"[-+]?(\.\d+|\d[\d_]*(\.\d*)?)(e[-+]?\d+)?|0[xob]\w+", text, re.IGNORECASE)
+        and not re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.(?=\d{1,3}$)\d*[1-9])?", text)
+    )
+
+
+def _read_probe(words: tuple[str, ...]) -> Probe | None:
     if not words:
         return None
     if words[0] == "curl":
         match = re.fullmatch(r"http://(?:127\.0\.0\.1|localhost):(\d+)(/\S*)", words[-1])
         return Probe("http", int(match[1]), match[2]) if match else None
     port = words[words.index("-p") + 1] if "-p" in words[:-1] else None
+    if port is not None and not port.isdecimal():
+        return None
     if words[0] == "redis-cli" and words[-1].lower() == "ping":
         return Probe("redis", int(port or 6379))
     if words[0] == "pg_isready":
