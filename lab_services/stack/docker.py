@@ -215,7 +215,12 @@ class DockerRuntime(Runtime):
         return "\n".join(texts)
 
     def _log(self, replica: Replica, lines: int | Literal["all"]) -> str:
-        text: bytes = self._api.logs(replica.ident, tail=lines)
+        try:
+            text: bytes = self._api.logs(replica.ident, tail=lines)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):  # gone, or on its way out
+                raise
+            return ""
         return text.decode(errors="replace")
 
     def usage(self) -> list[Usage]:
@@ -274,9 +279,10 @@ class DockerRuntime(Runtime):
         replica = self.replica(service.name, number)
         try:
             exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
-            output = self._log(replica, "all")
         except docker.errors.NotFound:
             raise Cancelled(f"{service.name} was removed before its end.") from None
+        self._check_open()
+        output = self._log(replica, "all")
         self.discard(replica)
         return JobResult(exit_code, output, time.monotonic() - begin)
 

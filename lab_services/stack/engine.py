@@ -4,11 +4,12 @@ import functools
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import ParseResult, urlparse
 
 import docker
 import requests
@@ -17,7 +18,7 @@ from docker.utils import kwargs_from_env
 
 from lab_services.stack.runtime import RuntimeUnavailable
 
-_PATIENCE = 0.8  # seconds; an engine that is up answers in milliseconds
+_PATIENCE = 1  # seconds; an engine that is up answers in milliseconds
 _TIMEOUT = 60  # seconds for one request, once it has answered
 _OLDEST_API = (1, 41)  # engine 20.10
 _CONNECTIONS = 32  # a stack's replicas are asked and removed side by side
@@ -55,10 +56,11 @@ def connect() -> Engine:
             "Unset DOCKER_HOST, or `docker context use default`.",
         )
     try:
+        _knock(place)  # the SDK hides the reason and forgets its socket
         client = docker.DockerClient(
             **parameters, version="auto", timeout=_PATIENCE, max_pool_size=_CONNECTIONS
         )
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise RuntimeUnavailable(
             f"no Docker engine answers at {host}: {_reason(error)}",
             "Start Docker, or use plain processes: LAB_RUNTIME=process.",
@@ -97,7 +99,7 @@ def _is_current(command: tuple[str, ...]) -> bool:
 
 def _address() -> dict[str, Any]:
     if os.environ.get("DOCKER_HOST"):
-        return kwargs_from_env()
+        return dict(kwargs_from_env())
     parameters = ContextAPI.kwargs_from_context()
     usual = [
         parameters.get("base_url") or "unix:///var/run/docker.sock",
@@ -108,14 +110,18 @@ def _address() -> dict[str, Any]:
     return {**parameters, "base_url": found}
 
 
+def _knock(place: ParseResult) -> None:
+    if place.scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_PATIENCE)
+            probe.connect(place.path)
+    else:
+        socket.create_connection((place.hostname, place.port or 2375), _PATIENCE).close()
+
+
 def _reason(error: Exception) -> str:
-    text = str(error)
-    if "Permission denied" in text:
+    if isinstance(error, PermissionError):
         return "no permission; on Linux, join the group docker"
-    if "No such file" in text:
-        return "there is no such socket"
-    if "refused" in text:
-        return "connection refused"
-    if "timed out" in text.lower():
-        return f"silent for {_PATIENCE} s"
-    return text
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"silent for {_PATIENCE} s" if "timed out" in str(error) else str(error)
