@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -227,18 +227,21 @@ class DockerRuntime(Runtime):
         """As the engine's cgroups count; memory without the file cache that can be given back."""
         running = [r for r in self.replicas() if r.state != "exited"]
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            return [usage for found in pool.map(self._usage, running) for usage in found]
+            return [usage for usage in pool.map(self._usage, running) if usage is not None]
 
-    def _usage(self, replica: Replica) -> Iterator[Usage]:
-        with contextlib.suppress(docker.errors.NotFound):  # it ended this very moment
+    def _usage(self, replica: Replica) -> Usage | None:
+        try:
             stats = self._api.stats(replica.ident, stream=False, one_shot=True)
-            memory = stats["memory_stats"]
-            if "usage" in memory:
-                detail = memory["stats"]
-                cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))
-                seconds = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
-                used = memory["usage"] - cache
-                yield Usage(replica.service, replica.number, seconds, used, _time(stats["read"]))
+        except docker.errors.NotFound:
+            return None  # it ended this very moment
+        memory = stats["memory_stats"]
+        if "usage" not in memory:
+            return None
+        detail = memory["stats"]
+        cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))
+        seconds = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+        used = memory["usage"] - cache
+        return Usage(replica.service, replica.number, seconds, used, _time(stats["read"]))
 
     # --- act ----------------------------------------------------------------------------------
 

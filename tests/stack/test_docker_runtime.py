@@ -133,6 +133,19 @@ def test_memory_limit_holds(make: Make) -> None:
     assert runtime.run_job(runtime.services["job"]).exit_code == 137
 
 
+@pytest.mark.docker
+def test_usage_is_asked_side_by_side(make: Make) -> None:
+    """An engine that answers at its next whole second, asked once for every replica in turn."""
+    runtime = make(WEB + "    deploy: {replicas: 4}\n")
+    runtime.up(print)
+    begin = time.monotonic()
+    usage = runtime.usage()
+    assert time.monotonic() - begin < 2.5
+    assert [u.number for u in usage] == [1, 2, 3, 4]
+    assert all(u.cpu_seconds > 0 and 1e6 < u.memory < 1e8 for u in usage)
+    assert all(abs(u.at - time.time()) < 5 for u in usage)
+
+
 # --- a start that fails -------------------------------------------------------------------------
 
 
