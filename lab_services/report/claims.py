@@ -57,8 +57,8 @@ class Claim:
     @property
     def bound(self) -> str:
         """The bounds in words: `at least 3.0×`."""
-        least = numbers.written(self.least, self.measured.unit)
-        most = numbers.written(self.most, self.measured.unit)
+        least = numbers.rounded(self.least, self.measured.unit)
+        most = numbers.rounded(self.most, self.measured.unit)
         if self.least == self.most:
             return f"exactly {least}"
         if math.isinf(self.most):
@@ -190,19 +190,24 @@ def table(rows: list[dict[str, Any]]) -> str:
     line = "border-bottom:1px solid color-mix(in srgb, currentColor 30%, transparent)"
     head = "".join(
         f'<th scope="col" style="{cell}">{title}</th>'
-        for title in ("Claim", "Measured (95 % interval)", "Claimed", "Verdict")
+        for title in ("Claim", "Measured (95 % interval)", "Verdict")
     )
     body = ""
     for row in rows:
-        verdict = html.escape(row["verdict"])
-        if row["reason"]:
-            verdict += f"<br><small>{html.escape(row['reason'])}</small>"
-        cells = [row["text"], row["measured"]["text"], row["bound"]]
+        cells = (
+            (row["text"], row["bound"]),
+            (row["measured"]["text"], ""),
+            (row["verdict"], row["reason"]),
+        )
         body += f'<tr style="{line}">'
-        body += "".join(f'<td style="{cell}">{html.escape(text)}</td>' for text in cells)
-        body += f'<td style="{cell}"><strong>{verdict}</strong></td></tr>'
+        body += "".join(f'<td style="{cell}">{_cell(*texts)}</td>' for texts in cells)
+        body += "</tr>"
     return (
         '<div class="lab-claims" style="overflow-x:auto">'
         '<table style="border-collapse:collapse;background:transparent;color:inherit">'
         f'<thead><tr style="{line}">{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _cell(text: str, small: str) -> str:
+    return html.escape(text) + (f"<br><small>{html.escape(small)}</small>" if small else "")

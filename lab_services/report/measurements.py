@@ -14,13 +14,15 @@ from lab_services.report.stats import Interval
 
 MIME = "application/vnd.lab-services.measurement+json"
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 
 
 def checked_name(name: str) -> str:
-    """`name`, which pages ask for: small letters, digits and hyphens. Raises ValueError."""
+    """`name`, which pages ask for: small letters, digits, - and _. Raises ValueError."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: use small letters, digits and single hyphens.")
+        raise ValueError(
+            f"{name!r} is no name: use small letters and digits, with single - or _ between them."
+        )
     return name
 
 
@@ -42,8 +44,8 @@ def keep(name: str, value: float | Interval, unit: str = "") -> None:
     """Keep a number for the run and the book: `keep("p99-one-worker", P99(recording))`.
 
     A plain number takes its `unit` (s, bytes, share, ratio, requests/s, or any word); an interval
-    has its own. Raises ValueError for a name with other characters than small letters, digits
-    and hyphens, or for a value that is not known.
+    has its own. Raises ValueError for a name that is not of small letters and digits with single
+    - or _ between them, and for a value that is not known.
     """
     interval = value if isinstance(value, Interval) else Interval.exact(value, unit)
     if math.isnan(interval.value):

@@ -11,6 +11,11 @@ _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
 }
 
 
+def has_scales(unit: str) -> bool:
+    """Whether the unit is written in steps (ms, s), so that a number means nothing without it."""
+    return unit in _SCALES
+
+
 def scale(largest: float, unit: str) -> tuple[float, str]:
     """The divisor and the suffix for numbers up to `largest` (in `unit`)."""
     scales = _SCALES.get(unit)
@@ -28,7 +33,7 @@ def written(value: float, unit: str = "", low: float = math.nan, high: float = m
     """
     if math.isnan(value):
         return "not known"
-    if isinstance(value, int) and unit not in _SCALES:
+    if isinstance(value, int) and not has_scales(unit):
         return f"{value:,}{scale(value, unit)[1]}"
     divisor, suffix, places = _form(value, unit, low, high)
     return f"{value / divisor:,.{places}f}{suffix}"
@@ -48,6 +53,12 @@ def written_range(value: float, unit: str, low: float, high: float) -> str:
     if math.isinf(low):
         return f"at most {ends[1]}"
     return f"{low / divisor:,.{places}f} to {ends[1]}"
+
+
+def rounded(value: float, unit: str) -> str:
+    """A number that somebody chose, with its unit and no digits it does not need: `3×`."""
+    divisor, suffix = scale(value, unit)
+    return f"{value / divisor:,.6g}{suffix}"
 
 
 def _form(value: float, unit: str, low: float, high: float) -> tuple[float, str, int]:

@@ -1,0 +1,191 @@
+"""What happened while it happened: latency, goodput and errors over time, faults shaded."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lab_services.report import drawing, numbers
+from lab_services.report.drawing import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.stats import Recorded, note, rows
+from lab_services.report.svg import INK
+
+_MEDIAN: dict[str, Any] = {"color": COLOURS[0]}
+_SLOWEST: dict[str, Any] = {"color": COLOURS[3], "ls": DASHES[1], "lw": 1.2}
+_GOODPUT: dict[str, Any] = {"color": COLOURS[2], "drawstyle": "steps-mid"}
+_ERRORS: dict[str, Any] = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+
+
+class FaultLike(Protocol):
+    """What is needed of a fault: its times in Unix seconds, `end` None while it lasts."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def replica(self) -> int | None: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float | None: ...
+
+
+def timeline(
+    recordings: Recorded | Mapping[str, Recorded],
+    faults: Iterable[FaultLike] = (),
+    *,
+    name: str,
+    title: str,
+    deadline: float,
+    every: float = 1.0,
+) -> Chart:
+    """Latency, goodput and errors over time, with the faults shaded.
+
+    Bins are `every` seconds long. Several recordings (a mapping of labels) are stacked, each from
+    its own beginning, on equal axes; a fault is shaded in those it falls into. `deadline` in
+    seconds decides goodput. Raises ValueError for a recording without requests.
+
+    >>> timeline(recording, stack.faults, name="kill", title="A replica is killed", deadline=0.1)
+    """
+    several = recordings if isinstance(recordings, Mapping) else {"": recordings}
+    drawing.check_labels(several)
+    faults = sorted(faults, key=lambda fault: fault.start)
+    with drawing.style(name):
+        figure = Figure(figsize=(WIDTH, 0.9 + 2.7 * len(several)))
+        panels = figure.subplots(
+            2 * len(several), 1, sharex=True, squeeze=False, height_ratios=[1.3, 1] * len(several)
+        )[:, 0]
+        words, longest = [], 0.0
+        for index, (label, recording) in enumerate(several.items()):
+            table = rows(recording)
+            if table.empty:
+                raise ValueError("A recording without requests has no timeline.")
+            begin, end = float(table["intended"].min()), float(table["intended"].max())
+            longest = max(longest, end - begin)
+            slow, rates = panels[2 * index], panels[2 * index + 1]
+            bins = _binned(table, begin, every, deadline)
+            _draw_latencies(slow, bins, deadline)
+            _draw_rates(rates, bins)
+            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
+            for panel in (slow, rates):
+                _shade(panel, here, begin, end)
+            _name_faults(slow, here, begin, end)
+            if label:
+                slow.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
+            words.append(_in_words(label, bins, here, begin))
+        _equal(list(panels[0::2]), "s")
+        _equal(list(panels[1::2]), "")
+        panels[-1].set_xlim(0, longest)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        drawing.noted(panels[-1], "seconds", (note(r) for r in several.values()))
+        legend = [
+            Line2D([], [], **_MEDIAN, label="median"),
+            Line2D([], [], **_SLOWEST, label="slowest"),
+            Line2D([], [], **MARK, label="deadline, offered"),
+            Line2D([], [], **_GOODPUT, label="goodput"),
+            Line2D([], [], **_ERRORS, label="errors"),
+        ]
+        return drawing.finish(figure, name, title, " ".join(words), legend)
+
+
+def _binned(table: pd.DataFrame, begin: float, every: float, deadline: float) -> pd.DataFrame:
+    """Per bin: seconds, median and slowest (s, correct answers), offered, goodput, errors (1/s)."""
+    ok = table["ok"].astype(bool)
+    places = ((table["intended"] - begin) // every).astype(int)
+    every_place = range(int(places.max()) + 1)
+
+    def rate(of: "pd.Series[bool]") -> "pd.Series[float]":
+        return of.groupby(places).sum().reindex(every_place, fill_value=0) / every
+
+    latencies = table["latency"].where(ok).groupby(places)
+    bins = pd.DataFrame(
+        {
+            "median": latencies.median().reindex(every_place),
+            "slowest": latencies.max().reindex(every_place),
+            "offered": rate(ok | True),
+            "goodput": rate(ok & (table["latency"] <= deadline)),
+            "errors": rate(~ok),
+        }
+    )
+    bins["seconds"] = (np.arange(len(bins)) + 0.5) * every
+    # The last bin is rarely full, and would look like a drop.
+    full = (table["intended"].max() - begin) / every
+    return bins.iloc[: max(1, math.floor(full + 0.05))]
+
+
+def _draw_latencies(axes: Axes, bins: pd.DataFrame, deadline: float) -> None:
+    axes.set_yscale("log")
+    axes.plot(bins["seconds"], bins["median"], **_MEDIAN)
+    axes.plot(bins["seconds"], bins["slowest"], **_SLOWEST)
+    axes.axhline(deadline, **MARK)
+    axes.set_ylabel("latency")
+
+
+def _draw_rates(axes: Axes, bins: pd.DataFrame) -> None:
+    axes.plot(bins["seconds"], bins["offered"], **MARK, drawstyle="steps-mid")
+    axes.plot(bins["seconds"], bins["goodput"], **_GOODPUT)
+    failed = bins[bins["errors"] > 0]
+    if len(failed):  # what is not clipped and empty has no extent to lay the chart out by
+        axes.plot(failed["seconds"], failed["errors"], **_ERRORS, clip_on=False)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("requests/s")
+
+
+def _span(fault: FaultLike, begin: float, end: float) -> tuple[float, float]:
+    left = max(fault.start, begin) - begin
+    right = (end if fault.end is None else min(fault.end, end)) - begin
+    return left, max(left, right)
+
+
+def _shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+    for fault in faults:
+        left, right = _span(fault, begin, end)
+        axes.axvspan(left, right, facecolor=INK, alpha=0.12, lw=0)
+        axes.axvline(left, color=INK, lw=1.0)
+
+
+def _name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+    """Name each fault above its beginning, neighbours on two levels."""
+    for number, fault in enumerate(faults):
+        left, _ = _span(fault, begin, end)
+        axes.annotate(
+            _name(fault),
+            (left, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2 + 12 * (number % 2)),
+            textcoords="offset points",
+            ha="right" if left > 0.6 * (end - begin) else "left",
+            fontsize=10,
+        )
+
+
+def _name(fault: FaultLike) -> str:
+    return f"{fault.kind} {fault.service}" + (f" {fault.replica}" if fault.replica else "")
+
+
+def _equal(panels: Sequence[Axes], unit: str) -> None:
+    low = min(panel.get_ylim()[0] for panel in panels)
+    high = max(panel.get_ylim()[1] for panel in panels)
+    for panel in panels:
+        panel.set_ylim(low, high)
+        drawing.unit_axis(panel, "y", unit)
+
+
+def _in_words(label: str, bins: pd.DataFrame, faults: Sequence[FaultLike], begin: float) -> str:
+    slowest = numbers.written(float(bins["slowest"].max()), "s")
+    text = (
+        f"{label + ': ' if label else ''}goodput {bins['goodput'].min():.3g} to "
+        f"{bins['goodput'].max():.3g} requests/s of {bins['offered'].mean():.3g} offered; "
+        f"slowest answer {slowest}; errors at most {bins['errors'].max():.3g}/s."
+    )
+    for fault in faults:
+        text += f" Fault: {_name(fault)} at {fault.start - begin:.3g} s"
+        text += "." if fault.end is None else f" until {fault.end - begin:.3g} s."
+    return text
