@@ -71,6 +71,14 @@ class Interval:
         """A counted value, which has no interval."""
         return cls(value, value, value, 1, unit)
 
+    def scaled(self, by: float, unit: str) -> "Interval":
+        """The value and its ends times `by` (above 0), in another unit.
+
+        >>> Interval(90.0, 85.0, 95.0, 300, "requests/s").scaled(1 / 100, "ratio").value
+        0.9
+        """
+        return Interval(self.value * by, self.low * by, self.high * by, self.n, unit, self.note)
+
 
 class Statistic(ABC):
     """A number computed from a recording: call it with the recording."""

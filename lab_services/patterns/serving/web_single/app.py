@@ -1,28 +1,44 @@
 """Web single: the API, the preparation and the model are one unit, deployed together."""
 
-from lab_services.services import settings
-from lab_services.services.predictor import Flight, Flights, Forecast, Model, create_app
+import numpy as np
 
-# What a patch changes: above this probability a flight is called late.
+from lab_services.models.features import FEATURES
+from lab_services.services import settings
+from lab_services.services.predictor import Flight, Flights, Forecast, Model, Rows, create_app
+
+# Above this probability a flight is called late.
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+# Weather at departure is itself a forecast: the answer is the mean over that many weathers.
+WEATHERS = int(settings.number("WEATHERS", 1, low=1, high=100_000))
+# How far a forecast is off, as a share of its value.
+FORECAST_ERROR = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
 
 model = Model()
 app = create_app("web-single", model)
+weather = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
+draws = np.random.default_rng(0).standard_normal((WEATHERS, len(weather)), dtype=np.float32)
+draws[0] = 0  # the forecast itself is one of them
 
 
 @app.post("/predict")
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
-    rows = model.prepare([flight])
-    (probability,) = await model.predict(rows)
-    return forecast(probability)
+    return (await predict_batch([flight]))[0]
 
 
 @app.post("/predict/batch")
 async def predict_batch(flights: Flights) -> list[Forecast]:
     """The same for many flights at once, answered in their order."""
-    rows = model.prepare(flights)
-    return [forecast(probability) for probability in await model.predict(rows)]
+    rows = in_all_weathers(model.prepare(flights))
+    answers = np.reshape(await model.predict(rows), (len(flights), WEATHERS))
+    return [forecast(round(answer, 6)) for answer in answers.mean(axis=1).tolist()]
+
+
+def in_all_weathers(rows: Rows) -> Rows:
+    """Each flight once for every weather that its forecast may turn into."""
+    rows = np.repeat(rows, WEATHERS, axis=0)
+    rows[:, weather] *= 1 + FORECAST_ERROR * np.tile(draws, (len(rows) // WEATHERS, 1))
+    return rows
 
 
 def forecast(probability: float) -> Forecast:
