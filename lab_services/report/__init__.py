@@ -1,0 +1,65 @@
+"""What recordings say: statistics, queueing theory, charts, claims, kept numbers.
+
+>>> from lab_services import report
+>>> report.P99(recording)
+12.3 ms (11.8 to 13.1 ms)
+>>> report.ratio(slow, fast, report.P50)
+3.4× (3.1 to 3.8×)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab_services.report import charts as charts
+    from lab_services.report.claims import ClaimFailed as ClaimFailed
+    from lab_services.report.claims import Claims as Claims
+    from lab_services.report.exercise import Exercise as Exercise
+    from lab_services.report.measurements import keep as keep
+    from lab_services.report.queueing import Queue as Queue
+    from lab_services.report.stats import ERRORS as ERRORS
+    from lab_services.report.stats import P50 as P50
+    from lab_services.report.stats import P95 as P95
+    from lab_services.report.stats import P99 as P99
+    from lab_services.report.stats import THROUGHPUT as THROUGHPUT
+    from lab_services.report.stats import Goodput as Goodput
+    from lab_services.report.stats import Interval as Interval
+    from lab_services.report.stats import Quantile as Quantile
+    from lab_services.report.stats import difference as difference
+    from lab_services.report.stats import error_share as error_share
+    from lab_services.report.stats import goodput as goodput
+    from lab_services.report.stats import offered as offered
+    from lab_services.report.stats import quantile as quantile
+    from lab_services.report.stats import ratio as ratio
+    from lab_services.report.stats import requests_needed as requests_needed
+    from lab_services.report.stats import throughput as throughput
+    from lab_services.report.table import summary as summary
+
+_HOMES = {
+    "claims": ("ClaimFailed", "Claims"),
+    "exercise": ("Exercise",),
+    "measurements": ("keep",),
+    "queueing": ("Queue",),
+    "stats": (
+        *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),
+        *("difference", "error_share", "goodput", "offered", "quantile", "ratio"),
+        *("requests_needed", "throughput"),
+    ),
+    "table": ("summary",),
+}
+_MODULES = ("charts",)
+__all__ = sorted([*_MODULES, *(name for names in _HOMES.values() for name in names)])
+
+
+def __getattr__(name: str) -> object:
+    # Late: what only draws the book or reads a run's file needs neither SciPy nor matplotlib.
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
