@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lab_services.report.claims import ClaimFailed as ClaimFailed
     from lab_services.report.claims import Claims as Claims
     from lab_services.report.exercise import Exercise as Exercise
+    from lab_services.report.footprint import installed_bytes as installed_bytes
+    from lab_services.report.machine import usable_cores as usable_cores
     from lab_services.report.measurements import keep as keep
     from lab_services.report.queueing import Queue as Queue
     from lab_services.report.stats import ERRORS as ERRORS
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "claims": ("ClaimFailed", "Claims"),
     "exercise": ("Exercise",),
+    "footprint": ("installed_bytes",),
+    "machine": ("usable_cores",),
     "measurements": ("keep",),
     "queueing": ("Queue",),
     "stats": (

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 
-def usable_cores() -> float:
-    """Cores that this process may use: fewer than the machine has in a container or a Binder.
+def usable_cores() -> int:
+    """Whole cores that this process may use: in a Binder fewer than the machine has.
 
-    The smaller of the processor affinity and the quota of its control group.
+    The smaller of the processor affinity and the quota of its control group, at least 1.
     """
     allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
     cores = float(len(allowed(0)) if allowed else os.cpu_count() or 1)
-    return min(cores, _quota())
+    return max(1, int(min(cores, _quota())))
 
 
 def _quota() -> float:
