@@ -282,15 +282,20 @@ def test_cancelled_build_leaves_nothing(
 def test_old_images_go(
     client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, built: str
 ) -> None:
-    """A disk that fills with an image for every change of a source file."""
+    """A disk that fills with an image for every change of a source file, or failed build."""
+    use(monkeypatch, recipe(built, "exit 7"))
+    with pytest.raises(image.ImageBuildFailed):
+        image.ensure(client, print)
     tags = []
     for number in range(4):
         use(monkeypatch, recipe(built, f"echo {number} > /number"))
         tags.append(image.ensure(client, print))
     left = {tag for found in client.images.list("lab-services-test") for tag in found.tags}
+    dangling = {"dangling": True, "label": "lab-services.image"}
     try:
         assert left == set(tags[-2:])
         assert client.images.get(built)
+        assert client.images.list(filters=dangling) == []
     finally:
         for tag in left:
             client.images.remove(tag)

@@ -20,6 +20,7 @@ from lab_services.stack.image.context import DOCKERFILE, Context, Options, pack
 
 REPOSITORY = "lab-services"
 _KEPT = 2  # tags: the one in use and the one before, so that going back costs nothing
+_LABEL = "lab-services.image"  # as in the Dockerfile
 _TAIL = 15  # lines of the build shown with a failure
 _WIDTH = 300  # characters of each; a step's whole command is longer
 
@@ -191,3 +192,5 @@ def _prune(client: docker.DockerClient, keep: str) -> None:
         except docker.errors.APIError as error:
             if error.status_code not in (404, 409):  # gone already, or a container runs from it
                 raise
+    # What builds that failed have left: the next one used it, or never will.
+    client.images.prune(filters={"dangling": True, "label": _LABEL})
