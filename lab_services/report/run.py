@@ -1,0 +1,261 @@
+"""Execute a lab and keep the run: `runs/<runtime>/<group>/<slug>/`.
+
+It holds run.ipynb (the executed notebook), run.html (the same to be read), figures/<name>.svg and
+measurements.json (numbers with unit and interval, claims with verdicts, figures with their words,
+machine, versions, seconds, memory). measurements.json is written last: without it, no run.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from lab_services.errors import LabError
+from lab_services.report import engine, machine, page
+from lab_services.report.claims import Verdict
+from lab_services.report.engine import Progress
+from lab_services.report.measurements import from_json
+from lab_services.report.notebook import Found, Lab, collect, numbered
+from lab_services.report.stats import Interval
+
+FILE = "measurements.json"
+_LAST_LINES = 20
+
+
+class RunMissing(LabError):
+    """There is no kept run where one is asked for."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A kept run; `data` is what measurements.json holds."""
+
+    folder: Path
+    data: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Run":
+        """Read a kept run. Raises RunMissing, and LabError for a damaged file."""
+        file = Path(folder) / FILE
+        try:
+            return cls(Path(folder), json.loads(file.read_text()))
+        except FileNotFoundError as error:
+            raise RunMissing(
+                f"There is no kept run in {folder}.", "Make one: lab run <group>/<slug>."
+            ) from error
+        except ValueError as error:
+            raise LabError(f"{file} is damaged: {error}.", "Run the lab again.") from error
+
+    @property
+    def lab(self) -> str:
+        """The lab's slug."""
+        return str(self.data["lab"])
+
+    @property
+    def runtime(self) -> str:
+        """The runtime it was made on: docker or process."""
+        return str(self.data["runtime"])
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook."""
+        return self.folder / "run.ipynb"
+
+    @property
+    def failed(self) -> str:
+        """What went wrong: the cell, the error and the last lines; nothing where all cells ran."""
+        error = self.data["error"]
+        if error is None:
+            return ""
+        return f"{self.lab}, cell {error['cell']}: {error['type']}: {error['message']}" + "".join(
+            f"\n  {line}" for line in error["last"]
+        )
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Each claim with text, verdict, measured, bound, reason and cell."""
+        return list(self.data["claims"])
+
+    @property
+    def ok(self) -> bool:
+        """Every cell ran, and every claim, of which there is at least one, holds."""
+        verdicts = [claim["verdict"] for claim in self.claims]
+        return not self.failed and bool(verdicts) and set(verdicts) == {Verdict.HOLDS}
+
+    def measurement(self, name: str) -> Interval:
+        """A kept number. Raises LabError naming those there are."""
+        return from_json(self._entry("measurements", "number", name))
+
+    def figure(self, name: str) -> tuple[dict[str, Any], str]:
+        """A figure's title and words, and its SVG. Raises LabError naming those there are."""
+        entry = self._entry("figures", "figure", name)
+        return entry, (self.folder / "figures" / f"{name}.svg").read_text()
+
+    def made_from(self, lab: Lab) -> bool:
+        """Whether the lab is still as it was when this run was made."""
+        return bool(self.data["source"] == lab.digest())
+
+    def _entry(self, kind: str, word: str, name: str) -> dict[str, Any]:
+        if name not in self.data[kind]:
+            known = ", ".join(self.data[kind]) or "none"
+            raise LabError(
+                f"The run of {self.lab} holds no {word} {name!r}.", f"It holds: {known}."
+            )
+        return dict(self.data[kind][name])
+
+
+def execute(
+    lab: str | Path,
+    *,
+    runtime: str,
+    out: str | Path = "runs",
+    parameters: Mapping[str, Any] | None = None,
+    short: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+    stack_memory: Callable[[], int] | None = None,
+    cell_timeout: int = 1800,
+) -> Run:
+    """Execute a lab by papermill and keep the run.
+
+    `lab` is a slug or a notebook's path, `runtime` docker or process (the notebook's stacks take
+    it from LAB_RUNTIME). `short` sets the parameters that the notebook's metadata names under
+    lab_services.short, `parameters` any of them. `progress` is called as each code cell begins.
+    `stack_memory` tells the bytes that stacks outside this process' children use. `cell_timeout`
+    is in seconds.
+
+    A failing cell gives a run that is not `ok`, with the notebook as far as it came. Raises
+    LabError for an unknown lab or parameter.
+    """
+    found = Lab.find(lab)
+    values = {**(found.short_parameters() if short else {}), **(parameters or {})}
+    _check_parameters(found, values)
+    folder = Path(out) / runtime / found.slug
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    begun, source = datetime.now(UTC), found.digest()
+    with _environment(LAB_RUNTIME=runtime), engine.peak_memory(stack_memory) as peak:
+        error = _papermill(found, folder / "run.ipynb", values, progress, cell_timeout)
+    notebook = nbformat.read(folder / "run.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    outputs = Found()
+    try:
+        outputs = collect(notebook)
+    except LabError as problem:
+        error = error or _error(type(problem).__name__, str(problem))
+    (folder / "figures").mkdir()
+    for name, drawn in outputs.svgs.items():
+        (folder / "figures" / f"{name}.svg").write_text(drawn)
+    (folder / "run.html").write_text(page.render(notebook, found.slug))
+    data = {
+        "lab": found.slug,
+        "runtime": runtime,
+        "when": begun.isoformat(timespec="seconds"),
+        "short": short,
+        "parameters": values,
+        "error": error,
+        **_times(notebook),
+        "memory": peak.bytes,
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "source": source,
+        "measurements": outputs.measurements,
+        "figures": outputs.figures,
+        "claims": outputs.claims,
+    }
+    part = folder / f"{FILE}.part"
+    part.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    part.replace(folder / FILE)
+    return Run(folder, data)
+
+
+def _papermill(
+    lab: Lab,
+    output: Path,
+    parameters: Mapping[str, Any],
+    progress: Callable[[Progress], None],
+    cell_timeout: int,
+) -> dict[str, Any] | None:
+    """Execute; gives the error, or None."""
+    try:
+        papermill.execute_notebook(
+            lab.path,
+            output.absolute(),
+            parameters=dict(parameters),
+            engine_name=engine.NAME,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            progress=progress,
+            execution_timeout=cell_timeout,
+            cwd=lab.path.parent,
+        )
+    except PapermillExecutionError as error:
+        return _error(error.ename, error.evalue, *_last_begun(output))
+    except (CellTimeoutError, DeadKernelError) as error:
+        return _error(type(error).__name__, str(error), *_last_begun(output))
+    return None
+
+
+def _last_begun(output: Path) -> tuple[int, list[str]]:
+    """The number of the cell that was running, and the last lines it printed."""
+    notebook = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]
+    begun = [
+        (number, cell)
+        for number, cell in numbered(notebook)
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    if not begun:
+        return 0, []
+    number, cell = begun[-1]
+    printed = "".join(o["text"] for o in cell.outputs if o["output_type"] == "stream")
+    return number, printed.splitlines()[-_LAST_LINES:]
+
+
+def _error(kind: str, message: str, cell: int = 0, last: Sequence[str] = ()) -> dict[str, Any]:
+    return {"cell": cell, "type": kind, "message": message, "last": list(last)}
+
+
+def _times(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """Seconds the whole run took, and the slowest cell with its number."""
+    durations = {
+        number: cell.metadata.get("papermill", {}).get("duration") or 0.0
+        for number, cell in numbered(notebook)
+    }
+    slowest = max(durations, key=lambda number: durations[number])
+    return {
+        "seconds": sum(durations.values()),
+        "slowest": {"cell": slowest, "seconds": durations[slowest]},
+    }
+
+
+def _check_parameters(lab: Lab, values: Mapping[str, Any]) -> None:
+    known = papermill.inspect_notebook(lab.path) if values else {}
+    if unknown := sorted(set(values) - set(known)):
+        raise LabError(
+            f"The lab {lab.slug} has no parameter {', '.join(unknown)}.",
+            f"It has: {', '.join(known) or 'none'}.",
+        )
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set for what is started meanwhile: papermill hands no environment to its kernel."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
