@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,20 @@ class Recording:
     def measured(self) -> pd.DataFrame:
         """The table without the warm-up."""
         return self.table[~self.table["warmup"]]
+
+    def where(self, **labels: object) -> "Recording":
+        """The part whose requests carry these labels: `recording.where(door="blind")`.
+
+        Raises LabError for a label that no request carries.
+        """
+        kept = pd.Series(True, index=self.table.index)
+        for label, value in labels.items():
+            if label not in self.table:
+                raise LabError(f"No request of this recording has a label {label!r}.")
+            kept &= self.table[label] == value
+        if not kept.any():
+            raise LabError(f"No request of this recording has {labels}.")
+        return replace(self, table=self.table[kept].reset_index(drop=True))
 
     @property
     def lateness(self) -> dict[float, float]:
@@ -126,23 +140,25 @@ def summary(recording: Recording) -> str:
     return f"{text}. {recording.note}" if recording.note else text
 
 
-def judge_lateness(table: pd.DataFrame, processor: float) -> str:
+def judge_lateness(table: pd.DataFrame, processor: float, waited: int) -> str:
     """What to say when the generator did not keep its schedule, or nothing when it did.
 
     It did not when, at one of the quantiles that are shown (p50, p95, p99), requests started both
     later than a shared core explains and by more than a tenth of the latency at that quantile:
     then the number is the generator's as much as the service's. `processor` is the share of one
-    core that the busiest generator used.
+    core that the busiest generator used, `waited` how many requests found no connection.
     """
     lateness, latency = _lateness(table, _SHOWN), _quantiles(table["latency"], _SHOWN)
     worst = [q for q in lateness if lateness[q] > max(_SHARED_CORE, _SHARE * latency[q])]
     if not worst:
         return ""
     said = ", ".join(f"p{q * 100:g} {lateness[q] * 1000:.1f} ms" for q in worst)
-    if processor > _BUSY:
+    if waited:
+        reason = "It had no connection left."
+    elif processor > _BUSY:
         reason = "It used its whole core: use generators=2, or a lower rate."
     else:
-        reason = "The machine was busy with other work, or connections ran out."
+        reason = "The machine was busy with other work."
     return f"The generator fell behind its schedule: requests started late by {said}. {reason}"
 
 

@@ -5,6 +5,7 @@ import socket
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
@@ -209,8 +210,9 @@ class _Run:
         except KeyboardInterrupt:
             self._actions.cancel()
             try:
-                self._collect_the_rest()
-            finally:
+                with suppress(GeneratorDied):  # what it has sent is kept all the same
+                    self._collect_the_rest()
+            finally:  # a second interrupt while it waits changes nothing
                 self._keep(begin, to_unix, "Interrupted")
             raise
         except GeneratorDied:
@@ -259,9 +261,10 @@ class _Run:
         global _last
         table = self._tally.table(self._requests, begin, to_unix)
         processor = max((done.processor for done in self._done.values()), default=0.0)
-        behind = judge_lateness(table[~table["warmup"]], processor)
+        waited = sum(done.waited for done in self._done.values())
+        behind = judge_lateness(table[~table["warmup"]], processor, waited)
         notes = [behind]
-        if waited := sum(done.waited for done in self._done.values()):
+        if waited:
             limit = min(done.limit for done in self._done.values())
             notes.append(
                 f"{waited} requests waited, because all {limit} connections of a generator "

@@ -21,10 +21,11 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import Runner
 
+from lab_services.traffic.generator.outbox import Outbox
 from lab_services.traffic.generator.recorder import Recorder
 from lab_services.traffic.generator.sender import Sender
 from lab_services.traffic.generator.users import closed_loop, open_loop
-from lab_services.traffic.plan import Done, OpenPlan, Plan, read_frame, write_frame
+from lab_services.traffic.plan import Done, OpenPlan, Plan, read_frame
 
 Frame = tuple[str, Any]
 
@@ -34,7 +35,7 @@ _OTHER_FILES = 128
 
 def main() -> None:
     # What a library prints must not get between the frames.
-    frames = FileObject(os.dup(1), "wb")
+    outbox = Outbox(FileObject(os.dup(1), "wb"))
     os.dup2(2, 1)
     inbox: SimpleQueue[Frame] = SimpleQueue()
     # A fault in any greenlet ends the generator, so that no row is lost without a word.
@@ -43,10 +44,9 @@ def main() -> None:
     gevent.spawn(_listen, FileObject(0, "rb"), inbox)
     limit = _connection_limit()
     gc.freeze()  # the imports are not searched for garbage in the middle of a measurement
-    write_frame(frames, "up")
     while True:
         _, plan = inbox.get()
-        _run(plan, inbox, frames, limit)
+        _run(plan, inbox, outbox, limit)
 
 
 def _listen(stream: BinaryIO, inbox: SimpleQueue[Frame]) -> None:
@@ -55,15 +55,15 @@ def _listen(stream: BinaryIO, inbox: SimpleQueue[Frame]) -> None:
     os._exit(0)  # the caller is gone: nobody is left to send for
 
 
-def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: BinaryIO, limit: int) -> None:
+def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> None:
     begin = AsyncResult()
     sender = Sender(plan.servers, plan.timeout, limit)
-    recorder = Recorder(frames, lambda: sender.sent)
+    recorder = Recorder(outbox, lambda: sender.sent)
     events = Events()  # type: ignore[no-untyped-call]
     events.request.add_listener(recorder.on_request)  # type: ignore[no-untyped-call]
 
     def ready(**_: Any) -> None:
-        write_frame(frames, "ready")
+        outbox.put("ready")
 
     def finished() -> None:
         inbox.put(("finished", None))
@@ -74,7 +74,7 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: BinaryIO, limit: int) ->
         user = closed_loop(plan, sender, begin, finished)
         events.spawning_complete.add_listener(ready)  # type: ignore[no-untyped-call]
     environment = Environment(user_classes=[user], events=events, catch_exceptions=False)
-    runner = _start(environment, plan, frames)
+    runner = _start(environment, plan, outbox)
     since = time.monotonic(), time.process_time()
     while True:
         kind, content = inbox.get()
@@ -87,10 +87,10 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: BinaryIO, limit: int) ->
     )
     runner.quit()
     recorder.finish()
-    write_frame(frames, "done", Done(processor / clock, sender.waited, limit))
+    outbox.put("done", Done(processor / clock, sender.waited, limit))
 
 
-def _start(environment: Environment, plan: Plan, frames: BinaryIO) -> Runner:
+def _start(environment: Environment, plan: Plan, outbox: Outbox) -> Runner:
     if isinstance(plan, OpenPlan):
         return _local(environment, 1)
     if plan.role == "alone":
@@ -98,7 +98,7 @@ def _start(environment: Environment, plan: Plan, frames: BinaryIO) -> Runner:
     if plan.role == "worker":
         return environment.create_worker_runner("127.0.0.1", plan.master_port)
     master = environment.create_master_runner("127.0.0.1", 0)
-    write_frame(frames, "listening", master.server.port)
+    outbox.put("listening", master.server.port)
     while len(master.clients.ready) < plan.workers:
         gevent.sleep(0.01)
     master.start(plan.users, spawn_rate=plan.users)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+import gevent
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from lab_services.traffic.plan import Address, Message
@@ -18,8 +19,14 @@ _SHOWN = 200
 
 @dataclass(slots=True)
 class Answer:
-    """`status` is 0, and `error` says why, when no whole answer came; `size` is the body's."""
+    """`status` is 0, and `error` says why, when no whole answer came; `size` is the body's.
 
+    Times are of the monotonic clock: just before the first byte was sent (or a connection opened
+    for it), and just after the last one came.
+    """
+
+    started: float
+    ended: float
     status: int
     size: int
     error: str
@@ -50,28 +57,37 @@ class Connections:
         while self._idle:
             self._idle.popleft()[0].close()
 
-    def exchange(self, message: Message, deadline: float) -> Answer:
-        """Send and read the whole answer; give up at `deadline` of the monotonic clock."""
-        connection = None
+    def exchange(self, message: Message, start: float, deadline: float) -> Answer:
+        """Send at `start`, or at once when it has passed, and read the whole answer.
+
+        All that can be ready at the start is. Gives up at `deadline` of the monotonic clock.
+        """
         response = _Response(message.method)
+        connection = self._take()
+        while (started := time.monotonic()) < start:
+            gevent.sleep(0)
         try:
-            connection = self._take() or self._connect(deadline)
+            connection = connection or self._connect(deadline)
             connection.settimeout(_left(deadline))
-            connection.sendall(message.data)
+            # gevent's sendall costs 0.03 ms more, and nearly every request goes out at once.
+            if (sent := connection.send(message.data)) < len(message.data):
+                connection.sendall(message.data[sent:])
             while not response.is_whole():
                 connection.settimeout(_left(deadline))
-                response.feed(connection.recv(_BLOCK))
+                block = connection.recv(_BLOCK)
+                ended = time.monotonic()  # before the parser has had its time
+                response.feed(block)
         except (OSError, HTTPParseError) as error:
             if connection:
                 connection.close()
-            return Answer(0, 0, self._reason(error))
+            return Answer(started, time.monotonic(), 0, 0, self._reason(error))
         if response.should_close():
             connection.close()
         else:
             self._idle.append((connection, time.monotonic()))
         status = response.get_code()
         shown = response.body[:_SHOWN].decode("utf-8", "replace") if status >= 400 else ""
-        return Answer(status, len(response.body), shown)
+        return Answer(started, ended, status, len(response.body), shown)
 
     def _take(self) -> socket.socket | None:
         while self._idle:

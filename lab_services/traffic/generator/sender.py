@@ -5,7 +5,7 @@ import time
 from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 
-from lab_services.traffic.generator.connections import Connections
+from lab_services.traffic.generator.connections import Answer, Connections
 from lab_services.traffic.plan import Address, Message, Target
 
 
@@ -39,49 +39,31 @@ class Sender:
         self, environment: Environment, number: int, message: Message, intended: float
     ) -> None:
         """One exchange; `timeout` counts from the intended start, as for whoever waits."""
-        self.sent += 1
         deadline = intended + self._timeout
-        if self._slots.locked():
-            self.waited += 1
-            if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                now = time.monotonic()
-                error = f"not sent: all {self._limit} connections in use for {self._timeout:g} s"
-                _tell(environment, message, number, now, now, 0, 0, error)
-                return
-        else:
-            self._slots.acquire()
-        started = time.monotonic()
-        try:
-            answer = self._pools[message.host, message.port].exchange(message, deadline)
-        finally:
-            self._slots.release()
-        ended = time.monotonic()
-        _tell(
-            environment, message, number, started, ended, answer.status, answer.size, answer.error
+        answer = self._exchange(message, intended, deadline)
+        failed = not 200 <= answer.status < 400
+        reason = answer.error or f"status {answer.status}"
+        environment.events.request.fire(  # type: ignore[no-untyped-call]
+            request_type=message.method,
+            name=f"{message.host}:{message.port}",
+            response_time=(answer.ended - answer.started) * 1000,
+            response_length=answer.size,
+            exception=RuntimeError(reason) if failed else None,
+            context={},
+            number=number,
+            answer=answer,
         )
 
-
-def _tell(
-    environment: Environment,
-    message: Message,
-    number: int,
-    started: float,
-    ended: float,
-    status: int,
-    size: int,
-    error: str,
-) -> None:
-    failed = not 200 <= status < 400
-    environment.events.request.fire(  # type: ignore[no-untyped-call]
-        request_type=message.method,
-        name=f"{message.host}:{message.port}",
-        response_time=(ended - started) * 1000,
-        response_length=size,
-        exception=RuntimeError(error or f"status {status}") if failed else None,
-        context={},
-        number=number,
-        started=started,
-        ended=ended,
-        status=status,
-        error=error,
-    )
+    def _exchange(self, message: Message, intended: float, deadline: float) -> Answer:
+        if self._slots.locked():
+            self.waited += 1
+        if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            now = time.monotonic()
+            error = f"not sent: all {self._limit} connections in use for {self._timeout:g} s"
+            return Answer(now, now, 0, 0, error)
+        self.sent += 1
+        try:
+            pool = self._pools[message.host, message.port]
+            return pool.exchange(message, intended, deadline)
+        finally:
+            self._slots.release()
