@@ -23,6 +23,7 @@ _KEPT = 2  # tags: the one in use and the one before, so that going back costs n
 _LABEL = "lab-services.image"  # as in the Dockerfile
 _TAIL = 15  # lines of the build shown with a failure
 _WIDTH = 300  # characters of each; a step's whole command is longer
+_SHOWN = 100  # characters of a line while the build goes on
 
 
 class ImageBuildFailed(LabError):
@@ -94,7 +95,7 @@ def _build(
                 *lines, output = (output + _text(message)).split("\n")
                 for line in filter(None, map(str.strip, lines)):
                     tail.append(line)
-                    report(f"image: {line}")
+                    report(f"image: {textwrap.shorten(line, _SHOWN)}")
     except (docker.errors.DockerException, OSError) as error:
         raise _failure(str(error), tail) from None
     finally:
