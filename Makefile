@@ -1,0 +1,60 @@
+# `make` shows what there is. Needs git, make and Python 3.11 or newer, and no Docker.
+# Works with GNU make 3.81, which macOS has: no .ONESHELL, no .SHELLFLAGS.
+
+.DEFAULT_GOAL := help
+.PHONY: help env lab test test-python book serve bench clean
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+# A Python for the environment: a version (3.12) or a path. Without it uv takes what is there.
+PYTHON ?=
+CHOICE := $(if $(PYTHON),--python $(PYTHON))
+
+# A start script may be there and lead nowhere (pyenv's shims), so uv is asked and not only found.
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
+
+help:  ## what there is
+	@echo 'make WHAT'
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' $(MAKEFILE_LIST) | \
+	  awk -F: '{ what = $$1; sub(/^[^:]*:/, ""); printf "  %-12s %s\n", what, $$0 }'
+
+env: $(filter .uv/bin/uv,$(UV))  ## the set-up alone: packages as locked, models from the data
+	@$(UV) sync --frozen --check --quiet $(CHOICE) 2>/dev/null || \
+	  $(UV) sync --frozen --compile-bytecode $(CHOICE)
+	@$(BIN)/lab models --quiet
+
+lab: env  ## set up what is missing and open the labs; LAB=serving/web-single opens that one
+	@$(BIN)/lab open $(LAB)
+
+test: env  ## every test: style, types, units, both runtimes, every lab; Docker where it answers
+	@$(BIN)/python tests/suite.py
+
+test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PYTHON=3.12
+	@test -n '$(PYTHON)' || { echo 'Say which Python: make test-python PYTHON=3.12' >&2; exit 2; }
+	@UV_PROJECT_ENVIRONMENT='.venv-$(notdir $(PYTHON))' \
+	  $(UV) sync --frozen --compile-bytecode --quiet $(CHOICE)
+	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
+	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' --ignore tests/labs
+
+book: env  ## build the book into _build/html; any warning fails
+	@$(BIN)/jupyter-book build -n -W --keep-going .
+
+serve: book  ## build the book and show it at http://127.0.0.1:8000
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+bench: env  ## how fast, how small: ratios measured side by side, minutes
+	@failed=; for file in tests/bench/bench_*.py; do \
+	  echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; \
+	done; test -z "$$failed" || { echo "Not reached:$$failed" >&2; exit 1; }
+
+clean:  ## remove what was built from the sources: the book and the tools' caches
+	rm -rf _build .mypy_cache .ruff_cache .pytest_cache
+	find book labs lab_services tests -name __pycache__ -prune -exec rm -rf {} +
+
+# No uv here: a private one, without any rights on the machine.
+.uv/bin/uv:
+	@echo 'Getting uv, which installs the packages, into .uv'
+	@python3 -m venv .uv || { rm -rf .uv; echo 'Python cannot make a virtual environment here.' \
+	  'Debian and Ubuntu: apt-get install python3-venv. Or install uv by yourself.' >&2; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv

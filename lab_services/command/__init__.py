@@ -1,0 +1,64 @@
+"""`lab`: the labs, their stacks and traffic from a terminal.
+
+What a command needs is imported where it is used: `lab --help` answers at once.
+"""
+
+import signal
+import sys
+from types import FrameType
+
+from lab_services.command import doctor, fault, labs, load, models, run, stacks
+from lab_services.command.group import Lab
+
+cli = Lab(
+    "lab",
+    help="""Run, load and break the services of the labs from a terminal.
+
+    \b
+    Examples:
+      lab doctor                        what works on this machine
+      lab up serving/web-single         start a lab's services
+      lab load serving/web-single       send them real flights
+      lab fault kill predictor          break something
+      lab down                          end them
+      lab run serving/web-single        the whole notebook, with a verdict for each claim
+
+    Where several stacks run, name one by its lab or by the id that `lab ps` shows.
+
+    \b
+    Exit codes:
+      0    done; of `run`: every claim holds
+      1    it could not be done; the message says why and what to do about it
+      2    the command line is wrong
+      3    of `run`: a claim fails
+      4    of `run`: not enough evidence for a claim
+      5    of `run`: a cell of the notebook fails
+      130  interrupted by Ctrl-C (143 and 129: ended by SIGTERM and SIGHUP)
+    """,
+)
+for command in (
+    labs.list_labs,
+    labs.open_lab,
+    doctor.doctor,
+    stacks.up,
+    stacks.ps,
+    stacks.logs,
+    load.load,
+    fault.fault,
+    stacks.down,
+    run.run,
+    models.models,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of the `lab` script."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    cli.main(prog_name="lab")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    # As an exception, so that what was being started is taken down on the way out.
+    sys.exit(128 + number)

@@ -1,0 +1,272 @@
+"""What a lab needs of this machine, asked one thing at a time."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import metadata
+from pathlib import Path
+
+from lab_services import paths
+from lab_services.errors import LabError
+
+# A lab fits the 1 GB of a Binder session, notebook and services together.
+_MEMORY = 1e9  # bytes
+_DISK = 1e9  # bytes: models, logs and kept runs are small; less than this fills up soon
+_SERVERS = ("envoy", "redis-server", "postgres", "prometheus")
+
+
+class State(StrEnum):
+    """`LIMITED`: some labs or one of the runtimes; `BROKEN`: no lab can run."""
+
+    OK = "ok"
+    LIMITED = "limited"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was asked, how it is, and what to do about it where it is not well."""
+
+    what: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+def findings() -> Iterator[Finding]:
+    """Every check, in the order in which its remedies should be tried."""
+    yield _python()
+    yield environment(paths.repository(), Path(sys.prefix))
+    yield from _models()
+    docker = _docker()
+    yield from docker
+    for command in _SERVERS:
+        yield binary(command)
+    yield memory(_available_memory())
+    for folder in dict.fromkeys((_existing(paths.cache_dir()), Path(tempfile.gettempdir()))):
+        yield disk(folder, shutil.disk_usage(folder).free)
+    yield _ports()
+    yield from _labs(engine=docker[0].state is State.OK)
+
+
+def _python() -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    supported = SpecifierSet(metadata("lab-services")["Requires-Python"])
+    if version in supported:
+        return Finding("Python", State.OK, f"{version} ({sys.executable})")
+    return Finding(
+        "Python",
+        State.BROKEN,
+        f"{version} is not supported ({supported})",
+        "Choose one: PYTHON=3.12 make env",
+    )
+
+
+def environment(repository: Path, prefix: Path) -> Finding:
+    """Whether the packages in `prefix` are those of the lock file."""
+    what = "packages"
+    if not (repository / "uv.lock").exists():
+        return Finding(what, State.OK, "not a checkout: no lock file to compare with")
+    uv = shutil.which("uv", path=f"{repository / '.uv/bin'}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        return Finding(
+            what, State.LIMITED, "uv, which could compare them with uv.lock, is missing", "make env"
+        )
+    asked = subprocess.run(
+        [uv, "sync", "--frozen", "--check", "--offline", "--python", sys.executable],
+        cwd=repository,
+        env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(prefix)},
+        capture_output=True,
+        text=True,
+    )
+    if asked.returncode == 0:
+        return Finding(what, State.OK, f"those of uv.lock ({prefix})")
+    return Finding(
+        what,
+        State.LIMITED,
+        f"{prefix} is not what uv.lock says: {_last_line(asked.stderr)}",
+        "make env",
+    )
+
+
+def _models() -> Iterator[Finding]:
+    from lab_services.models import build, store
+
+    files = {f"model {name}": store.model_path(name) for name in build.NAMES}
+    files["flights to send"] = store.payloads_path()
+    optional = {f"model {name}" for name in set(build.NAMES) - set(build.DEFAULT)}
+    for what, path in files.items():
+        yield model(what, lambda path=path: store.verify(path), what in optional)  # type: ignore[misc]
+
+
+def model(what: str, verify: Callable[[], object], optional: bool) -> Finding:
+    """Whether a model is there and whole; `optional` ones are built when a lab asks for them."""
+    from lab_services.models import store
+
+    remedy = f"lab models {what.removeprefix('model ')}" if optional else "lab models"
+    try:
+        verify()
+    except store.ModelMissing as error:
+        state = State.OK if optional else State.BROKEN
+        text = "not built; few labs need it" if optional else error.message
+        return Finding(what, state, text, remedy)
+    except store.ModelDamaged as error:
+        return Finding(what, State.BROKEN, error.message, remedy)
+    return Finding(what, State.OK, "whole")
+
+
+def _docker() -> list[Finding]:
+    """The engine with Compose, then the image; the second only where the first is well."""
+    from lab_services.stack import engine
+    from lab_services.stack.runtime import RuntimeUnavailable
+
+    try:
+        compose = " ".join(engine.compose_command())
+        found = engine.connect()
+    except RuntimeUnavailable as error:
+        return [Finding("Docker", State.LIMITED, error.message, error.hint)]
+    version = found.client.version()["Version"]
+    well = Finding("Docker", State.OK, f"engine {version} at {found.host}, Compose: {compose}")
+    try:
+        return [well, _image(found.client)]
+    finally:
+        found.client.close()
+
+
+def _image(client: object) -> Finding:
+    import docker
+
+    from lab_services.stack import image
+    from lab_services.stack.image.context import pack
+
+    assert isinstance(client, docker.DockerClient)
+    try:
+        tag = f"{image.REPOSITORY}:{pack(image.Options.read()).fingerprint}"
+        client.images.get(tag)
+    except docker.errors.ImageNotFound:
+        text = "not built for this state of the sources: the first stack builds it, in minutes"
+        return Finding("image", State.OK, text)
+    except LabError as error:
+        return Finding("image", State.LIMITED, error.message, error.hint)
+    return Finding("image", State.OK, tag)
+
+
+def binary(command: str) -> Finding:
+    """Whether a server can run as a plain process."""
+    from lab_services.stack import servers
+
+    try:
+        return Finding(command, State.OK, servers.binary(command))
+    except servers.BinaryMissing as error:
+        text = "missing: labs with it need Docker here"
+        return Finding(command, State.LIMITED, text, error.hint)
+
+
+def memory(available: float) -> Finding:
+    """Whether a lab fits into so many bytes."""
+    text = f"{available / 1e9:.1f} GB available"
+    if available >= _MEMORY:
+        return Finding("memory", State.OK, text)
+    remedy = f"A lab needs up to {_MEMORY / 1e9:g} GB: end other programs, or `lab down --all`."
+    return Finding("memory", State.LIMITED, text, remedy)
+
+
+def disk(folder: Path, free: float) -> Finding:
+    """Whether so many free bytes of a folder's disk are enough."""
+    text = f"{free / 1e9:.1f} GB free at {folder}"
+    if free >= _DISK:
+        return Finding("disk", State.OK, text)
+    remedy = "Make room, or move them: LAB_CACHE for models, LAB_STATE and TMPDIR for stacks."
+    return Finding("disk", State.LIMITED, text, remedy)
+
+
+def _ports() -> Finding:
+    from lab_services.stack.ports import free_port
+    from lab_services.stack.runtime import PortTaken
+
+    try:
+        free_port(set())
+    except PortTaken as error:
+        return Finding("ports", State.BROKEN, error.message, error.hint)
+    return Finding("ports", State.OK, "free ones on loopback")
+
+
+def _labs(engine: bool) -> Iterator[Finding]:
+    from lab_services.stack import catalogue
+
+    names = catalogue.labs()
+    if not names:
+        yield Finding("labs", State.BROKEN, "there is no lab", "Get a whole checkout.")
+        return
+    found = [lab(name, engine) for name in names]
+    if all(each.state is State.BROKEN for each in found):
+        yield from found
+        return
+    # One lab that can run is enough for the whole; the others are limits.
+    for each in found:
+        broken = each.state is State.BROKEN
+        yield Finding(each.what, State.LIMITED if broken else each.state, each.text, each.remedy)
+
+
+def lab(name: str, engine: bool) -> Finding:
+    """On which runtimes a lab can run here: needs the servers, or a Docker `engine`; free ports."""
+    from lab_services.stack import catalogue, compose, ports, servers
+
+    try:
+        variables = {**os.environ, "LAB_MODELS": str(paths.models_dir())}
+        services = compose.read(catalogue.compose_path(name), variables).services.values()
+        for service in services:
+            ports.check_fixed(service)
+    except LabError as error:
+        return Finding(name, State.BROKEN, error.message, error.hint)
+    missing = _missing({service.command[0] for service in services}, servers.binary)
+    runtimes = ["docker"] * engine + ["process"] * (not missing)
+    if not runtimes:
+        return Finding(
+            name,
+            State.BROKEN,
+            f"needs Docker, or {', '.join(missing)}",
+            "Start Docker, or see above how to get what is missing.",
+        )
+    return Finding(name, State.OK, f"runs on {' and '.join(runtimes)}")
+
+
+def _missing(commands: Iterable[str], find: Callable[[str], str]) -> list[str]:
+    missing = []
+    for command in sorted(commands):
+        try:
+            find(command)
+        except LabError:
+            missing.append(command)
+    return missing
+
+
+def _available_memory() -> float:
+    import psutil
+
+    available = psutil.virtual_memory().available
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container, which sees the host's memory
+    if limit.exists() and (text := limit.read_text().strip()) != "max":
+        stat = dict(
+            line.split() for line in limit.with_name("memory.stat").read_text().splitlines()
+        )
+        # Cached files count as used there and go when the memory is needed.
+        used = int(limit.with_name("memory.current").read_text()) - int(stat["inactive_file"])
+        return float(min(available, int(text) - used))
+    return float(available)
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "uv does not say why"

@@ -1,0 +1,185 @@
+"""A lab's notebook executed from a terminal, its claims, the run that is kept."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab_services import paths
+from lab_services.command import labs
+from lab_services.command.columns import columns
+from lab_services.command.stacks import runtime_option
+from lab_services.errors import LabError
+
+if TYPE_CHECKING:
+    from lab_services.report.engine import Progress
+    from lab_services.report.run import Run
+
+
+class NoClaims(LabError):
+    """The notebook ran and claimed nothing, which proves nothing."""
+
+
+class AClaimFails(LabError):
+    """At least one claim does not hold."""
+
+    exit_code = 3
+
+
+class NotEnoughEvidence(LabError):
+    """No claim fails, but for one at least the run says too little."""
+
+    exit_code = 4
+
+
+class ACellFails(LabError):
+    """The notebook did not come to its end."""
+
+    exit_code = 5
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab run serving/web-single
+      lab run serving/web-single --runtime process --short
+      lab run serving/web-single -p rounds=3 -p seconds=10
+
+    \b
+    Exit codes:
+      0  every claim holds
+      3  a claim fails
+      4  not enough evidence for a claim: measure longer
+      5  a cell fails
+    """
+)
+@click.argument("lab")
+@runtime_option
+@click.option("--short", is_flag=True, help="The lab's own short mode, as CI uses it.")
+@click.option(
+    "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of kept runs.  [default: runs, in the checkout]",
+)
+def run(lab: str, runtime: str, short: bool, given: tuple[str, ...], out: Path | None) -> None:
+    """Execute the notebook of LAB, show the verdict of each claim, keep the run as HTML.
+
+    LAB may also be the path of a notebook. The run replaces the last one of the same lab and
+    runtime.
+    """
+    parameters = dict(map(_parameter, given))
+    source = lab if lab.endswith(".ipynb") else labs.notebook(lab)
+    kept = execute(source, runtime, out or paths.repository() / "runs", parameters, short)
+    show(kept)
+    settle(kept)
+
+
+def execute(
+    lab: str | Path,
+    runtime: str,
+    out: Path,
+    parameters: dict[str, Any] | None = None,
+    short: bool = False,
+) -> "Run":
+    """Execute a lab on a runtime (auto, too) with a line on standard error for each part of it."""
+    from lab_services.report import run as runs
+    from lab_services.stack.choice import choose_runtime
+
+    choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+    click.echo(f"{lab} on {choice.runtime} ({choice.reason})", err=True)
+    return runs.execute(
+        lab,
+        runtime=choice.runtime,
+        out=out,
+        parameters=parameters,
+        short=short,
+        progress=_Lines(),
+        stack_memory=_containers_memory,
+    )
+
+
+def show(kept: "Run") -> None:
+    """The claims with verdicts, what it took, and where the run is kept."""
+    rows = [
+        (claim["verdict"], claim["text"], claim["measured"]["text"], f"claimed {claim['bound']}")
+        for claim in kept.claims
+    ]
+    if rows:
+        click.echo(columns(rows))
+    seconds, memory = kept.data["seconds"], kept.data["memory"] / 1e6
+    click.echo(f"{kept.lab} on {kept.runtime}: {seconds:.0f} s, at most {memory:.0f} MB")
+    click.echo(kept.folder / "run.html")
+
+
+def settle(kept: "Run") -> None:
+    """Raises ACellFails, AClaimFails, NotEnoughEvidence or NoClaims unless every claim holds."""
+    from lab_services.report.claims import ClaimFailed, Verdict
+
+    by_verdict: dict[str, list[str]] = {str(verdict): [] for verdict in Verdict}
+    for claim in kept.claims:
+        reason = f": {claim['reason']}" if claim["reason"] else ""
+        by_verdict[claim["verdict"]].append(f"{claim['text']}{reason}")
+    error = kept.data["error"]
+    # settle() in the notebook raises for a failing claim: that cell says nothing new.
+    if error is not None and error["type"] != ClaimFailed.__name__:
+        raise ACellFails(kept.failed, f"The notebook as far as it came: {kept.notebook}")
+    if failing := by_verdict[Verdict.FAILS]:
+        raise AClaimFails(f"{len(failing)} of {len(kept.claims)} claims fail.", "\n".join(failing))
+    if lacking := by_verdict[Verdict.NOT_ENOUGH]:
+        raise NotEnoughEvidence(
+            f"Not enough evidence for {len(lacking)} of {len(kept.claims)} claims.",
+            "\n".join(lacking),
+        )
+    if not kept.claims:
+        raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.settle().")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"{text!r} is not NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value  # a text needs no quotes
+
+
+class _Lines:
+    """One line for each part of the notebook, as it begins: seconds, cell, heading."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._heading = ""
+
+    def __call__(self, progress: "Progress") -> None:
+        if progress.heading != self._heading:
+            self._heading = progress.heading
+            seconds = time.monotonic() - self._begin
+            place = f"cell {progress.cell}/{progress.cells}"
+            click.echo(f"{seconds:5.0f} s  {place:<11}  {progress.heading}", err=True)
+
+
+def _containers_memory() -> int:
+    """Bytes used by the containers of the notebook's stacks: they are no children of ours."""
+    import psutil
+
+    from lab_services.stack.client import living
+    from lab_services.stack.state import StackGone
+
+    ours = {child.pid for child in psutil.Process().children(recursive=True)}
+    used = 0
+    for keeper in living():
+        if keeper.info.owner in ours:
+            with contextlib.suppress(StackGone):  # it went between two questions
+                for stack in keeper.call("ps"):
+                    if stack["runtime"] == "docker":
+                        usage = keeper.call("usage", stack=stack["stack"])
+                        used += sum(each["memory"] for each in usage)
+    return used

@@ -1,0 +1,158 @@
+"""Stacks from a terminal: up, ps, logs, down."""
+
+import signal
+import threading
+import time
+from collections import Counter
+
+import click
+
+from lab_services.command.chosen import Running, choose, lab_name, running, stack_option
+from lab_services.command.columns import columns
+from lab_services.errors import LabError
+
+_CLOSE_TIMEOUT = 60.0  # seconds; far more than any stack takes to go
+
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "docker", "process"]),
+    default="auto",
+    show_default=True,
+    help="auto: Docker where its engine answers; LAB_RUNTIME overrides it.",
+)
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab up serving/web-single
+      lab up serving/web-single --runtime process
+      lab up my/compose.yaml
+    """
+)
+@click.argument("lab")
+@runtime_option
+def up(lab: str, runtime: str) -> None:
+    """Start the services of LAB (or of a Compose file); they run until `lab down`."""
+    from lab_services.stack import Stack
+    from lab_services.stack.client import Keeper
+
+    lab = lab_name(lab)
+    Stack(lab, runtime)  # refuses what cannot start before there is a keeper to end again
+    keeper = Keeper.begin(alone=True)
+    try:
+        stack = Stack(lab, runtime, keeper=keeper).up()
+    except BaseException:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C leaves no keeper
+        keeper.close()
+        raise
+    click.echo(f"{stack}\nid {stack.ident}; end it with: lab down {stack.ident}")
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab ps
+      lab ps serving/web-single
+    """
+)
+@click.argument("stack", required=False)
+def ps(stack: str | None) -> None:
+    """Show what runs, started by notebooks too; of one STACK, where each replica answers."""
+    if stack is not None:
+        click.echo(str(choose(stack).attach()))
+        return
+    there = running()
+    if not there:
+        click.echo("No stack runs.")
+        return
+    head = ("id", "lab", "runtime", "started by", "ready", "faults")
+    rows = [(*each.row(), _ready(each), _faults(each)) for each in there]
+    click.echo(columns([head, *rows]))
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab logs
+      lab logs predictor --replica 2 --lines 200
+    """
+)
+@click.argument("service", required=False)
+@click.option("--replica", type=click.IntRange(min=1), help="One replica only.")
+@click.option("--lines", type=click.IntRange(min=1), default=50, show_default=True)
+@stack_option
+def logs(service: str | None, replica: int | None, lines: int, name: str | None) -> None:
+    """Show the last lines that SERVICE wrote; without one, those of every service."""
+    stack = choose(name).attach()
+    if service is not None:
+        click.echo(stack.logs(service, replica, lines))
+        return
+    for each in dict.fromkeys(found.service for found in stack.states()):
+        click.echo(f"--- {each}\n{stack.logs(each, replica, lines)}")
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab down
+      lab down serving/web-single
+      lab down --all
+    """
+)
+@click.argument("stack", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every stack of yours, and all ever left.")
+def down(stack: str | None, everything: bool) -> None:
+    """End STACK (a lab, or an id of `lab ps`; the only one that runs if none is named).
+
+    With --all, also the stacks of open notebooks, and whatever was left behind: processes,
+    containers, networks, volumes, folders.
+    """
+    if everything:
+        if stack is not None:
+            raise click.UsageError("--all takes no STACK.")
+        _end_everything()
+        return
+    chosen = choose(stack)
+    chosen.keeper.call("down", stack=chosen.ident)
+    click.echo(f"{chosen.lab} ({chosen.ident}) is down.")
+    if chosen.keeper.info.owner is None and not chosen.keeper.call("ps"):
+        chosen.keeper.close()
+
+
+def _end_everything() -> None:
+    from lab_services.stack.client import living
+    from lab_services.stack.sweep import sweep
+
+    for each in running():
+        click.echo(f"{each.lab} ({each.ident}) goes down.")
+    keepers = living()
+    threads = [threading.Thread(target=keeper.close, daemon=True) for keeper in keepers]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _CLOSE_TIMEOUT
+    for keeper, thread in zip(keepers, threads, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            raise LabError(
+                f"The keeper {keeper.info.ident} (process {keeper.info.pid}) does not end.",
+                f"kill -9 {keeper.info.pid}, then `lab down --all` again.",
+            )
+    for line in sweep():
+        click.echo(f"removed: {line}")
+    click.echo("Nothing is left.")
+
+
+def _ready(stack: Running) -> str:
+    replicas = stack.description["replicas"]
+    total = Counter(each["service"] for each in replicas)
+    ready = Counter(each["service"] for each in replicas if each["state"] == "ready")
+    return ", ".join(f"{service} {ready[service]}/{count}" for service, count in total.items())
+
+
+def _faults(stack: Running) -> str:
+    lasting = [each for each in stack.description["faults"] if each["end"] is None]
+    return "; ".join(
+        " ".join(str(part) for part in (f["kind"], f["service"], f["replica"], f["detail"]) if part)
+        for f in lasting
+    )

@@ -1,0 +1,22 @@
+"""The `lab` command for tests."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+
+@pytest.fixture
+def lab() -> Iterator[Terminal]:
+    # Not tmp_path: the path of a socket may have 104 bytes on macOS.
+    state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
+    terminal = Terminal(state)
+    yield terminal
+    for keeper in terminal.keepers():
+        keeper.send_signal(signal.SIGTERM)  # it takes its stacks down
+        keeper.wait(30)
+    shutil.rmtree(state)

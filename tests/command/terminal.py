@@ -1,0 +1,67 @@
+"""The `lab` command as a user has it: a process of its own, with exit code and two outputs."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+PREDICTOR = Path(__file__).with_name("predictor.yaml")
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+class Terminal:
+    """Calls `lab` with keepers of its own, apart from those that run on this machine."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.environment = {**os.environ, "LAB_STATE": str(state)}
+        self.environment.pop("LAB_RUNTIME", None)
+
+    def begin(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command and do not wait."""
+        return subprocess.Popen(
+            [sys.executable, "-c", "from lab_services.command import main; main()", *words],
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(
+        self, *words: str, fails: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end; it must end with the exit code `fails`, without traceback."""
+        process = self.begin(*words, **environment)
+        out, err = process.communicate()
+        assert (process.returncode, "Traceback" in err) == (fails, False), out + err
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def keepers(self) -> list[psutil.Process]:
+        """The keepers that live, found by their state folder and not by what they say."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                ours = "lab_services.stack.keeper" in words
+                if ours and process.environ().get("LAB_STATE") == str(self.state):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue  # it has just ended, or is not ours
+        return found
+
+    def nothing_is_left(self) -> bool:
+        """No keeper, and no file of one."""
+        files = [path for path in self.state.rglob("*") if not path.is_dir()]
+        return not self.keepers() and not files
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Ask until it is so. Fails when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become so"
+        time.sleep(0.05)
