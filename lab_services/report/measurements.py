@@ -63,6 +63,7 @@ def as_json(interval: Interval) -> dict[str, Any]:
         "unit": interval.unit,
         "note": interval.note,
         "text": numbers.written(interval.value, interval.unit, interval.low, interval.high),
+        "range": numbers.written_range(interval.value, interval.unit, interval.low, interval.high),
     }
 
 

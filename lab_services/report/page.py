@@ -4,7 +4,7 @@ import html
 
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter
 
 _STYLE = """
 :root { color-scheme: light dark; }

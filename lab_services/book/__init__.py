@@ -1,0 +1,1 @@
+"""The book: pages that take their numbers and figures from kept runs, and how it is built."""
