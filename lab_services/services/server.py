@@ -9,8 +9,8 @@ What happens on SIGTERM:
 1. /ready answers 503 at once, so that a proxy that asks stops sending. Everything else is still
    answered, and each answer carries `connection: close`, so that clients with open connections
    look for another replica while this one still serves.
-2. After DRAIN_SECONDS no connection is accepted any more, idle ones are closed, and what is in
-   flight is finished.
+2. After DRAIN_SECONDS, as soon as nothing is in work or unread, no connection is accepted any
+   more, idle ones are closed, and what is in flight is finished.
 3. The process exits with 0.
 
 uvicorn alone starts with step 2, which cuts off whoever is about to use an open connection, and
@@ -76,6 +76,7 @@ class DrainingServer(uvicorn.Server):
         self.drain_seconds = drain_seconds
         self.stops_at: float | None = None
         self.announced = False
+        self.idle_ticks = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called on SIGTERM and SIGINT, in place of uvicorn's own, which would stop at once."""
@@ -94,7 +95,11 @@ class DrainingServer(uvicorn.Server):
                 # Not in the signal's handler, which may have interrupted a line half written.
                 log.info("draining", extra={"seconds": self.drain_seconds})
                 self.announced = True
-            if time.monotonic() >= self.stops_at:
+            # Requests may lie unread on open connections, and closing one of those would lose them.
+            # Between two ticks all are read: idle at both, there is none.
+            self.idle_ticks = 0 if self.server_state.tasks else self.idle_ticks + 1
+            over = time.monotonic() - self.stops_at
+            if over >= FINISH_SECONDS or (over >= 0 and self.idle_ticks >= 2):
                 self.should_exit = True
         return await super().on_tick(counter)
 
