@@ -25,7 +25,7 @@ def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
     # A scroll bar of its own: a long formula must not widen the page on a phone.
     number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
     drawn = _mathml(node, as_block=True)
-    translator.body.append(f'<div class="math" style="overflow-x:auto">{number}{drawn}</div>')
+    translator.body.append(f'<div class="lab-math">{number}{drawn}</div>')
     raise nodes.SkipNode
 
 

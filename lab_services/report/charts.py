@@ -160,7 +160,7 @@ def bars(
             if interval.low != interval.high:
                 axes.plot(ends, [at] * len(ends), color=INK, lw=1.4, marker="|", ms=8, mew=1.4)
             if bound is not None:
-                axes.plot([bound, bound], [at - 0.3, at + 0.3], color=INK, lw=1.8)
+                axes.plot([bound, bound], [at - 0.25, at + 0.25], color=INK, lw=1.8)
         axes.set(ylim=(0.6 - len(values), 0.9), yticks=[])
         left, right = axes.get_xlim()
         axes.set_xlim(min(0.0, left), right)

@@ -33,6 +33,8 @@ class _OwnPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # ipykernel warns on every start that loopback is not encrypted.
+        argv.append("--IPKernelApp.log_level=40")
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
 
