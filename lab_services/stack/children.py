@@ -14,6 +14,9 @@ from pathlib import Path
 
 from lab_services.errors import LabError
 
+_POLL = 0.5  # seconds
+_PATIENCE = 1.0  # seconds
+
 
 @dataclass
 class Child:
@@ -50,7 +53,13 @@ class Children:
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def alive(self) -> bool:
+        """False when the forker has ended, by accident or by `close`."""
+        return self._listener.is_alive()
 
     def start(
         self,
@@ -73,8 +82,11 @@ class Children:
                 "cores": list(cores),
                 "tag": tag,
             }
-            self._socket.sendall(json.dumps(order).encode() + b"\n")
-        if not self._started[tag].wait(30) or tag not in self._by_tag:
+            with contextlib.suppress(OSError):  # no forker is there any more: so told below
+                self._socket.sendall(json.dumps(order).encode() + b"\n")
+        while not self._started[tag].wait(_POLL) and self.alive:
+            pass
+        if tag not in self._by_tag:
             raise LabError("The process that starts the services has ended.", "Start the lab anew.")
         del self._started[tag]
         return self._by_tag.pop(tag)
@@ -91,7 +103,13 @@ class Children:
         self.kill_all()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._forker.wait()
+        try:
+            self._forker.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:  # in the middle of its imports
+            self._forker.kill()
+            self._forker.wait()
+        self._listener.join()
+        self._socket.close()
 
     def _listen(self) -> None:
         with self._socket.makefile("rb") as answers:
@@ -106,5 +124,10 @@ class Children:
                     child = self._pids.pop(answer["ended"])
                     child.exit_code = answer["exit_code"]
                     child.ended.set()
+        # Without the forker nobody tells of an end any more: make it true.
+        for child in self._pids.values():
+            child.signal(signal.SIGKILL)
+            child.exit_code = 128 + signal.SIGKILL
+            child.ended.set()
         for event in list(self._started.values()):
             event.set()

@@ -1,6 +1,7 @@
 """A notebook's, a test's or a terminal's end of the line to a keeper."""
 
 import atexit
+import contextlib
 import json
 import os
 import secrets
@@ -8,13 +9,15 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from lab_services.errors import LabError
 from lab_services.stack import state
+from lab_services.stack.state import StackGone
 
-_START_TIMEOUT = 30.0
+_POLL = 0.02  # seconds between two looks at a keeper that is going
 
 
 class Keeper:
@@ -28,25 +31,31 @@ class Keeper:
     def begin(cls, alone: bool = False) -> "Keeper":
         """Start a keeper that lives as long as this process, or until told to go if `alone`."""
         ident = secrets.token_hex(4)
-        errors = state.root() / f"{ident}.log"
-        with errors.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "lab_services.stack.keeper", ident]
-                + (["--alone"] if alone else []),
-                stdin=subprocess.DEVNULL if alone else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        assert process.stdout is not None
-        with process.stdout:
-            ready = process.stdout.readline()
-        if not ready:
-            text = errors.read_text()
-            errors.unlink()
-            raise LabError(f"The keeper ended with {process.wait()} at its start.", text)
-        errors.rename(state.root() / ident / "keeper.log")
-        info = next(k for k in state.keepers() if k.ident == ident)
+        owner = [] if alone else ["--owner", str(os.getpid())]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab_services.stack.keeper", ident, *owner],
+            stdin=subprocess.DEVNULL if alone else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None and process.stderr is not None
+        with process.stdout, process.stderr:
+            try:
+                answer = process.stdout.readline()
+                if not answer:
+                    raise LabError(
+                        f"The keeper ended with {process.wait()} at its start.",
+                        process.stderr.read().decode(errors="replace"),
+                    )
+            except BaseException:  # an interrupt leaves no keeper without a user
+                process.terminate()
+                _wait(process)
+                raise
+        info = state.KeeperInfo(**json.loads(answer))
+        if alone:
+            process.returncode = 0  # nobody of ours: its end is not waited for here
+            return cls(info)
         return cls(info, process)
 
     def call(
@@ -54,17 +63,11 @@ class Keeper:
     ) -> Any:
         """Ask for a verb; `progress` gets each line of it.
 
-        Raises the keeper's LabError, of the same class where it is known here.
+        Raises the keeper's LabError, of the same class where it is known here; StackGone.
         """
         with socket.socket(socket.AF_UNIX) as line:
-            try:
-                line.connect(str(self.info.socket))
-            except OSError:
-                raise LabError(
-                    "The keeper of this stack has gone.", "Start the stack again: stack.up()."
-                ) from None
-            line.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
-            for answer in _lines(line):
+            order = {"verb": verb, "arguments": arguments}
+            for answer in _answers(line, str(self.info.socket), order):
                 if "progress" in answer:
                     if progress is not None:
                         progress(answer["progress"])
@@ -72,15 +75,26 @@ class Keeper:
                     raise _rebuild(answer["error"])
                 else:
                     return answer["result"]
-        raise LabError(f"The keeper ended while it was asked to {verb}.")
+        raise StackGone(
+            "The keeper of this stack has gone, and the stack with it.",
+            "Start the stack again: stack.up().",
+        )
 
     def close(self) -> None:
         """Let the keeper go, and wait until everything it owned is gone."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.wait()
+        if self._process is None:
+            with contextlib.suppress(StackGone):
+                self.call("leave")
+            while self.info.alive:
+                time.sleep(_POLL)
         else:
-            self.call("leave")
+            _wait(self._process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
 
 
 _own: dict[int, Keeper] = {}
@@ -103,10 +117,14 @@ def living() -> list[Keeper]:
     return [Keeper(info) for info in state.keepers() if info.alive]
 
 
-def _lines(line: socket.socket) -> Iterator[dict[str, Any]]:
-    with line.makefile("rb") as answers:
-        for text in answers:
-            yield json.loads(text)
+def _answers(line: socket.socket, address: str, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a keeper answers; ends early when it goes."""
+    with contextlib.suppress(OSError):
+        line.connect(address)
+        line.sendall(json.dumps(order).encode() + b"\n")
+        with line.makefile("rb") as answers:
+            for text in answers:
+                yield json.loads(text)
 
 
 def _rebuild(error: dict[str, str]) -> LabError:

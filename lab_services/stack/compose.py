@@ -95,6 +95,15 @@ class ComposeFile:
             raise LabError(f"This stack has no service {name!r}.", f"It has: {known}.")
         return self.services[name]
 
+    def callers(self, name: str) -> list[str]:
+        """The services that call `name` by an address in their environment or command."""
+        return [
+            service.name
+            for service in self.services.values()
+            for text in (*service.environment.values(), *service.command)
+            if any(called == name for called, _ in self.references(text))
+        ]
+
     def references(self, text: str) -> list[tuple[str, int]]:
         """Every `service:port` in a text, for services of this file."""
         names = "|".join(re.escape(n) for n in sorted(self.services, key=len, reverse=True))

@@ -9,7 +9,8 @@ file that the process runtime rewrites as often as the cluster would have asked 
 import copy
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,16 +72,22 @@ def clusters(config: Mapping[str, Any], compose: ComposeFile) -> list[Cluster]:
     for cluster in config.get("static_resources", {}).get("clusters", []):
         for address in _endpoint_addresses(cluster):
             if address["address"] in compose.services:
-                refresh = str(cluster.get("dns_refresh_rate", f"{_DNS_REFRESH}s"))
                 found.append(
                     Cluster(
                         cluster["name"],
                         address["address"],
                         int(address["port_value"]),
-                        float(refresh.removesuffix("s")),
+                        _seconds(cluster.get("dns_refresh_rate", f"{_DNS_REFRESH}s")),
                     )
                 )
     return found
+
+
+def _seconds(duration: Any) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)s", str(duration))
+    if not match:
+        raise ComposeError(f"Envoy reads no duration {duration!r}: write it as 0.5s.")
+    return float(match[1])
 
 
 def called_services(service: Service, compose: ComposeFile) -> list[tuple[str, int]]:
@@ -180,13 +187,16 @@ def healthy_hosts(admin: str, names: tuple[str, ...]) -> list[set[str]]:
 
 
 def set_fault(
-    compose: ComposeFile, service: str, addresses: Mapping[str, str], values: Mapping[str, int]
+    compose: ComposeFile,
+    service: str,
+    addresses: Mapping[str, Sequence[str]],
+    values: Mapping[str, int],
 ) -> None:
     """Set `fault.<service>.<key>` in every Envoy in front of a service.
 
-    `addresses` are those of the administration ports, by proxy. The keys are those of the fault
-    filter: delay_percent, delay_ms, abort_percent, abort_status.
-    Raises LabError where no proxy of the stack has a fault filter for the service.
+    `addresses` are those of the administration ports of each proxy's replicas. The keys are those
+    of the fault filter: delay_percent, delay_ms, abort_percent, abort_status.
+    Raises LabError where no proxy that runs has a fault filter for the service.
     """
     able = [
         name
@@ -198,9 +208,12 @@ def set_fault(
             f"No proxy in front of {service} can delay or fail its requests.",
             f"Give Envoy a fault filter whose runtime keys begin with fault.{service}.",
         )
+    if not any(addresses[name] for name in able):
+        raise LabError(f"{', '.join(able)} does not run.", "Start it: stack.start(…).")
     query = "&".join(f"fault.{service}.{key}={value}" for key, value in values.items())
     for name in able:
-        _ask(addresses[name], "POST", f"/runtime_modify?{query}")
+        for address in addresses[name]:
+            _ask(address, "POST", f"/runtime_modify?{query}")
 
 
 def _has_fault_filter(config: Mapping[str, Any], service: str) -> bool:

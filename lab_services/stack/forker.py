@@ -47,6 +47,7 @@ class _Forker:
         self.orders: deque[dict[str, Any]] = deque()
         self.children: set[int] = set()
         self.unread = b""
+        self.pid = os.getpid()
         self.libc = ctypes.CDLL(None) if FORKS else None
         self.wake, wake_end = socket.socketpair()
         wake_end.setblocking(False)
@@ -106,6 +107,8 @@ class _Forker:
             if self.libc is not None:
                 # Should this parent die by SIGKILL, the kernel ends the child.
                 self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != self.pid:
+                    os._exit(137)
             self._let_go()
             if order["cores"]:
                 os.sched_setaffinity(0, order["cores"])
@@ -116,6 +119,7 @@ class _Forker:
             os.chdir(order["cwd"])
             argv = order["argv"]
             if not (FORKS and _is_module(argv)):
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python alone ignores it
                 os.execve(argv[0], argv, order["env"])
             os.environ.clear()
             os.environ.update(order["env"])
@@ -139,8 +143,10 @@ class _Forker:
 
     def _let_go(self) -> None:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # The keeper ignores some signals, and who ignores hands it down.
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for end in (self.socket, self.wake, self._wake_end):
             end.close()
 
@@ -150,6 +156,10 @@ class _Forker:
             if pid == 0:
                 return
             self.children.discard(pid)
+            # What the service itself has started goes with it, as in a container. The id of a
+            # group in use is given to nobody else.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
             code = os.waitstatus_to_exitcode(status)
             self._tell({"ended": pid, "exit_code": code if code >= 0 else 128 - code})
 

@@ -1,9 +1,9 @@
 """The keeper: one process that owns what a notebook, a test or a terminal has started.
 
 `python -m lab_services.stack.keeper IDENT` listens on a Unix socket for verbs, one JSON object a
-connection, and answers with progress and one result. It lives as long as its standard input stays
-open (`--alone`: until it is told to go), so that nothing outlives a kernel that was restarted,
-shut down or killed.
+connection, and answers with progress and one result. With `--owner PID` it lives as long as its
+standard input stays open and its parent is that process, so that nothing outlives a kernel that
+was restarted, shut down or killed; without, until it is told to go.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import socketserver
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,37 @@ from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.runtime import Emit, Runtime
 
 _OWNER_INTERVAL = 0.5  # seconds between two looks at the owner
+_PATIENCE = 3.0  # seconds for an `up` to notice that its stack has been taken down
+
+
+class Caller:
+    """Who asked for a verb: is told of its progress, and may go before its end."""
+
+    def __init__(self, connection: socket.socket, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._connection = connection
+        self._tell = tell
+
+    def __call__(self, text: str) -> None:
+        self._tell({"progress": text})
+
+    @contextlib.contextmanager
+    def when_gone(self, act: Callable[[], None]) -> Iterator[None]:
+        """Call `act` when the caller goes before the end of the block."""
+        done = threading.Event()
+
+        def watch() -> None:
+            with contextlib.suppress(OSError):
+                self._connection.recv(1)  # a caller sends one line: this is the end of it
+            if not done.is_set():
+                act()
+
+        threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RD)  # wakes the thread
 
 
 @dataclass
@@ -43,7 +75,7 @@ class Kept:
     ident: str
     lab: str
     runtime: Runtime
-    ready: bool = False
+    came: threading.Event = field(default_factory=threading.Event)  # `up` has ended, so or so
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -60,26 +92,28 @@ class Keeper:
     # --- life of a stack ------------------------------------------------------------------------
 
     def up(
-        self, emit: Emit, lab: str, path: str, runtime: str, variables: dict[str, str]
+        self, emit: Caller, lab: str, path: str, runtime: str, variables: dict[str, str]
     ) -> dict[str, Any]:
-        """Start a stack; it is removed again when it cannot come up."""
+        """Start a stack; it is removed again when it cannot come up or its caller goes."""
         ident = f"{self.info.ident}-{secrets.token_hex(2)}"
         folder = self.info.folder / ident
-        folder.mkdir()
         topology = compose.read(Path(path), variables)
         kept = Kept(ident, lab, self._make(runtime, topology, ident, folder))
         with self._lock:
             if self._going:
                 raise LabError("The keeper is going.")
+            folder.mkdir()
             self.stacks[ident] = kept
         emit(f"stack {ident}")
         try:
-            kept.runtime.up(emit)
+            with emit.when_gone(lambda: self.down(emit, ident)):
+                kept.runtime.up(emit)
         except BaseException:
+            kept.came.set()
             self.down(emit, ident)
             raise
-        kept.ready = True
-        return self.describe(emit, ident)
+        kept.came.set()
+        return self._describe(kept)
 
     def _make(
         self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
@@ -90,7 +124,7 @@ class Keeper:
 
             return DockerRuntime(topology, ident, folder, self.info.ident)
         with self._lock:
-            if self._children is None:
+            if self._children is None or not self._children.alive:
                 self._children = Children()
         return ProcessRuntime(topology, ident, folder, self._children)
 
@@ -99,16 +133,19 @@ class Keeper:
         kept = self.stacks.get(stack)
         if kept is not None:
             kept.runtime.remove()
+            kept.came.wait(_PATIENCE)  # else it could write into its folder once more
             shutil.rmtree(self.info.folder / stack, ignore_errors=True)
             self.stacks.pop(stack, None)
 
     def ps(self, emit: Emit) -> list[dict[str, Any]]:
         """Every stack of this keeper."""
-        return [self.describe(emit, ident) for ident in list(self.stacks)]
+        return [self._describe(kept) for kept in list(self.stacks.values())]
 
     def describe(self, emit: Emit, stack: str) -> dict[str, Any]:
         """What a stack is and how its replicas are."""
-        kept = self._kept(stack)
+        return self._describe(self._kept(stack))
+
+    def _describe(self, kept: Kept) -> dict[str, Any]:
         return {
             "stack": kept.ident,
             "lab": kept.lab,
@@ -149,11 +186,12 @@ class Keeper:
         begin = time.time()
         kept.runtime.signal(target, "SIGKILL")
         kept.faults.append(Fault("kill", service, replica, begin))
+        self._settle(kept)
 
     def start(self, emit: Emit, stack: str, service: str, replica: int) -> None:
         kept = self._kept(stack)
         kept.runtime.start(service, replica)
-        self._close(kept, "kill", service, replica)
+        self._settle(kept)
 
     def pause(self, emit: Emit, stack: str, service: str, replica: int) -> None:
         kept = self._kept(stack)
@@ -170,7 +208,7 @@ class Keeper:
         if target.state != "paused":
             raise LabError(f"{service} {replica} is not paused.")
         kept.runtime.thaw(target)
-        self._close(kept, "pause", service, replica)
+        self._settle(kept)
 
     def scale(self, emit: Emit, stack: str, service: str, replicas: int) -> None:
         self._lasting(
@@ -201,15 +239,22 @@ class Keeper:
     def heal(self, emit: Emit, stack: str, service: str) -> None:
         kept = self._kept(stack)
         self._tell_proxies(kept, service, {"delay_percent": 0, "abort_percent": 0})
-        for kind in ("delay", "errors"):
-            self._close(kept, kind, service, None)
+        self._end_faults(
+            kept, lambda fault: fault.service == service and fault.kind in ("delay", "errors")
+        )
 
-    def run(self, emit: Emit, stack: str, service: str) -> dict[str, Any]:
+    def run(self, emit: Caller, stack: str, service: str) -> dict[str, Any]:
         kept = self._kept(stack)
         job = kept.runtime.compose.service(service)
         if not job.is_job:
             raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
-        return asdict(kept.runtime.run_job(job))
+        with emit.when_gone(lambda: self._kill_all(kept, service)):
+            return asdict(kept.runtime.run_job(job))
+
+    def _kill_all(self, kept: Kept, service: str) -> None:
+        for replica in kept.runtime.replicas(service):
+            if replica.state != "exited":
+                kept.runtime.signal(replica, "SIGKILL")
 
     def _set_fault(
         self, stack: str, kind: str, service: str, values: dict[str, int], detail: str
@@ -217,14 +262,18 @@ class Keeper:
         kept = self._kept(stack)
         begin = time.time()
         self._tell_proxies(kept, service, values)
-        self._close(kept, kind, service, None)
+        self._end_faults(kept, lambda fault: (fault.kind, fault.service) == (kind, service))
         kept.faults.append(Fault(kind, service, None, begin, detail=detail))
 
     def _tell_proxies(self, kept: Kept, service: str, values: dict[str, int]) -> None:
         topology = kept.runtime.compose
         topology.service(service)
         addresses = {
-            name: kept.runtime.address(name, proxy.admin)
+            name: [
+                kept.runtime.address(name, proxy.admin, replica.number)
+                for replica in kept.runtime.replicas(name)
+                if replica.state != "exited"
+            ]
             for name, proxy in envoy.proxies_of(topology, service).items()
         }
         envoy.set_fault(topology, service, addresses, values)
@@ -238,22 +287,33 @@ class Keeper:
         try:
             act(kept.runtime)
         finally:
-            index = kept.faults.index(fault)
-            kept.faults[index] = replace(fault, end=time.time())
+            kept.faults[kept.faults.index(fault)] = replace(fault, end=time.time())
+            self._settle(kept)
 
-    def _close(self, kept: Kept, kind: str, service: str, number: int | None) -> None:
-        for index, fault in enumerate(kept.faults):
-            if (fault.kind, fault.service, fault.replica, fault.end) == (
-                kind,
-                service,
-                number,
-                None,
-            ):
-                kept.faults[index] = replace(fault, end=time.time())
+    def _settle(self, kept: Kept) -> None:
+        """End the faults of replicas that run again, or are no more."""
+        lasting = {"kill": "exited", "pause": "paused"}
+        states = {(r.service, r.number): r.state for r in kept.runtime.replicas()}
+        self._end_faults(
+            kept,
+            lambda fault: (
+                fault.kind in lasting
+                and states.get((fault.service, fault.replica or 0)) != lasting[fault.kind]
+            ),
+        )
+
+    def _end_faults(self, kept: Kept, over: Callable[[Fault], bool]) -> None:
+        now = time.time()
+        kept.faults[:] = [
+            replace(fault, end=now) if fault.end is None and over(fault) else fault
+            for fault in kept.faults
+        ]
 
     def _kept(self, stack: str) -> Kept:
         if stack not in self.stacks:
-            raise LabError(f"The stack {stack} is not running.", "Start it: stack.up().")
+            raise state.StackGone(
+                f"The stack {stack} has been taken down.", "Start it again: stack.up()."
+            )
         return self.stacks[stack]
 
     # --- life of the keeper ---------------------------------------------------------------------
@@ -267,18 +327,21 @@ class Keeper:
         with self._lock:
             first, self._going = not self._going, True
         if first:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(self._remove_quietly, list(self.stacks.values())))
-            if self._children is not None:
-                self._children.close()
-            state.remove(self.info.ident)
-            os._exit(0)
+            try:
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(self._remove_quietly, list(self.stacks.values())))
+                if self._children is not None:
+                    self._children.close()
+                state.remove(self.info.ident)
+            finally:
+                os._exit(0)
         threading.Event().wait()
         raise AssertionError
 
     def _remove_quietly(self, kept: Kept) -> None:
         try:
             kept.runtime.remove()
+            kept.came.wait(_PATIENCE)
         except Exception:  # noqa: BLE001 - the other stacks must go all the same
             traceback.print_exc()
 
@@ -299,12 +362,16 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        order = json.loads(self.rfile.readline() or "{}")
+        line = self.rfile.readline()
+        if not line:
+            return  # somebody only looked whether we are there
+        order = json.loads(line)
+        caller = Caller(self.connection, self._tell)
         try:
             if order.get("verb") not in _VERBS:
                 raise LabError(f"There is no verb {order.get('verb')!r}.")
             verb = getattr(self.server.keeper, order["verb"])
-            result = verb(lambda text: self._tell({"progress": text}), **order["arguments"])
+            result = verb(caller, **order["arguments"])
             self._tell({"result": result})
         except LabError as error:
             self._tell_error(type(error).__name__, error.message, error.hint)
@@ -337,29 +404,32 @@ def main() -> None:
     """Serve until the owner is gone."""
     parser = argparse.ArgumentParser()
     parser.add_argument("ident")
-    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--owner", type=int)
     options = parser.parse_args()
-    owner = os.getppid()
-    info = state.KeeperInfo(
-        ident=options.ident,
-        pid=os.getpid(),
-        owner=None if options.alone else owner,
-        started=psutil.Process().create_time(),
-    )
-    info.folder.mkdir(mode=0o700)
+    info = state.KeeperInfo(options.ident, os.getpid(), options.owner)
     keeper = Keeper(info)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: keeper.leave(print))
+    state.make(info.ident)
     with _Server(str(info.socket), _Handler) as server:
         server.keeper = keeper
         threading.Thread(target=server.serve_forever, daemon=True).start()
         info.write()
-        sys.stdout.write("ready\n")
+        sys.stdout.write(json.dumps(asdict(info)) + "\n")
         sys.stdout.flush()
-        if options.alone:
+        _write_to(info.folder / "keeper.log")
+        if options.owner is None:
             threading.Event().wait()
-        _watch_owner(keeper, owner)
+        _watch_owner(keeper, options.owner)
+
+
+def _write_to(log: Path) -> None:
+    """The pipes of the start lead nowhere from now on."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
 
 
 if __name__ == "__main__":

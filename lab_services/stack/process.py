@@ -6,10 +6,9 @@ What a container gets from Docker is rewritten here: `PORT` and `--port`, `0.0.0
 
 import contextlib
 import os
-import random
 import re
+import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -23,19 +22,17 @@ from lab_services.errors import LabError
 from lab_services.stack import envoy, servers
 from lab_services.stack.children import Child, Children
 from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.ports import check_fixed, free_port
 from lab_services.stack.runtime import (
     Cancelled,
     Emit,
     JobResult,
-    PortTaken,
     Replica,
     Runtime,
     Usage,
 )
 
-# Below the ports that Linux and macOS hand out for outgoing connections, above the well-known.
-_PORTS = range(20000, 32000)
-_MEMORY_INTERVAL = 0.2  # seconds between two looks at services with a memory limit
+_MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
 
 
@@ -49,6 +46,8 @@ class ProcessRuntime(Runtime):
         self._spawner = children
         self._children: dict[tuple[str, int], Child] = {}
         self._paused: set[tuple[str, int]] = set()
+        self._cores: dict[tuple[str, int], list[int]] = {}
+        self._dns: threading.Thread | None = None
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._lock = threading.RLock()
 
@@ -58,25 +57,19 @@ class ProcessRuntime(Runtime):
         """Find every binary and port before anything starts."""
         for service in self.services.values():
             servers.binary(service.command[0])
-            for port in service.ports:
-                if port.host is not None and not _is_free(port.host):
-                    raise PortTaken(
-                        f"Port {port.host}, which {service.name} asks for, is taken"
-                        f"{_holder(port.host)}.",
-                        "End that program, or publish the service on any free port: "
-                        f"127.0.0.1::{port.container}.",
-                    )
+            check_fixed(service)
             if not service.is_job:
                 for number in range(1, service.replicas + 1):
                     self._assign_ports(service, number)
             for volume in service.volumes:
                 if volume.named:
-                    (self.folder / "volumes" / volume.source).mkdir(parents=True, exist_ok=True)
-        for name, service in self.services.items():
-            if envoy.is_envoy(service):
-                self._write_envoy(name)
-        if any(envoy.is_envoy(s) for s in self.services.values()):
-            threading.Thread(target=self._play_dns, daemon=True).start()
+                    self._volume(volume.source).mkdir(parents=True, exist_ok=True)
+        clusters = self._clusters()
+        for folder, cluster in clusters:
+            envoy.write_endpoints(folder, cluster, [])
+        if clusters:
+            self._dns = threading.Thread(target=self._play_dns, args=(clusters,), daemon=True)
+            self._dns.start()
         if any(s.memory for s in self.services.values()):
             threading.Thread(target=self._watch_memory, daemon=True).start()
 
@@ -93,7 +86,10 @@ class ProcessRuntime(Runtime):
         if self.closing.is_set():
             raise Cancelled("The stack was taken down while it was coming up.")
         self._assign_ports(service, number)
+        self._assign_cores(service, number)
         work = self._work_folder(service.name, number)
+        if envoy.is_envoy(service):
+            self._write_envoy(service, number)
         program, *rest = service.command
         argv = [
             servers.binary(program),
@@ -105,7 +101,7 @@ class ProcessRuntime(Runtime):
             self._environment(service, number, work),
             work,
             self._log(service.name, number),
-            _cores(service.cpus, number),
+            self._cores[service.name, number],
         )
 
     def _assign_ports(self, service: Service, number: int) -> None:
@@ -114,8 +110,18 @@ class ProcessRuntime(Runtime):
         if key not in self._ports:
             chosen: dict[int, int] = {}
             for port in service.ports:
-                chosen[port.container] = port.host or _free_port(taken | set(chosen.values()))
+                chosen[port.container] = port.host or free_port(taken | set(chosen.values()))
             self._ports[key] = chosen
+
+    def _assign_cores(self, service: Service, number: int) -> None:
+        """The cores that the fewest others of the stack are held to."""
+        key = (service.name, number)
+        if key in self._cores:
+            return
+        usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        held = [core for other in self._children for core in self._cores[other]]
+        usable.sort(key=held.count)
+        self._cores[key] = usable[: service.cpus] if service.cpus else []
 
     # --- rewriting ----------------------------------------------------------------------------
 
@@ -156,16 +162,23 @@ class ProcessRuntime(Runtime):
                 port = match[2] and f":{own.get(int(match[2]), match[2])}"
                 word = f"{match[1]}127.0.0.1{port or ''}"
             elif envoy.is_envoy(service) and before == "-c":
-                word = str(self._envoy_folder(service.name) / "envoy.yaml")
+                word = str(self._envoy_config(service.name, number))
             result.append(self._rewrite_value(service, word))
         return result
 
     def _outside(self, service: Service, text: str) -> str:
         """Paths inside the container become those that are mounted there."""
-        for volume in service.volumes:
-            source = str(self.folder / "volumes" / volume.source) if volume.named else volume.source
-            text = re.sub(rf"(?<![\w.-]){re.escape(volume.target)}(?=/|$)", source, text)
-        return text
+        places = {
+            volume.target: str(self._volume(volume.source)) if volume.named else volume.source
+            for volume in service.volumes
+        }
+        if not places:
+            return text
+        targets = "|".join(re.escape(t) for t in sorted(places, key=len, reverse=True))
+        return re.sub(rf"(?<![\w.-])({targets})(?![\w.-])", lambda found: places[found[1]], text)
+
+    def _volume(self, name: str) -> Path:
+        return self.folder / "volumes" / name
 
     # --- Envoy ----------------------------------------------------------------------------------
 
@@ -174,14 +187,18 @@ class ProcessRuntime(Runtime):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _write_envoy(self, name: str) -> None:
-        folder = self._envoy_folder(name)
-        config = envoy.read_config(self.services[name])
-        for cluster in envoy.clusters(config, self.compose):
-            envoy.write_endpoints(folder, cluster, self._live_ports(cluster))
-        ports = self._ports[name, 1]
-        text = yaml.safe_dump(envoy.for_processes(config, self.compose, ports, folder))
-        (folder / "envoy.yaml").write_text(text)
+    def _envoy_config(self, name: str, number: int) -> Path:
+        return self._envoy_folder(name) / f"envoy-{number}.yaml"
+
+    def _write_envoy(self, service: Service, number: int) -> None:
+        config = envoy.for_processes(
+            envoy.read_config(service),
+            self.compose,
+            self._ports[service.name, number],
+            self._envoy_folder(service.name),
+        )
+        text = yaml.safe_dump(config)
+        self._envoy_config(service.name, number).write_text(text)
 
     def _live_ports(self, cluster: envoy.Cluster) -> list[int]:
         with self._lock:
@@ -193,14 +210,16 @@ class ProcessRuntime(Runtime):
                 and not child.ended.is_set()
             ]
 
-    def _play_dns(self) -> None:
-        """Rewrite the endpoint files as often as each cluster would ask the DNS."""
-        clusters = [
+    def _clusters(self) -> list[tuple[Path, envoy.Cluster]]:
+        return [
             (self._envoy_folder(name), cluster)
             for name, service in self.services.items()
             if envoy.is_envoy(service)
             for cluster in envoy.clusters(envoy.read_config(service), self.compose)
         ]
+
+    def _play_dns(self, clusters: list[tuple[Path, envoy.Cluster]]) -> None:
+        """Rewrite the endpoint files as often as each cluster would ask the DNS."""
         known: dict[str, list[int]] = {}
         complete: set[str] = set()
         due = {str(folder / cluster.name): 0.0 for folder, cluster in clusters}
@@ -277,9 +296,11 @@ class ProcessRuntime(Runtime):
         self._paused.discard((replica.service, replica.number))
 
     def discard(self, replica: Replica) -> None:
-        """Forget an ended replica; it keeps its ports, as a container keeps its name."""
+        """Forget an ended replica, its files and its log; the next one has the same ports."""
         with self._lock:
             self._children.pop((replica.service, replica.number), None)
+            shutil.rmtree(self._work_folder(replica.service, replica.number))
+            self._log(replica.service, replica.number).unlink(missing_ok=True)
 
     def logs(self, service: str, number: int | None, lines: int) -> str:
         """The last lines of one replica, or of all."""
@@ -294,36 +315,41 @@ class ProcessRuntime(Runtime):
         return "\n".join(texts)
 
     def usage(self) -> list[Usage]:
-        """Processor time from the system; memory with shared pages counted once where it can."""
+        """Of each replica and its child processes; shared pages counted once where that is told."""
+        return self._measure([r for r in self.replicas() if r.state != "exited"])
+
+    def _measure(self, replicas: list[Replica]) -> list[Usage]:
         found = []
-        for replica in self.replicas():
-            if replica.state != "exited":
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended this very moment
-                    process = psutil.Process(int(replica.ident))
-                    times = process.cpu_times()
-                    found.append(
-                        Usage(
-                            replica.service,
-                            replica.number,
-                            times.user + times.system,
-                            _memory(process),
-                            time.time(),
-                        )
+        for replica in replicas:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended this very moment
+                leader = psutil.Process(int(replica.ident))
+                family = [leader, *leader.children(recursive=True)]
+                times = [process.cpu_times() for process in family]
+                found.append(
+                    Usage(
+                        replica.service,
+                        replica.number,
+                        sum(t.user + t.system for t in times),
+                        sum(_memory(process) for process in family),
+                        time.time(),
                     )
+                )
         return found
 
     def run_job(self, service: Service) -> JobResult:
         """Run a job to its end."""
         begin = time.monotonic()
-        number = sum(1 for name, _ in self._ports if name == service.name) + 1
         with self._lock:
+            number = max((n for name, n in self._children if name == service.name), default=0) + 1
             child = self._children[service.name, number] = self._spawn(service, number)
         while not child.ended.wait(0.05):
             pass
+        if self.closing.is_set():
+            raise Cancelled(f"{service.name} was ended with its stack.")
+        output = self._log(service.name, number).read_text(errors="replace")
         self.discard(self.replica(service.name, number))
         assert child.exit_code is not None
-        seconds = time.monotonic() - begin
-        return JobResult(child.exit_code, self._log(service.name, number).read_text(), seconds)
+        return JobResult(child.exit_code, output, time.monotonic() - begin)
 
     def remove(self) -> None:
         """Kill everything at once."""
@@ -334,10 +360,13 @@ class ProcessRuntime(Runtime):
             child.signal(signal.SIGKILL)
         for child in children:
             child.ended.wait(5)
+        if self._dns is not None:
+            self._dns.join()  # else it could write into the folder once more
 
     def _watch_memory(self) -> None:
         while not self.closing.wait(_MEMORY_INTERVAL):
-            for usage in self.usage():
+            limited = [r for r in self.replicas() if self.services[r.service].memory]
+            for usage in self._measure([r for r in limited if r.state != "exited"]):
                 limit = self.services[usage.service].memory
                 if limit and usage.memory > limit:
                     with contextlib.suppress(LabError):  # discarded meanwhile
@@ -355,39 +384,6 @@ class ProcessRuntime(Runtime):
         folder = self.folder / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}-{number}.log"
-
-
-def _free_port(taken: set[int]) -> int:
-    for port in random.sample(_PORTS, 200):
-        if port not in taken and _is_free(port):
-            return port
-    raise PortTaken("No free port on loopback.", "End programs that hold ports 20000 to 32000.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _holder(port: int) -> str:
-    try:
-        found = [c for c in psutil.net_connections("tcp4") if c.laddr and c.laddr.port == port]
-        holder = next((c.pid for c in found if c.status == psutil.CONN_LISTEN and c.pid), None)
-        return f" by {psutil.Process(holder).name()} (process {holder})" if holder else ""
-    except (psutil.AccessDenied, psutil.NoSuchProcess):
-        return ""  # macOS shows other programs' ports to root only
-
-
-def _cores(cpus: int | None, number: int) -> list[int]:
-    if cpus is None or not hasattr(os, "sched_getaffinity"):
-        return []
-    usable = sorted(os.sched_getaffinity(0))
-    return [usable[(number - 1 + i) % len(usable)] for i in range(min(cpus, len(usable)))]
 
 
 def _memory(process: psutil.Process) -> int:

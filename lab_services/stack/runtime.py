@@ -250,17 +250,27 @@ class Runtime(ABC):
         self._relaunch(replica)
 
     def scale(self, service: str, count: int) -> None:
-        """Run `count` replicas; returns when they answer and every proxy knows them."""
+        """Have `count` replicas; returns when the new ones answer and every proxy knows them.
+
+        A killed one counts and stays dead: `start` is for that.
+        """
         if count < 1:
             raise LabError(f"{count} is not a count of replicas.", "Use 1 or more.")
         if any(p.host for p in self.compose.service(service).ports) and count > 1:
             raise LabError(f"{service} has a fixed port: it cannot have replicas.")
+        callers = self.compose.callers(service)
+        if callers and count > 1:
+            raise LabError(
+                f"{', '.join(callers)} calls {service} by its name and would not see the others.",
+                "Put a proxy in front of it.",
+            )
         surplus = [r for r in self.replicas(service) if r.number > count]
         with ThreadPoolExecutor(max_workers=max(1, len(surplus))) as pool:
             list(pool.map(self._stop_and_discard, surplus))
         self.services[service] = replace(self.services[service], replicas=count)
+        dead = {r.number for r in self.replicas(service) if r.state == "exited"}
         self.launch({service: count})
-        self.wait_ready(service, set(range(1, count + 1)))
+        self.wait_ready(service, set(range(1, count + 1)) - dead)
         self._wait_for_proxies(service)
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:

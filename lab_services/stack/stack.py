@@ -1,5 +1,6 @@
 """`Stack`: what a notebook holds in its hand."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from lab_services.stack.choice import choose_runtime
 from lab_services.stack.client import Keeper, own_keeper
 from lab_services.stack.fault import Fault
 from lab_services.stack.runtime import JobResult, Replica
+from lab_services.stack.state import StackGone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,8 @@ class Stack:
         choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
         self.runtime = choice.runtime
         self._why = choice.reason
-        self._keeper = keeper
+        self._given = keeper
+        self._keeper: Keeper | None = None
         self._ident: str | None = None
         self.compose = compose.read(self._path, self._variables())
 
@@ -52,10 +55,9 @@ class Stack:
         An interrupt takes the half-started stack down again.
         Raises ServiceFailed, PortTaken, BinaryMissing, ImageBuildFailed.
         """
-        if self._ident is not None:
+        if self._described() is not None:
             return self
-        if self._keeper is None:
-            self._keeper = own_keeper()
+        keeper = self._given or own_keeper()
         ident: list[str] = []
 
         with display.Progress(f"{self.lab} on {self.runtime} ({self._why})") as progress:
@@ -67,7 +69,7 @@ class Stack:
                     progress.line(text)
 
             try:
-                described = self._keeper.call(
+                described = keeper.call(
                     "up",
                     show,
                     lab=self.lab,
@@ -76,16 +78,18 @@ class Stack:
                     variables=self._variables(),
                 )
             except KeyboardInterrupt:
+                # The keeper takes it down by itself, since nobody listens: here it is waited for.
                 for each in ident:
-                    self._keeper.call("down", stack=each)
+                    keeper.call("down", stack=each)
                 raise
-        self._ident = described["stack"]
+        self._keeper, self._ident = keeper, described["stack"]
         return self
 
     def down(self) -> None:
         """End every service; nothing of the stack is left. A stack that is down stays down."""
         if self._ident is not None:
-            self._call("down")
+            with contextlib.suppress(StackGone):
+                self._call("down")
             self._ident = None
 
     def __enter__(self) -> "Stack":
@@ -107,7 +111,7 @@ class Stack:
         stack.runtime = description["runtime"]
         stack._path = catalogue.compose_path(stack.lab)
         stack._why = "running"
-        stack._keeper = keeper
+        stack._given = stack._keeper = keeper
         stack._ident = description["stack"]
         stack.compose = compose.read(stack._path, stack._variables())
         return stack
@@ -134,11 +138,10 @@ class Stack:
 
     def states(self) -> list[Replica]:
         """Every replica with its state: starting, ready, paused or exited; none when down."""
-        if self._ident is None:
-            return []
-        replicas = self._call("describe")["replicas"]
+        described = self._described() or {"replicas": []}
         return [
-            Replica(**{**r, "ports": {int(k): v for k, v in r["ports"].items()}}) for r in replicas
+            Replica(**{**r, "ports": {int(k): v for k, v in r["ports"].items()}})
+            for r in described["replicas"]
         ]
 
     def logs(self, service: str, replica: int | None = None, lines: int = 50) -> str:
@@ -168,7 +171,8 @@ class Stack:
                     "memory_mb": u["memory"] / 1e6,
                 }
             )
-        return pd.DataFrame(rows).set_index(["service", "replica"])
+        columns = ["service", "replica", "cpu", "cpu_seconds", "memory_mb"]
+        return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
 
     @property
     def faults(self) -> list[Fault]:
@@ -199,13 +203,14 @@ class Stack:
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:
         """Replace the replicas one by one by new ones with a changed environment."""
-        self._call("rollout", service=service, environment=dict(environment))
+        stated = {name: str(value) for name, value in environment.items()}
+        self._call("rollout", service=service, environment=stated)
 
     def delay(self, service: str, seconds: float, share: float = 1.0) -> None:
         """Let the proxy in front of a service hold that share of its requests for `seconds`."""
         self._check_share(share)
-        if seconds <= 0:
-            raise LabError(f"{seconds} s is no delay.", "Use more than 0, or stack.heal(…).")
+        if not seconds >= 0.001:
+            raise LabError(f"{seconds} s is no delay.", "Use 0.001 or more, or stack.heal(…).")
         self._call("delay", service=service, seconds=seconds, share=share)
 
     def errors(self, service: str, status: int = 503, share: float = 1.0) -> None:
@@ -235,6 +240,15 @@ class Stack:
         return self.__repr__()
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _described(self) -> dict[str, Any] | None:
+        """What the keeper says of the stack; None when it is not running, or not any more."""
+        if self._ident is None:
+            return None
+        try:
+            return dict(self._call("describe"))
+        except StackGone:
+            return None
 
     def _call(self, verb: str, **arguments: Any) -> Any:
         ident = self.ident

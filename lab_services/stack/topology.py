@@ -16,10 +16,11 @@ class Call:
 
 
 def calls(compose: ComposeFile) -> list[Call]:
-    """Every call between services: by a URL in the environment or by a cluster of Envoy."""
+    """Every call between services: by an address that one is given or by a cluster of Envoy."""
     found: dict[Call, None] = {}
     for service in compose.services.values():
-        targets = [name for v in service.environment.values() for name, _ in compose.references(v)]
+        texts = (*service.environment.values(), *service.command)
+        targets = [name for text in texts for name, _ in compose.references(text)]
         if envoy.is_envoy(service):
             targets += [name for name, _ in envoy.called_services(service, compose)]
         for name in targets:
@@ -30,11 +31,19 @@ def calls(compose: ComposeFile) -> list[Call]:
 
 def layers(names: Iterable[str], edges: Iterable[Call]) -> list[list[str]]:
     """Services in layers, callers above those they call; a circle is cut where it closes."""
-    names, edges = list(names), list(edges)
+    names = list(names)
+    callees: dict[str, list[str]] = {name: [] for name in names}
+    for edge in edges:
+        callees[edge.caller].append(edge.callee)
     depth = dict.fromkeys(names, 0)
-    for _ in names:  # as many rounds as the longest chain may have links
-        for edge in edges:
-            depth[edge.callee] = min(
-                len(names) - 1, max(depth[edge.callee], depth[edge.caller] + 1)
-            )
+
+    def place(name: str, level: int, above: tuple[str, ...]) -> None:
+        depth[name] = max(depth[name], level)
+        for callee in callees[name]:
+            if callee not in above:
+                place(callee, level + 1, (*above, callee))
+
+    called = {callee for found in callees.values() for callee in found}
+    for name in [n for n in names if n not in called] or names[:1]:
+        place(name, 0, (name,))
     return [[n for n in names if depth[n] == level] for level in sorted(set(depth.values()))]
