@@ -36,7 +36,7 @@ def written(value: float, unit: str = "", low: float = math.nan, high: float = m
     if isinstance(value, int) and not has_scales(unit):
         return f"{value:,}{scale(value, unit)[1]}"
     divisor, suffix, places = _form(value, unit, low, high)
-    return f"{value / divisor:,.{places}f}{suffix}"
+    return f"{_digits(value / divisor, places)}{suffix}"
 
 
 def written_range(value: float, unit: str, low: float, high: float) -> str:
@@ -47,12 +47,12 @@ def written_range(value: float, unit: str, low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "interval not known"
     divisor, suffix, places = _form(value, unit, low, high)
-    ends = [f"{end / divisor:,.{places}f}{suffix}" for end in (low, high)]
+    least, most = (_digits(end / divisor, places) for end in (low, high))
     if math.isinf(high):
-        return "any value" if math.isinf(low) else f"at least {ends[0]}"
+        return "any value" if math.isinf(low) else f"at least {least}{suffix}"
     if math.isinf(low):
-        return f"at most {ends[1]}"
-    return f"{low / divisor:,.{places}f} to {ends[1]}"
+        return f"at most {most}{suffix}"
+    return f"{least} to {most}{suffix}"
 
 
 def rounded(value: float, unit: str) -> str:
@@ -69,11 +69,15 @@ def _form(value: float, unit: str, low: float, high: float) -> tuple[float, str,
 
 
 def _places(value: float, width: float) -> int:
-    """Decimals: three significant digits, or down to the interval's width but never under two."""
+    """Decimals, negative for tens and hundreds: three significant digits, or as many as half the
+    interval's width leaves, from two to four."""
+    half = math.floor(math.log10(width / 2)) if width else 0
     if not value or math.isinf(value):
-        return max(-math.floor(math.log10(width)), 0) if width else 0
+        return -half
     magnitude = math.floor(math.log10(abs(value)))
-    digits = 3
-    if width:
-        digits = min(max(magnitude - math.floor(math.log10(width)) + 1, 2), 4)
-    return max(digits - 1 - magnitude, 0)
+    digits = min(max(magnitude - half + 1, 2), 4) if width else 3
+    return digits - 1 - magnitude
+
+
+def _digits(value: float, places: int) -> str:
+    return f"{round(value, places) if math.isfinite(value) else value:,.{max(places, 0)}f}"

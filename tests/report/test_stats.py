@@ -1,0 +1,255 @@
+"""Statistics of recordings."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_services.report import bootstrap
+from lab_services.report.stats import (
+    ERRORS,
+    P50,
+    P99,
+    THROUGHPUT,
+    Goodput,
+    Interval,
+    Quantile,
+    difference,
+    error_share,
+    goodput,
+    offered,
+    quantile,
+    ratio,
+    requests_needed,
+    throughput,
+)
+
+
+def test_quantile_is_an_order_statistic_inside_its_interval(record):
+    """A quantile off by one rank, or an interval that does not hold it."""
+    values = np.random.default_rng(1).permutation(np.arange(1, 2001)) / 1000
+    found = quantile(record(values), 0.95)
+    assert found.value == pytest.approx(1.901)
+    assert 1.85 < found.low < found.value < found.high < 1.95
+    assert (found.n, found.unit) == (2000, "s")
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000)])
+def test_quantile_is_not_shown_from_too_few(record, q, n):
+    """A p99 of a hundred requests, which is the luck of one of them."""
+    assert requests_needed(q) == n
+    values = np.random.default_rng(2).exponential(size=n)
+    assert math.isnan(quantile(record(values[:-1]), q).value)
+    assert str(n) in quantile(record(values[:-1]), q).note
+    assert not math.isnan(quantile(record(values), q).value)
+
+
+def test_interval_allows_for_dependence(record, queue_latencies):
+    """Intervals that take requests in one queue for independent, and are far too narrow."""
+    random = np.random.default_rng(3)
+    true = -math.log(0.5) * 0.005 / (1 - 0.8)
+    held = naive = 0
+    for _ in range(40):
+        values = queue_latencies(4500, 0.8, 0.005, random)[500:]
+        found = P50(record(values))
+        held += found.low <= true <= found.high
+        low, high = bootstrap.ends(
+            [[values]], [1], lambda series: P50.of(series[0]), replicates=200
+        )
+        naive += low <= true <= high
+    assert held >= 32
+    assert naive <= 20, "the plain bootstrap would do, so this proves nothing"
+
+
+def test_interval_of_a_tail_near_saturation_stays_open(record, queue_latencies):
+    """A p99 near saturation with an upper end that a few bursts cannot give."""
+    values = queue_latencies(4500, 0.9, 0.005, np.random.default_rng(4))[500:]
+    found = P99(record(values))
+    assert math.isinf(found.high)
+    assert "at least" in str(found)
+
+
+def test_design_effect_of_a_known_process():
+    """A wrong spectrum: for a first-order process it is (1 + r) / (1 - r)."""
+    noise = np.random.default_rng(5).normal(size=40_000)
+    series = np.empty_like(noise)
+    series[0] = noise[0]
+    for i in range(1, len(noise)):
+        series[i] = 0.5 * series[i - 1] + noise[i]
+    assert bootstrap.design_effect(series) == pytest.approx(3, rel=0.15)
+    assert bootstrap.design_effect(noise) == pytest.approx(1, abs=0.15)
+    assert bootstrap.block_length(series) > 3 * bootstrap.block_length(noise)
+    assert bootstrap.block_length(np.ones(100)) == 1
+
+
+def test_goodput_counts_correct_answers_inside_the_deadline(record):
+    """Late or wrong answers in the goodput, or a rate by the wrong duration."""
+    n = 1000
+    latency = np.where(np.arange(n) % 10 == 0, 0.2, 0.01)
+    ok = np.arange(n) % 10 != 1
+    found = goodput(record(latency, ok=ok), deadline=0.1)
+    assert found.value == pytest.approx(80)
+    assert found.low < 80 < found.high
+    assert goodput(record(latency), deadline=0.2).value == pytest.approx(100)
+
+
+def test_all_good_or_none_still_has_an_interval(record):
+    """An interval of no width where every request succeeds: a hundred do not prove a million."""
+    every = error_share(record(np.full(100, 0.01)))
+    assert (every.value, every.low) == (0, 0)
+    assert every.high == pytest.approx(0.0362, abs=1e-3)  # 1 - 0.025 ** (1 / 100)
+    none = error_share(record(np.full(100, 0.01), ok=False))
+    assert none.high == 1
+    assert none.low == pytest.approx(1 - 0.0362, abs=1e-3)
+
+
+def test_failures_are_no_fast_answers(record):
+    """Refused connections that make the median better."""
+    latency = np.r_[np.full(500, 0.0001), np.full(500, 0.1)]
+    ok = np.r_[np.zeros(500, bool), np.ones(500, bool)]
+    recording = record(latency, ok=ok)
+    assert P50(recording).value == pytest.approx(0.1)
+    assert ERRORS(recording).value == pytest.approx(0.5)
+
+
+def test_warm_up_is_dropped(record):
+    """The first slow requests in every number."""
+    latency = np.r_[np.full(100, 5.0), np.full(400, 0.01)]
+    recording = record(latency, warmup=np.arange(500) < 100)
+    assert Quantile(0.9)(recording).value == pytest.approx(0.01)
+    assert Goodput(0.1)(recording).n == 400
+
+
+def test_pauses_between_rounds_do_not_count(record):
+    """A rate that is too low because the time between two rounds is in it."""
+    parts = [record(np.full(200, 0.01), begin=at, round=i).table for i, at in enumerate((0, 900))]
+    joined = pd.concat(parts)
+    assert offered(joined) == pytest.approx(100)
+    assert throughput(joined).value == pytest.approx(100, rel=0.02)
+
+
+def test_throughput_under_overload_is_the_capacity(record):
+    """A capacity that grows with what is offered."""
+    n, capacity, rate = 3000, 50, 100
+    sent = np.arange(n) / rate
+    back = np.arange(1, n + 1) / capacity
+    found = throughput(record(back - sent, rate=rate))
+    assert found.value == pytest.approx(capacity, rel=0.02)
+    assert found.low <= capacity <= found.high * 1.02
+
+
+def test_ratio_cancels_what_disturbed_both(record):
+    """A comparison that mistakes a noisy neighbour for a difference."""
+    random = np.random.default_rng(6)
+    # Half of the time everything takes three times as long.
+    slow = np.repeat(random.permutation(np.r_[np.ones(20), 3 * np.ones(20)]), 50)
+    a = record(0.02 * slow * random.lognormal(sigma=0.05, size=2000))
+    b = record(0.01 * slow * random.lognormal(sigma=0.05, size=2000))
+    found = ratio(a, b, P50)
+    assert found.unit == "ratio"
+    assert found.low < 2 < found.high
+    shifted = record(np.roll(b.table["latency"], 777))
+    apart = ratio(a, shifted, P50)
+    assert apart.high / apart.low > 1.3 * found.high / found.low
+    assert difference(a, b, P50).value == pytest.approx(P50(a).value - P50(b).value)
+
+
+def test_ratio_pairs_rounds(record):
+    """Rounds that are drawn apart, so that a slow round looks like a difference."""
+    random = np.random.default_rng(7)
+
+    def measured(base):
+        parts = [
+            record(
+                base * speed * random.lognormal(sigma=0.05, size=400), begin=100 * i, round=i
+            ).table
+            for i, speed in enumerate((1, 2, 4, 1.5))
+        ]
+        return pd.concat(parts)
+
+    found = ratio(measured(0.03), measured(0.01), P50)
+    assert 2.8 < found.low < 3 < found.high < 3.2
+
+
+def test_ratio_over_rounds_is_as_uncertain_as_the_rounds(record):
+    """An interval that knows nothing of one round in which it was the other way round."""
+
+    def measured(*medians):
+        noise = np.random.default_rng(8).lognormal(sigma=0.02, size=400)
+        return pd.concat(
+            [record(m * noise, begin=100 * i, round=i).table for i, m in enumerate(medians)]
+        )
+
+    found = ratio(measured(2, 2, 0.5), measured(1, 1, 1), P50)
+    assert found.low < 1 < found.high
+
+
+@pytest.mark.parametrize("statistic", [P50, THROUGHPUT, ERRORS])
+def test_ratio_to_itself_is_one(record, statistic):
+    """A bias in the comparison."""
+    random = np.random.default_rng(9)
+    recording = record(random.exponential(0.01, 2000), ok=random.random(2000) > 0.1)
+    found = ratio(recording, recording, statistic)
+    assert found.value == pytest.approx(1)
+    assert found.low <= 1 <= found.high
+
+
+def test_shares_are_compared_at_the_edge(record):
+    """No interval where one of two shares is zero, which is the case worth showing."""
+    lost = record(np.full(500, 0.01), ok=np.arange(500) % 5 != 0)
+    none = record(np.full(500, 0.01))
+    less = difference(none, lost, ERRORS)
+    assert less.value == pytest.approx(-0.2)
+    assert -0.27 < less.low < less.high < -0.14
+    times = ratio(none, lost, ERRORS)
+    assert (times.value, times.low) == (0, 0)
+    assert 0 < times.high < 0.1
+    unknown = ratio(lost, none, ERRORS)
+    assert math.isnan(unknown.value)
+    assert "zero" in unknown.note
+
+
+def test_comparison_of_too_few_is_unknown(record):
+    """A ratio of two p99 that may not be shown themselves."""
+    found = ratio(record(np.full(999, 0.01)), record(np.full(2000, 0.01)), P99)
+    assert math.isnan(found.value)
+    assert "999" in found.note
+
+
+def test_note_travels_with_the_number(record):
+    """Late traffic that nobody hears of any more once it has become a number."""
+    late = record(np.full(1000, 0.01), note="late by 20 ms")
+    calm = record(np.full(1000, 0.01))
+    assert P50(late).note == "late by 20 ms"
+    assert ratio(calm, late, P50).note == "late by 20 ms"
+    assert ERRORS(late).note == "late by 20 ms"
+    assert P50(late.table).note == ""
+
+
+@pytest.mark.parametrize("statistic", [P50, P99, THROUGHPUT, ERRORS, Goodput(0.1)])
+def test_nothing_recorded_is_unknown(record, statistic):
+    """A crash, or a number, from an empty recording."""
+    found = statistic(record([]))
+    assert math.isnan(found.value)
+    assert found.note
+
+
+def test_same_recording_same_interval(record):
+    """Intervals that differ from run to run of the same cell."""
+    a = record(np.random.default_rng(10).exponential(size=500))
+    b = record(np.random.default_rng(11).exponential(size=500))
+    assert ratio(a, b, P50) == ratio(a, b, P50)
+
+
+def test_quantile_outside_its_range_is_refused():
+    """p99 written as 99."""
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Quantile(99)
+
+
+def test_interval_in_words():
+    """Digits that the interval does not support, or a unit twice."""
+    assert str(Interval(0.0123, 0.0118, 0.0131, 9, "s")) == "12.3 ms (11.8 to 13.1 ms)"
+    assert str(Interval(3.4321, 3.35, 3.52, 9, "ratio")) == "3.43× (3.35 to 3.52×)"
+    assert str(Interval.exact(2, "cores")) == "2 cores"
