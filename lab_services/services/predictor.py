@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -11,19 +11,22 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from prometheus_client import Histogram
+from prometheus_client import CollectorRegistry
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.services import settings
+from lab_services.services.metrics import Histogram
 from lab_services.services.service import Service
 
-__all__ = ["MAX_BATCH", "Flight", "Flights", "Forecast", "Model", "Service", "create_app"]
+__all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app"]
 
 MAX_BATCH = 1000
+_ROWS_IN_A_RUN = [2.0**power for power in range(11)]
 Rows = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
 Flights = Annotated[list[Flight], Field(min_length=1, max_length=MAX_BATCH)]
 
 log = logging.getLogger(__name__)
@@ -57,16 +60,13 @@ class Model:
     def __init__(self) -> None:
         self.threads = int(settings.number("THREADS", 1, low=1, high=256))
         self.batching = settings.switch("BATCH", default=False)
-        self.rows = Histogram(
-            "model_rows",
-            "Rows that one run of the model answered",
-            buckets=[2**power for power in range(11)],
-            registry=None,
-        )
         self.card: dict[str, Any] = {}
 
-    def load(self) -> None:
-        """Check the file's hash and load it. Raises ModelMissing, ModelDamaged or LabError."""
+    def load(self, registry: CollectorRegistry) -> None:
+        """Check the file's hash and load it; its runs are counted in `registry`.
+
+        Raises ModelMissing, ModelDamaged or LabError.
+        """
         began = perf_counter()
         path = Path(settings.text("MODEL"))
         self.card = store.verify(path)
@@ -77,7 +77,9 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-        self._run = Batcher(self._infer) if self.batching else None
+        self._batcher = Batcher(self._infer) if self.batching else None
+        runs = Histogram(registry, "model_rows", "Rows that one run answered", _ROWS_IN_A_RUN)
+        self._count = runs.series().observe
         # The first run of a session takes many times as long as the others.
         self._session.run(None, {"flights": features.prepare([features.EXAMPLE], self._codes)})
         log.info(
@@ -95,18 +97,18 @@ class Model:
         """Turn flights into the rows of numbers that the model was trained on."""
         return features.prepare(flights, self._codes)
 
-    async def predict(self, rows: Rows) -> list[float]:
-        """The probability to be late for each row, to six decimals."""
-        probabilities = await self._run(rows) if self._run else self._infer(rows)
-        return [round(probability, 6) for probability in probabilities]
+    def predict(self, rows: Rows) -> Awaitable[Probabilities]:
+        """The probability to be late for each row: shape (rows,)."""
+        return self._batcher(rows) if self._batcher else self._at_once(rows)
 
-    def _infer(self, rows: Rows) -> list[float]:
+    async def _at_once(self, rows: Rows) -> Probabilities:
+        return self._infer(rows)
+
+    def _infer(self, rows: Rows) -> Probabilities:
         # In the event loop: a row takes less time than handing it to a thread and back.
-        self.rows.observe(len(rows))
-        answer: list[float] = self._session.run(["probabilities"], {"flights": rows})[0][
-            :, 1
-        ].tolist()
-        return answer
+        self._count(len(rows))
+        answer: Probabilities = self._session.run(["probabilities"], {"flights": rows})[0]
+        return answer[:, 1]
 
 
 class Batcher:
@@ -116,13 +118,13 @@ class Batcher:
     has been read.
     """
 
-    def __init__(self, infer: Callable[[Rows], list[float]]) -> None:
+    def __init__(self, infer: Callable[[Rows], Probabilities]) -> None:
         self._infer = infer
-        self._waiting: list[tuple[Rows, asyncio.Future[list[float]]]] = []
+        self._waiting: list[tuple[Rows, asyncio.Future[Probabilities]]] = []
 
-    def __call__(self, rows: Rows) -> asyncio.Future[list[float]]:
+    def __call__(self, rows: Rows) -> asyncio.Future[Probabilities]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[float]] = loop.create_future()
+        future: asyncio.Future[Probabilities] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append((rows, future))
@@ -154,11 +156,10 @@ def create_app(title: str, model: Model) -> Service:
 
     @asynccontextmanager
     async def loaded() -> AsyncIterator[None]:
-        model.load()
+        model.load(app.registry)
         yield
 
     app = Service(title, loaded)
-    app.registry.register(model.rows)
 
     @app.get("/model", tags=["operation"])
     async def card() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import Field
 from starlette.types import Message, Receive, Scope, Send
@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from lab_services.services import settings
 from lab_services.services.hot import HotRoute, ShortWay
+from lab_services.services.metrics import Histogram
 from lab_services.services.refusals import Refusal, refuse
 
 MAX_BODY_BYTES = 1 << 20
@@ -63,11 +64,11 @@ class Service(FastAPI):
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.seconds = Histogram(
+            self.registry,
             "request_seconds",
             "Time the application took for a request",
-            ["path", "status"],
-            buckets=_SECONDS,
-            registry=self.registry,
+            bounds=_SECONDS,
+            labels=["path", "status"],
         )
         self.fast = settings.switch("FAST", default=True)
         _add_operation(self)
@@ -83,7 +84,7 @@ class Service(FastAPI):
     def _short_ways(self) -> dict[str, tuple[ShortWay, Callable[[float], None]]]:
         """By path: the short way, and what its time is told to."""
         return {
-            route.path: (route.short_way, self.seconds.labels(route.path, "200").observe)
+            route.path: (route.short_way, self.seconds.series(route.path, "200").observe)
             for route in self.routes
             if self.fast and isinstance(route, HotRoute) and route.short_way
         }
@@ -115,7 +116,7 @@ class Service(FastAPI):
             if message["type"] == "http.response.start":
                 seconds = perf_counter() - began
                 path = getattr(scope.get("route"), "path", "other")
-                self.seconds.labels(path, str(message["status"])).observe(seconds)
+                self.seconds.series(path, str(message["status"])).observe(seconds)
                 stamp = (b"server-timing", b"app;dur=%.3f" % (seconds * 1e3))
                 message = {**message, "headers": [*message["headers"], stamp]}
             await send(message)

@@ -29,9 +29,13 @@ async def predict(flight: Flight) -> Forecast:
 @app.post("/predict/batch")
 async def predict_batch(flights: Flights) -> list[Forecast]:
     """The same for many flights at once, answered in their order."""
-    rows = in_all_weathers(model.prepare(flights))
-    answers = np.reshape(await model.predict(rows), (len(flights), WEATHERS))
-    return [forecast(round(answer, 6)) for answer in answers.mean(axis=1).tolist()]
+    rows = model.prepare(flights)
+    if WEATHERS == 1:
+        probabilities = await model.predict(rows)
+    else:
+        answers = await model.predict(in_all_weathers(rows))
+        probabilities = answers.reshape(len(flights), WEATHERS).mean(axis=1)
+    return [forecast(round(probability, 6)) for probability in probabilities.tolist()]
 
 
 def in_all_weathers(rows: Rows) -> Rows:
