@@ -1,0 +1,48 @@
+"""Every test, step by step, and a summary with times: what `make test` runs.
+
+A step that fails does not keep the next from being run. Exit code 0 only when all pass.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab_services.stack.docker import available
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = {
+    "style": ("ruff", "check", "."),
+    "format": ("ruff", "format", "--check", "."),
+    "types": ("mypy",),
+    "tests": ("pytest", "--ignore", "tests/labs"),
+    # -s: labs take minutes, and say where they are.
+    "labs": ("pytest", "-s", "tests/labs"),
+}
+
+
+def main() -> int:
+    """Run the steps; 1 when one fails."""
+    there, reason = available()
+    lines, failed = [], False
+    for name, (program, *words) in STEPS.items():
+        say(f"\n== {name}: {program} {' '.join(words)}")
+        begin = time.monotonic()
+        code = subprocess.run([BIN / program, *words], cwd=ROOT).returncode
+        failed = failed or code != 0
+        verdict = "passed" if code == 0 else "FAILED"
+        lines.append(f"{verdict}  {time.monotonic() - begin:6.1f} s  {name}")
+    say("\n" + "\n".join(lines))
+    if not there:
+        say(f"No containers: {reason}. Tests that need them were skipped (in CI they fail).")
+    return int(failed)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
