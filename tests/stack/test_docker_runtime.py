@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.stack import containers, engine
+from lab_services.stack import containers, engine, image
 from lab_services.stack import docker as docker_runtime
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime, left_behind, remove_left_behind
@@ -128,9 +128,12 @@ def test_nothing_is_interpolated_twice(make: Make) -> None:
 def test_memory_limit_holds(make: Make) -> None:
     """A limit that swap softens, so that a stack behaves otherwise than on plain processes."""
     limits = "    deploy: {resources: {limits: {memory: 32m, cpus: 1}}}\n"
-    runtime = make(JOB % "python -c 'bytearray(64 << 20)'" + limits)
-    runtime.prepare(print)
+    runtime = make(JOB % "python -c 'bytearray(64 << 20)'" + limits + WEB + limits)
+    runtime.up(print)
     assert runtime.run_job(runtime.services["job"]).exit_code == 137
+    stated = runtime._api.inspect_container(runtime.replica("web", 1).ident)["HostConfig"]
+    assert stated["Memory"] == stated["MemorySwap"] == 32 << 20
+    assert stated["NanoCpus"] == 1e9
 
 
 @pytest.mark.docker
@@ -242,6 +245,37 @@ def test_remove_in_the_middle_of_up(make: Make, after: float) -> None:
     starting.join(5)
     assert not starting.is_alive()
     assert outcome == [None] or isinstance(outcome[0], Cancelled)
+    time.sleep(1)
+    assert left(runtime) == []
+
+
+@pytest.mark.docker
+def test_container_that_the_engine_finishes_late(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A Compose that is not ended; what the engine still makes for it after it has ended."""
+    endless = tmp_path / "compose"
+    endless.write_text("#!/bin/sh\nexec sleep 30\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(docker_runtime, "compose_command", lambda: (str(endless),))
+    runtime = make(WEB)
+    runtime.prepare(print)
+
+    def late() -> None:
+        tag = runtime._images[image.REPOSITORY]
+        runtime._api.create_container(tag, labels=runtime._labels)
+
+    def up() -> None:
+        with pytest.raises(Cancelled):
+            runtime.up(print)
+
+    starting = threading.Thread(target=up)
+    starting.start()
+    time.sleep(0.5)
+    threading.Timer(0.3, late).start()
+    runtime.remove()
+    starting.join(3)
+    assert not starting.is_alive()
     time.sleep(1)
     assert left(runtime) == []
 
