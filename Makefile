@@ -38,7 +38,7 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' --ignore tests/labs
 
 book: env  ## build the book into _build/html; any warning fails
-	@$(BIN)/jupyter-book build -n -W --keep-going .
+	@$(BIN)/python -m lab_services.book
 
 serve: book  ## build the book and show it at http://127.0.0.1:8000
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
