@@ -31,9 +31,10 @@ class Summary:
             f'<th scope="col" style="{cell}">{html.escape(label)}</th>' for label in self.rows
         )
         body = ""
-        for head in next(iter(self.rows.values())):
+        for head in dict.fromkeys(head for row in self.rows.values() for head in row):
             texts = "".join(
-                f'<td style="{cell}">{html.escape(row[head])}</td>' for row in self.rows.values()
+                f'<td style="{cell}">{html.escape(row.get(head, ""))}</td>'
+                for row in self.rows.values()
             )
             body += f'<tr><th scope="row" style="{cell}">{html.escape(head)}</th>{texts}</tr>'
         return (

@@ -1,0 +1,204 @@
+"""Charts: what must hold for every one of them, and what is particular to each."""
+
+import re
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from lab_services.report import charts, drawing
+from lab_services.report.stats import Interval
+from lab_services.stack.fault import Fault
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def interval(value, **more):
+    return Interval(value, value * 0.9, value * 1.1, 500, "s", **more)
+
+
+@pytest.fixture
+def make(record):
+    """Every kind of chart, from the same data each time."""
+
+    def draw(kind, name="chart", note=""):
+        random = np.random.default_rng(1)
+        recording = record(random.exponential(0.01, 3000), ok=random.random(3000) > 0.05, note=note)
+        fault = Fault("kill", "predictor", 2, start=1.8e9 + 8)
+        return {
+            "sweep": lambda: charts.sweep(
+                {
+                    "1 worker": {50: interval(0.01), 100: interval(0.1, note=note)},
+                    "2 workers": {50: interval(0.01), 100: interval(0.02)},
+                },
+                name=name,
+                title="Latency & load",
+                y="p99 latency",
+                theory={"1 worker": lambda rate: 0.01 if rate < 90 else float("inf")},
+                knees={"1 worker": 90},
+            ),
+            "timeline": lambda: charts.timeline(
+                {"a": recording, "b": recording},
+                [fault],
+                name=name,
+                title="Latency & load",
+                deadline=0.1,
+            ),
+            "latency": lambda: charts.latency(
+                {"a": recording, "b": recording}, name=name, title="Latency & load", deadline=0.1
+            ),
+            "bars": lambda: charts.bars(
+                {"a": interval(1.0), "b": interval(2.0, note=note)},
+                name=name,
+                title="Latency & load",
+                bound=1.5,
+            ),
+        }[kind]()
+
+    return draw
+
+
+every_kind = pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars"])
+
+
+@every_kind
+def test_chart_says_in_words_what_it_shows(make, kind):
+    """A chart that is nothing to those who do not see it."""
+    chart = make(kind)
+    root = ElementTree.fromstring(chart.svg)
+    assert root.get("role") == "img"
+    title, words = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
+    assert title.text == "Latency & load"
+    assert len(words.text) > 20 and any(c.isdigit() for c in words.text)
+    assert root.get("aria-labelledby").split() == [title.get("id"), words.get("id")]
+
+
+@every_kind
+def test_chart_takes_the_colours_of_the_page(make, kind):
+    """Black text on a dark page, a white box around the chart, a font that is not there."""
+    drawn = make(kind).svg
+    assert "currentColor" in drawn
+    allowed = {colour.lower() for colour in drawing.COLOURS}
+    assert {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", drawn)} <= allowed
+    assert "DejaVu" not in drawn
+    assert "<style" not in drawn  # its rules would be the whole page's
+    assert "<text" in drawn
+
+
+@every_kind
+def test_two_charts_share_no_id(make, kind):
+    """A chart that shows another one's clip path, because both call it the same."""
+    one, two = make(kind, "one").svg, make(kind, "two").svg
+    ids = [set(re.findall(r'\bid="([^"]+)"', drawn)) for drawn in (one, two)]
+    assert ids[0] and not ids[0] & ids[1]
+    for drawn, own in zip((one, two), ids, strict=True):
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', drawn)) <= own
+
+
+@every_kind
+def test_same_data_same_bytes(make, kind):
+    """A book that differs from build to build."""
+    assert make(kind).svg == make(kind).svg
+
+
+@every_kind
+def test_chart_loads_nothing(make, kind):
+    """An image, font or script from elsewhere inside a chart."""
+    drawn = make(kind).svg
+    found = set(re.findall(r"https?://[^\"'\s]+", drawn))
+    assert found <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert len(drawn) < 120_000
+
+
+@every_kind
+def test_chart_shows_its_note(make, kind):
+    """A chart of traffic that was late, and that says nothing of it."""
+    # The note may be broken over lines.
+    texts = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", make(kind, note="came late").svg))
+    assert "came late" in texts
+    assert "came late" not in make(kind).svg
+
+
+@every_kind
+def test_settings_are_left_alone(make, kind):
+    """A reader's own plots that look different after one of ours."""
+    before = dict(mpl.rcParams)
+    make(kind)
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
+def test_colours_stand_out_on_either_page(page):
+    """A series that cannot be seen on white or on dark (WCAG 2.2, 1.4.11: 3 to 1)."""
+
+    def luminance(colour):
+        parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    for colour in drawing.COLOURS:
+        light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_series_differ_in_more_than_colour():
+    """Two series that a colour-blind reader cannot tell apart."""
+    for looks in (drawing.MARKERS, drawing.DASHES):
+        assert len({str(look) for look in looks}) == len(drawing.COLOURS)
+
+
+def test_sweep_draws_the_theory_and_the_open_end(record):
+    """Points without the curve they are compared with; an open interval drawn as closed."""
+    points = {"a": {1: interval(0.01), 2: Interval(0.02, 0.015, float("inf"), 500, "s")}}
+    plain = charts.sweep(points, name="x", title="t", y="y")
+    with_theory = charts.sweep(points, name="x", title="t", y="y", theory={"a": lambda x: 0.01 * x})
+    assert "theory" in with_theory.svg
+    assert "theory" not in plain.svg
+    closed = {"a": {1: interval(0.01), 2: interval(0.02)}}
+    assert charts.sweep(closed, name="x", title="t", y="y").svg != plain.svg
+
+
+def test_sweep_leaves_out_what_is_not_known():
+    """A point at nan, or a chart without a point."""
+    unknown = Interval(float("nan"), float("nan"), float("nan"), 3, "s", "too few")
+    chart = charts.sweep({"a": {1: interval(0.01), 2: unknown}}, name="x", title="t", y="y")
+    assert "nan" not in chart.svg
+    with pytest.raises(ValueError, match="No point is known"):
+        charts.sweep({"a": {1: unknown}}, name="x", title="t", y="y")
+
+
+def test_timeline_names_the_fault(make):
+    """A shaded stretch that nobody can tell what it is."""
+    chart = make("timeline")
+    assert "kill predictor 2" in chart.svg
+    assert "kill predictor 2 at 8 s" in chart.alt
+
+
+def test_timeline_without_correct_answers(record):
+    """A service that answered nothing at all, which is when one looks at the chart."""
+    chart = charts.timeline(record(np.ones(300), ok=False), name="x", title="t", deadline=0.1)
+    assert "errors at most 100/s" in chart.alt
+
+
+@pytest.mark.parametrize("labels", [0, 5])
+def test_too_many_series_are_refused(labels):
+    """A fifth series in the colour of the first."""
+    points = {str(i): {1: interval(0.01)} for i in range(labels)}
+    with pytest.raises(ValueError, match="series"):
+        charts.sweep(points, name="x", title="t", y="y")
+
+
+def test_mixed_units_and_unknown_labels_are_refused():
+    """Seconds and ratios on one axis; a theory for a series that is not there."""
+    with pytest.raises(ValueError, match="one unit"):
+        charts.bars({"a": interval(1), "b": Interval.exact(2, "ratio")}, name="x", title="t")
+    with pytest.raises(ValueError, match="No series"):
+        charts.sweep({"a": {1: interval(1)}}, name="x", title="t", y="y", knees={"b": 1})
+
+
+@pytest.mark.parametrize("name", ["", "P99", "a b", "-a", "a--b", "a/b"])
+def test_names_fit_files_and_pages(name):
+    """A figure that no page can ask for and no file system can hold."""
+    with pytest.raises(ValueError, match="no name"):
+        charts.bars({"a": interval(1)}, name=name, title="t")

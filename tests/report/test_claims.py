@@ -1,0 +1,123 @@
+"""Claims and their three verdicts."""
+
+import math
+
+import pytest
+
+from lab_services.report.claims import ClaimFailed, Claims, Verdict
+from lab_services.report.stats import Interval
+
+
+def verdict(measured, **bounds):
+    claims = Claims()
+    claims.claim("it is so", measured, **bounds)
+    (claim,) = claims
+    return claim.verdict
+
+
+def interval(low, high, **more):
+    return Interval((low + high) / 2, low, high, 100, "ratio", **more)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bounds", "expected"),
+    [
+        (3.0, 4.0, {"at_least": 3}, Verdict.HOLDS),
+        (2.9, 4.0, {"at_least": 3}, Verdict.NOT_ENOUGH),
+        (2.0, 2.9, {"at_least": 3}, Verdict.FAILS),
+        (2.0, 3.0, {"at_least": 3}, Verdict.NOT_ENOUGH),
+        (1.0, 2.0, {"at_most": 2}, Verdict.HOLDS),
+        (1.0, 2.1, {"at_most": 2}, Verdict.NOT_ENOUGH),
+        (2.1, 2.2, {"at_most": 2}, Verdict.FAILS),
+        (1.1, 1.9, {"between": (1, 2)}, Verdict.HOLDS),
+        (0.9, 1.9, {"between": (1, 2)}, Verdict.NOT_ENOUGH),
+        (0.5, 2.9, {"between": (1, 2)}, Verdict.NOT_ENOUGH),
+        (2.1, 2.9, {"between": (1, 2)}, Verdict.FAILS),
+        (0.1, 0.9, {"between": (1, 2)}, Verdict.FAILS),
+        (3.5, math.inf, {"at_least": 3}, Verdict.HOLDS),
+        (3.5, math.inf, {"at_most": 3}, Verdict.FAILS),
+        (2.5, math.inf, {"at_most": 3}, Verdict.NOT_ENOUGH),
+    ],
+)
+def test_verdict_from_the_interval(low, high, bounds, expected):
+    """A verdict from the value alone, which luck decides."""
+    assert verdict(Interval(3.6, low, high, 100, "ratio"), **bounds) is expected
+
+
+def test_counted_numbers_have_no_interval():
+    """`no request is lost` that can never hold, or that never fails."""
+    assert verdict(0, at_most=0) is Verdict.HOLDS
+    assert verdict(1, at_most=0) is Verdict.FAILS
+
+
+def test_bad_evidence_is_not_enough():
+    """A claim that holds thanks to traffic that was not what was asked for, or to no number."""
+    assert verdict(interval(3, 4, note="late traffic"), at_least=1) is Verdict.NOT_ENOUGH
+    unknown = Interval(math.nan, math.nan, math.nan, 5, "ratio", "5 requests are too few")
+    assert verdict(unknown, at_least=1) is Verdict.NOT_ENOUGH
+    claims = Claims()
+    claims.claim("it is so", unknown, at_least=1)
+    assert "5 requests are too few" in str(claims)
+
+
+def test_failing_claim_fails_the_cell_and_says_by_how_much(capsys):
+    """A lab that goes on with a statement that is not true."""
+    claims = Claims()
+    claims.claim("it holds", interval(3, 4), at_least=2)
+    claims.claim("a hit is 3 times faster", interval(1.5, 2), at_least=3)
+    with pytest.raises(ClaimFailed) as raised:
+        claims.settle()
+    assert "1 of 2 claims fail" in str(raised.value)
+    assert "a hit is 3 times faster" in str(raised.value)
+    assert "misses the bound by at least 1.00×" in str(raised.value)
+    assert "it holds" not in str(raised.value)
+
+
+def test_not_enough_evidence_does_not_raise(capsys):
+    """A reader on a busy machine whose notebook stops."""
+    claims = Claims()
+    claims.claim("it may be", interval(1, 4), at_least=2)
+    claims.settle()
+    assert "not enough evidence" in capsys.readouterr().out
+
+
+def test_verdicts_show_no_number(capsys):
+    """nbval comparing two runs by their numbers, which always differ."""
+    for middle in (3.0, 3.3):
+        claims = Claims()
+        claims.claim("a hit is faster", interval(middle - 0.1, middle + 0.1), at_least=2)
+        claims.verdicts()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == "holds: a hit is faster"
+
+
+def test_table_is_escaped_and_complete():
+    """A claim that is not in the table, or that breaks the page."""
+    claims = Claims()
+    claims.claim("p99 < 1 s & more", interval(1.5, 2), at_least=3)
+    bundle = claims._repr_mimebundle_()
+    page = bundle["text/html"]
+    for text in ("p99 &lt; 1 s &amp; more", "at least 3×", "fails", "1.8× (1.5 to 2.0×)"):
+        assert text in page
+    assert "fails" in bundle["text/plain"]
+
+
+@pytest.mark.parametrize("bounds", [{}, {"at_least": 1, "at_most": 2}, {"between": (2, 1)}])
+def test_unclear_bounds_are_refused(bounds):
+    """A claim that nothing can break."""
+    with pytest.raises(ValueError):
+        Claims().claim("it is so", 1, **bounds)
+
+
+def test_claims_are_told_apart():
+    """Two claims with one text, of which the run would show one."""
+    claims = Claims()
+    claims.claim("it is so", 1, at_least=1)
+    with pytest.raises(ValueError, match="already"):
+        claims.claim("it is so", 1, at_least=1)
+
+
+def test_no_claims_settle_nothing():
+    """A lab that calls settle() before it claims anything."""
+    with pytest.raises(ValueError, match="no claims"):
+        Claims().settle()
