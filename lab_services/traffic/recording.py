@@ -101,9 +101,7 @@ class Recording:
             with gzip.open(path, "rb") as file:
                 head = json.loads(file.readline().removeprefix(b"# "))
                 types = head.pop("types")
-                table = pd.read_csv(
-                    file, dtype=types, keep_default_na=False, float_precision="round_trip"
-                )
+                table = pd.read_csv(file, dtype=types, keep_default_na=False)
         except FileNotFoundError as error:
             raise LabError(
                 f"There is no recording at {path}.", "Make one with recording.save(path)."

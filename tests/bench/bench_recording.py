@@ -30,7 +30,7 @@ import numpy as np
 
 from lab_services import traffic
 
-SERVICE = 0.002
+SERVICE = 0.005
 CONNECTIONS = 16
 ROUNDS = 3
 ATTEMPTS = 9
@@ -90,11 +90,10 @@ def server(folder: Path):
     (folder / "stand_in.py").write_text(SERVER)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "stand_in:app", "--app-dir", str(folder)]
+    command += ["--fd", str(listener.fileno()), "--no-access-log", "--log-level", "warning"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "stand_in:app", "--app-dir", str(folder)]
-        + ["--fd", str(listener.fileno()), "--no-access-log", "--log-level", "warning"],
-        env=os.environ | {"SERVICE": str(SERVICE)},
-        pass_fds=[listener.fileno()],
+        command, env=os.environ | {"SERVICE": str(SERVICE)}, pass_fds=[listener.fileno()]
     )
     listener.close()  # connections wait in its copy of the socket until it is up
     try:

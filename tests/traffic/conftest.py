@@ -1,0 +1,93 @@
+"""A real server for traffic to meet, on a free port."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@dataclass
+class Service:
+    """tests/traffic/service.py on uvicorn."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, path: str = "/predict") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def seen(self) -> list[list[object]]:
+        """Client port, path and body of every request since the last call."""
+        with urllib.request.urlopen(self.url("/seen"), timeout=10) as answer:
+            return json.load(answer)
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(scope="session")
+def running_service() -> Iterator[Service]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    command = [sys.executable, "-m", "uvicorn", "service:app", "--log-level", "warning"]
+    command += ["--app-dir", str(Path(__file__).parent), "--no-access-log"]
+    command += ["--fd", str(listener.fileno())]
+    process = subprocess.Popen(command, pass_fds=[listener.fileno()])
+    service = Service(listener.getsockname()[1], process)
+    listener.close()
+    yield service
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def service(running_service: Service) -> Service:
+    running_service.seen()
+    return running_service
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def generators_of(pid: int) -> list[psutil.Process]:
+    """The generator processes that a process has started."""
+    children = psutil.Process(pid).children()
+    return [child for child in children if "lab_services.traffic.generator" in child.cmdline()]
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    """Start Python code in a process of its own, whose temporary folder is empty."""
+    started: list[subprocess.Popen[str]] = []
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+
+    def start(code: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(folder)},
+        )
+        started.append(process)
+        return process
+
+    start.folder = folder
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

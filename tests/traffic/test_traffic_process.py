@@ -1,0 +1,207 @@
+"""The generator process: kept warm, seen through when it lags or dies, and never left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from conftest import generators_of
+
+from lab_services import traffic
+from lab_services.traffic.generators import GeneratorDied, end_idle
+
+SEND = """
+import os, sys
+from lab_services import traffic
+
+requests = traffic.requests("{url}", [{{}}])
+print("ready", flush=True)
+try:
+    traffic.send(requests, traffic.constant(100, 30), at={{0.5: lambda: print("on", flush=True)}})
+except KeyboardInterrupt:
+    recording = traffic.last()
+    print(len(recording), recording.interrupted, recording.seconds, recording.note, flush=True)
+"""
+
+
+@pytest.fixture
+def requests(service):
+    return traffic.requests(service.url(), [{}])
+
+
+def wait_until_sending(process):
+    assert process.stdout.readline() == "ready\n"
+    assert process.stdout.readline() == "on\n"
+
+
+def gone(processes, seconds=5.0):
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return not alive
+
+
+def test_a_generator_is_used_again(requests):
+    """Ten short measurements must not start Locust ten times."""
+    traffic.send(requests, traffic.constant(100, 0.05))
+    first = {process.pid for process in generators_of(os.getpid())}
+    traffic.send(requests, traffic.constant(100, 0.05))
+    assert first & {process.pid for process in generators_of(os.getpid())}
+
+
+def test_many_runs_leave_no_growth(requests):
+    """Descriptors, threads and memory of caller and generator stay flat."""
+
+    def state():
+        processes = [psutil.Process(), *generators_of(os.getpid())]
+        handles = [process.num_fds() for process in processes]
+        memory = [process.memory_info().rss for process in processes]
+        return handles, psutil.Process().num_threads(), memory
+
+    for _ in range(10):
+        traffic.send(requests, traffic.constant(500, 0.1))
+    handles, threads, memory = state()
+    for _ in range(30):
+        traffic.send(requests, traffic.constant(500, 0.1))
+    after = state()
+    assert after[0] == handles
+    assert after[1] == threads
+    for now, then in zip(after[2], memory, strict=True):
+        assert now - then < 4e6
+
+
+def test_a_generator_that_died_in_its_sleep_is_replaced(requests):
+    traffic.send(requests, traffic.constant(100, 0.05))
+    asleep = generators_of(os.getpid())
+    for process in asleep:
+        process.kill()
+    assert gone(asleep)
+    assert traffic.send(requests, traffic.constant(100, 0.05)).table["ok"].all()
+
+
+def test_a_generator_that_dies_says_so_and_leaves_its_rows(requests):
+    """What was measured before is kept; the next run has a new generator."""
+
+    def kill():
+        for process in generators_of(os.getpid()):
+            process.kill()
+
+    end_idle()
+    with pytest.raises(GeneratorDied, match="signal 9"):
+        traffic.send(requests, traffic.constant(100, 20), at={1.0: kill})
+    kept = traffic.last()
+    assert kept.interrupted
+    assert 20 <= len(kept) < 2000
+    assert "died" in kept.note
+    assert traffic.send(requests, traffic.constant(100, 0.05)).table["ok"].all()
+
+
+def test_a_fault_inside_a_generator_is_told_with_its_last_lines(requests, monkeypatch):
+    """A row must not be lost without a word."""
+    from lab_services.traffic import running
+
+    monkeypatch.setattr(running, "_servers", lambda requests: {})
+    with pytest.raises(GeneratorDied, match="exit code 1") as caught:
+        traffic.send(requests, traffic.constant(100, 1))
+    assert "KeyError" in caught.value.hint
+
+
+def test_a_late_generator_is_found_out(requests):
+    """Its lateness must not pass for the service's slowness."""
+
+    def hold():
+        for process in generators_of(os.getpid()):
+            process.suspend()
+        time.sleep(0.4)
+        for process in generators_of(os.getpid()):
+            process.resume()
+
+    recording = traffic.send(requests, traffic.constant(100, 1), at={0.2: hold})
+    assert recording.late
+    assert "fell behind" in recording.note
+    assert recording.lateness[1.0] > 0.3
+    assert len(recording) == 100
+
+
+def test_more_than_all_connections_wait_and_are_told(script, service):
+    """With too few connections an arrival is late or not sent, but never without a row."""
+    process = script(
+        f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192))
+from lab_services import traffic
+requests = traffic.requests("{service.url("/hang")}", [{{}}])
+recording = traffic.send(requests, traffic.constant(200, 0.5), timeout=1.0)
+print(len(recording), recording.late, recording.note)
+print(recording.table["error"].value_counts().to_dict())
+"""
+    )
+    output, _ = process.communicate(timeout=30)
+    assert output.startswith("100 True")
+    assert "68 requests waited, because all 32 connections" in output
+    assert output.endswith("{'no answer within 1 s': 100}\n")
+
+
+def test_an_interrupt_keeps_what_was_recorded(script, service):
+    process = script(SEND.format(url=service.url()))
+    wait_until_sending(process)
+    generators = generators_of(process.pid)
+    assert generators
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    rows, interrupted, seconds, note = output.strip().split(" ", 3)
+    assert int(rows) >= 20
+    assert interrupted == "True"
+    assert 0.4 < float(seconds) < 5
+    assert re.search(r"Interrupted after \d\.\d of 30 s\.", note)
+    assert process.returncode == 0
+    assert gone(generators)
+    assert not os.listdir(script.folder)
+
+
+def test_a_killed_caller_leaves_nothing(script, service):
+    """Neither a process nor a file, after kill -9 in the middle of a run."""
+    process = script(SEND.format(url=service.url()))
+    wait_until_sending(process)
+    generators = generators_of(process.pid)
+    assert generators
+    process.kill()
+    assert gone(generators)
+    assert not os.listdir(script.folder)
+    service.seen()
+    time.sleep(0.3)
+    assert not service.seen()
+
+
+def test_the_caller_never_imports_locust(service):
+    """Locust patches the threads of the process that imports it: a kernel would hang."""
+    code = f"""
+import sys
+from lab_services import traffic
+traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 0.05))
+assert not {{"locust", "gevent"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_a_generator_starts_without_pandas():
+    """It would double the time and the memory of its start."""
+    code = """
+import sys
+import lab_services.traffic.generator.__main__
+assert "locust" in sys.modules
+assert not {"pandas", "numpy", "matplotlib"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_a_file_of_the_users_folder_does_not_stand_in_for_a_module(tmp_path, service):
+    """A notebook beside a locust.py must still run."""
+    (tmp_path / "locust.py").write_text("raise SystemExit('the wrong locust')")
+    code = f"""
+from lab_services import traffic
+traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 0.05))
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, cwd=tmp_path)
