@@ -22,6 +22,7 @@ from lab_services.stack.compose import ComposeError, ComposeFile, Service
 
 _TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _DNS_REFRESH = 5.0  # seconds, Envoy's default dns_refresh_rate
+_MERGE_WINDOW = 1.0  # seconds, Envoy's default update_merge_window
 _FAULT_FILTER = "envoy.filters.http.fault"
 
 
@@ -33,6 +34,7 @@ class Cluster:
     service: str
     port: int
     refresh: float  # seconds between two questions to the DNS
+    lag: float  # seconds after which a change of health has reached the threads that send
 
 
 def is_envoy(service: Service) -> bool:
@@ -78,9 +80,15 @@ def clusters(config: Mapping[str, Any], compose: ComposeFile) -> list[Cluster]:
                         address["address"],
                         int(address["port_value"]),
                         _seconds(cluster.get("dns_refresh_rate", f"{_DNS_REFRESH}s")),
+                        _merge_window(cluster) if "health_checks" in cluster else 0.0,
                     )
                 )
     return found
+
+
+def _merge_window(cluster: Mapping[str, Any]) -> float:
+    stated = cluster.get("common_lb_config", {}).get("update_merge_window", f"{_MERGE_WINDOW}s")
+    return _seconds(stated)
 
 
 def _seconds(duration: Any) -> float:
@@ -102,6 +110,7 @@ class Proxy:
     admin: int
     clusters: tuple[str, ...]
     port: int  # the service's own port that the clusters send to
+    lag: float  # seconds, the longest of the clusters'
 
 
 def proxies_of(compose: ComposeFile, service: str) -> dict[str, Proxy]:
@@ -113,7 +122,8 @@ def proxies_of(compose: ComposeFile, service: str) -> dict[str, Proxy]:
             own = [c for c in clusters(config, compose) if c.service == service]
             if own:
                 names = tuple(c.name for c in own)
-                found[proxy.name] = Proxy(_admin_port(proxy, config), names, own[0].port)
+                lag = max(c.lag for c in own)
+                found[proxy.name] = Proxy(_admin_port(proxy, config), names, own[0].port, lag)
     return found
 
 

@@ -298,26 +298,35 @@ class Runtime(ABC):
 
     def _wait_for_proxies(self, service: str) -> None:
         """Wait until every proxy sends requests to the replicas that run, and to no others."""
+        lag = 0.0
         for name, proxy in envoy.proxies_of(self.compose, service).items():
-            if not any(r.state == "starting" for r in self.replicas(name)):
-                continue  # a proxy that is down or paused learns it when it is back
-            admin = self.address(name, proxy.admin)
-            deadline = time.monotonic() + UP_TIMEOUT
-            while True:
-                live = [r for r in self.replicas(service) if r.state != "exited"]
-                allowed = {self.endpoint(r, proxy.port) for r in live}
-                # A paused replica may fail a health check or not be subject to one.
-                needed = {self.endpoint(r, proxy.port) for r in live if r.state != "paused"}
-                known = envoy.healthy_hosts(admin, proxy.clusters)
-                # A cluster that has not heard of its endpoints yet is not listed at all.
-                if len(known) == len(proxy.clusters) and all(
-                    needed <= hosts <= allowed for hosts in known
-                ):
-                    break
-                self._check_open()
-                if time.monotonic() > deadline:
-                    raise ServiceFailed(f"{name} does not send to every replica of {service}.")
-                self.closing.wait(_POLL)
+            for replica in self.replicas(name):
+                if replica.state == "starting":  # one that is down or paused learns it when back
+                    self._wait_for_proxy(service, replica, proxy)
+                    lag = max(lag, proxy.lag)
+        self.closing.wait(lag)
+        self._check_open()
+
+    def _wait_for_proxy(self, service: str, replica: Replica, proxy: envoy.Proxy) -> None:
+        admin = self.address(replica.service, proxy.admin, replica.number)
+        deadline = time.monotonic() + UP_TIMEOUT
+        while True:
+            live = [r for r in self.replicas(service) if r.state != "exited"]
+            allowed = {self.endpoint(r, proxy.port) for r in live}
+            # A paused replica may fail a health check or not be subject to one.
+            needed = {self.endpoint(r, proxy.port) for r in live if r.state != "paused"}
+            known = envoy.healthy_hosts(admin, proxy.clusters)
+            # A cluster that has not heard of its endpoints yet is not listed at all.
+            if len(known) == len(proxy.clusters) and all(
+                needed <= hosts <= allowed for hosts in known
+            ):
+                return
+            self._check_open()
+            if time.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"{replica.service} does not send to every replica of {service}."
+                )
+            self.closing.wait(_POLL)
 
     def _newly_ready(self, names: set[str]) -> list[str]:
         found = [r for r in self.replicas() if r.service in names]
@@ -350,7 +359,10 @@ class Runtime(ABC):
                 other.depends_on.get(service.name) == "service_completed_successfully"
                 for other in self.services.values()
             )
-            return not ends
+            if ends:
+                return False
+            self._answered.add((replica.service, replica.number, replica.ident))
+            return True
         port = replica.ports.get(service.probe.port)
         if port is None or not answers(service.probe, port):
             return False
