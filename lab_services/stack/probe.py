@@ -6,6 +6,7 @@ import socket
 from lab_services.stack.compose import Probe
 
 _PATIENCE = 1.0  # seconds; a service that takes longer to say that it is ready, is not
+_STAY = 0.1  # seconds
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest:
 # a server that accepts connections answers with one byte, before any login.
 _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 210, 22, 47])
@@ -23,9 +24,18 @@ def answers(probe: Probe, port: int) -> bool:
             if probe.kind == "postgres":
                 connection.sendall(_SSL_REQUEST)
                 return connection.recv(1) in (b"S", b"N")
-            return True
+            return _stays_open(connection)
     except (OSError, http.client.HTTPException):
         return False  # not listening yet, or not finished with its start: asked again soon
+
+
+def _stays_open(connection: socket.socket) -> bool:
+    # Docker's own proxy accepts every connection, and closes it at once when nobody listens inside.
+    connection.settimeout(_STAY)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
 
 
 def _http_ok(port: int, path: str) -> bool:
