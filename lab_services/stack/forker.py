@@ -116,6 +116,8 @@ class _Forker:
             nothing = os.open(os.devnull, os.O_RDONLY)
             for source, target in ((nothing, 0), (log, 1), (log, 2)):
                 os.dup2(source, target)
+            os.close(log)
+            os.close(nothing)
             os.chdir(order["cwd"])
             argv = order["argv"]
             if not (FORKS and _is_module(argv)):
