@@ -146,6 +146,10 @@ def _train(name: str, rows: Any, late: Any) -> tuple[Any, bytes]:
         options={id(final): {"zipmap": False}},
         target_opset=_OPSET,
     )
+    # Its order comes from a set of strings, which each process orders anew.
+    domains = sorted(exported.opset_import, key=lambda opset: str(opset.domain))
+    del exported.opset_import[:]
+    exported.opset_import.extend(domains)
     return model, exported.SerializeToString(deterministic=True)
 
 

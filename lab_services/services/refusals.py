@@ -1,6 +1,7 @@
 """Refusals that help: which field, which limits, and a value that would be accepted."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, NotRequired
 
 from fastapi import Request
@@ -35,7 +36,7 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that does not pass validation with 422 and a `Refusal`."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    schema = _schema(request)
+    schema = _schema(request.scope["route"].body_field)
     refusal: Refusal = {
         "detail": [_problem(one, schema) for one in found[:SHOWN]],
         "more": max(0, len(found) - SHOWN),
@@ -43,12 +44,12 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(refusal, status_code=422)
 
 
-def _schema(request: Request) -> dict[str, Any]:
-    body = request.scope["route"].body_field
+@cache
+def _schema(body: Any) -> dict[str, Any]:
     if body is None:
         return {}
     info = body.field_info
-    whole: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, *info.metadata])  # type: ignore[arg-type]
+    whole: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
     return whole.json_schema()
 
 

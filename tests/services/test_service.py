@@ -1,0 +1,102 @@
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import HTTPException
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as Reference
+from starlette.testclient import TestClient
+from typing_extensions import TypedDict
+
+from lab_services.services.metrics import Histogram
+from lab_services.services.service import Service
+
+
+class Word(TypedDict):
+    word: str
+
+
+@asynccontextmanager
+async def nothing():
+    yield
+
+
+@pytest.fixture(params=["0", "1"], ids=["ordinary way", "short way"])
+def service(request, monkeypatch):
+    monkeypatch.setenv("FAST", request.param)
+    app = Service("test", nothing)
+
+    @app.post("/say")
+    async def say(body: Word) -> Word:
+        if body["word"] == "teapot":
+            raise HTTPException(418, "short and stout", headers={"x-lid": "on"})
+        if body["word"] == "custom":
+            raise KeyError("handled by the application")
+        if body["word"] == "fault":
+            raise ZeroDivisionError("not handled")
+        return body
+
+    @app.exception_handler(KeyError)
+    async def handled(request, error):
+        raise HTTPException(409, str(error))
+
+    return app
+
+
+def test_an_endpoint_that_raises_is_handled_alike(service):
+    """Errors that skip the application's handlers on the short way."""
+    with TestClient(service, raise_server_exceptions=False) as client:
+        answer = client.post("/say", json={"word": "teapot"})
+        assert (answer.status_code, answer.json()) == (418, {"detail": "short and stout"})
+        assert answer.headers["x-lid"] == "on"
+        assert client.post("/say", json={"word": "fault"}).status_code == 500
+        assert client.post("/say", json={"word": "well"}).json() == {"word": "well"}
+
+
+def test_an_endpoint_is_called_once(service):
+    """An endpoint that raises must not be tried a second time the ordinary way."""
+    calls = []
+
+    @service.post("/count")
+    async def count(body: Word) -> Word:
+        calls.append(body)
+        raise HTTPException(503)
+
+    with TestClient(service) as client:
+        assert client.post("/count", json={"word": "x"}).status_code == 503
+    assert len(calls) == 1
+
+
+def test_ready_only_between_start_and_drain():
+    """Traffic sent to a replica that is still loading, or already leaving."""
+    app = Service("test", nothing)
+    unstarted = TestClient(app)
+    assert unstarted.get("/ready").status_code == 503
+    assert unstarted.get("/live").status_code == 200
+    with TestClient(app) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+        client.app_state["draining"] = True
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
+        assert client.get("/live").status_code == 200
+
+
+def test_histograms_say_what_prometheus_clients_own_would():
+    """Bounds off by one, or buckets that are not cumulative."""
+    values = [0.0, 0.1, 0.10001, 0.5, 1.0, 7.0]
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    reference = Reference("t", "Time", ["path"], buckets=[0.1, 0.5, 1.0], registry=theirs)
+    series = Histogram(ours, "t", "Time", [0.1, 0.5, 1.0], ["path"]).series("/x")
+    for value in values:
+        series.observe(value)
+        reference.labels("/x").observe(value)
+
+    def lines(registry):
+        text = generate_latest(registry).decode()
+        return sorted(line for line in text.splitlines() if "created" not in line)
+
+    assert lines(ours) == lines(theirs)
+
+
+def test_a_series_needs_every_label():
+    with pytest.raises(ValueError, match="path"):
+        Histogram(CollectorRegistry(), "t", "Time", [1.0], ["path"]).series()
