@@ -206,7 +206,7 @@ class _Run:
                 self._actions.start(begin)
                 self._follow(progress, begin, master)
                 recording = self._keep(begin, to_unix)
-                progress.finish(summary(recording))
+                progress.say(summary(recording))
         except KeyboardInterrupt:
             self._actions.cancel()
             try:

@@ -81,6 +81,7 @@ def script(tmp_path: Path):
             [sys.executable, "-c", code],
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
             env=os.environ | {"TMPDIR": str(folder)},
         )
         started.append(process)

@@ -145,11 +145,12 @@ print(recording.table["error"].value_counts().to_dict())
 
 
 def test_an_interrupt_keeps_what_was_recorded(script, service):
+    """Ctrl-C goes to all of the terminal's processes, and must not reach the generator."""
     process = script(SEND.format(url=service.url()))
     wait_until_sending(process)
     generators = generators_of(process.pid)
     assert generators
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=10)
     rows, interrupted, seconds, note = output.strip().split(" ", 3)
     assert int(rows) >= 20
@@ -173,6 +174,24 @@ def test_a_killed_caller_leaves_nothing(script, service):
     service.seen()
     time.sleep(0.3)
     assert not service.seen()
+
+
+def test_a_killed_caller_leaves_no_idle_generator(script, service):
+    """Between two runs nothing is written, so that only the closed input tells."""
+    process = script(
+        f"""
+import time
+from lab_services import traffic
+traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 0.05))
+print("idle", flush=True)
+time.sleep(60)
+"""
+    )
+    assert process.stdout.readline() == "idle\n"
+    generators = generators_of(process.pid)
+    assert generators
+    process.kill()
+    assert gone(generators)
 
 
 def test_the_caller_never_imports_locust(service):
