@@ -43,9 +43,14 @@ class Lab:
     def read(self) -> NotebookNode:
         """The notebook as it is committed. Raises LabError when it is none."""
         try:
-            return nbformat.read(self.path, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
+            notebook = nbformat.read(self.path, as_version=4)  # type: ignore[no-untyped-call]
         except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
             raise LabError(f"{self.path} is no notebook: {error}.") from error
+        kernel = notebook.metadata.get("kernelspec", {})
+        language = notebook.metadata.get("language_info", {}).get("name", kernel.get("language"))
+        if not kernel or language != "python":
+            raise LabError(f"{self.path} names no Python kernel.", "Save it once in JupyterLab.")
+        return notebook  # type: ignore[no-any-return]
 
     def short_parameters(self) -> dict[str, Any]:
         """What the lab's short mode sets, from the notebook's metadata: lab_services.short."""
@@ -104,6 +109,19 @@ def numbered(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
     """The lab's own cells with their numbers, from 1, as they are in the committed notebook."""
     own = [c for c in notebook.cells if not _ADDED & set(c.metadata.get("tags", []))]
     yield from enumerate(own, start=1)
+
+
+def leftovers(notebook: NotebookNode) -> list[str]:
+    """What a committed lab must not hold: outputs, execution counts, traces of a run."""
+    found = ["papermill has written into it"] if "papermill" in notebook.metadata else []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.get("outputs"):
+            found.append(f"cell {number} has outputs")
+        if cell.get("execution_count") is not None:
+            found.append(f"cell {number} has an execution count")
+        if {"execution", "papermill"} & set(cell.metadata):
+            found.append(f"cell {number} has execution times")
+    return found
 
 
 def heading_above(notebook: NotebookNode, index: int) -> str:

@@ -74,7 +74,8 @@ def _places(value: float, width: float) -> int:
     half = math.floor(math.log10(width / 2)) if width else 0
     if not value or math.isinf(value):
         return -half
-    magnitude = math.floor(math.log10(abs(value)))
+    # Of the value as it will be read: 99.9999 is a hundred.
+    magnitude = math.floor(math.log10(float(f"{abs(value):.2e}")))
     digits = min(max(magnitude - half + 1, 2), 4) if width else 3
     return digits - 1 - magnitude
 

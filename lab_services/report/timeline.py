@@ -122,12 +122,12 @@ def _binned(table: pd.DataFrame, begin: float, every: float, deadline: float) ->
 
 def _draw_latencies(axes: Axes, bins: pd.DataFrame, deadline: float) -> None:
     axes.set_yscale("log")
-    axes.plot(bins["seconds"], bins["median"], **_MEDIAN)
-    axes.plot(bins["seconds"], bins["slowest"], **_SLOWEST)
-    axes.axhline(deadline, **MARK)
     # The deadline may be all there is: where nothing was answered, nothing sets the limits.
     seen = [deadline, *bins["median"].dropna(), *bins["slowest"].dropna()]
     axes.set_ylim(min(seen) / 1.5, max(seen) * 1.5)
+    axes.plot(bins["seconds"], bins["median"], **_MEDIAN)
+    axes.plot(bins["seconds"], bins["slowest"], **_SLOWEST)
+    axes.axhline(deadline, **MARK)
     axes.set_ylabel("latency")
 
 

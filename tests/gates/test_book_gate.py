@@ -1,0 +1,122 @@
+"""The book's gate: a good book is built, and one with a fault is not. Each fault alone."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CLAIM, GOOD, MEASURE, PAGE, SETTLE, TOC
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def build(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab_services.book", "--root", str(root)]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def test_good_book_is_built_from_its_run(book):
+    """A gate that is always shut; a page without its numbers; a page that asks another host."""
+    root = book(*GOOD)
+    built = build(root)
+    assert built.returncode == 0, built.stdout
+    page = (root / "_build/html/book/gates/small.html").read_text()
+    assert "It gains <span" in page and ">1.4" in page
+    assert "The gain." in page and "<svg" in page and "it gains" in page
+    assert "<math" in page and "app</span>" in page
+    lab = (root / "_build/html/labs/gates/small.html").read_text()
+    assert "holds: it gains" in lab and "<svg" in lab
+    for text in (page, lab):
+        assert not re.findall(
+            r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"(?:https?:)?//", text
+        )
+        assert "unpkg" not in text and "jsdelivr" not in text and "cdnjs" not in text
+    # The kept run is used again.
+    again = build(root)
+    assert again.returncode == 0, again.stdout
+    assert "the kept run of" in again.stdout and "run made" not in again.stdout
+    # A changed lab is run again: no number of yesterday's lab under today's text. And what the
+    # run could not show is said.
+    book(MEASURE.replace("1.4, 1.3, 1.5", "2.4, 1.1, 3.5"), *GOOD[1:])
+    changed = build(root)
+    assert changed.returncode == 0, changed.stdout
+    assert "run made" in changed.stdout
+    page = (root / "_build/html/book/gates/small.html").read_text()
+    assert ">2.4" in page and ">1.4" not in page
+    assert "not enough evidence" in page
+
+
+HOLES = {
+    "```{figure-from-run} gates/small:gone\n```": "no figure 'gone'",
+    "{measured}`gates/small:gone`": "no number 'gone'",
+    "{measured-range}`gates/other:gain`": "no kept run in",
+    "{measured}`gain`": "names nothing in a run",
+    "{doc}`/labs/gates/gone`": "unknown document",
+    "{numref}`gates/small:gone`": "undefined label",
+}
+
+
+def test_holes_are_named(book):
+    """A page or a lab with a hole where a number, a figure or a link should be."""
+    page, places = PAGE, {}
+    for asked, said in HOLES.items():
+        page += "\n"
+        places[page.count("\n") + 1] = said
+        page += f"{asked}\n"
+    cell = "A lab's own text asks for {measured}`gates/small:gone`."
+    built = build(book(*GOOD, page=page, text=cell))
+    assert built.returncode != 0
+    for line, said in places.items():
+        assert re.search(rf"book/gates/small\.md:{line}: WARNING: .*{said}", built.stdout), (
+            f"{said} in line {line} of:\n{built.stdout}"
+        )
+    assert re.search(r"small\.ipynb, cell 1:\d+: WARNING: .*no number 'gone'", built.stdout), (
+        built.stdout
+    )
+
+
+def test_one_hole_is_enough(book):
+    """A build that fails only when several things are wrong."""
+    assert build(book(*GOOD, page=f"{PAGE}\n{{measured}}`gates/small:gone`\n")).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ((MEASURE, "1 / 0"), "gates/small, cell 3: ZeroDivisionError"),
+        ((MEASURE, CLAIM.replace("1.2", "2"), SETTLE), "1 of 1 claims fail"),
+        ((MEASURE, CLAIM.replace("1.2", "2"), "claims"), "Claims of gates/small fail: it gains"),
+    ],
+)
+def test_failing_lab_stops_the_book(book, cells, said):
+    """A book that shows a lab which does not work."""
+    built = build(book(*cells))
+    assert built.returncode != 0
+    assert said in built.stdout, built.stdout
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("book/gates/small.md", "labs/gates/small.ipynb has no page"),
+        ("labs/gates/small.ipynb", "book/gates/small.md has no lab"),
+        ("lab_services/patterns/gates/small/compose.yaml", "compose.yaml is missing"),
+    ],
+)
+def test_half_a_chapter_stops_the_book(book, missing, said):
+    """A lab that no page leads to, or a page whose lab is somewhere else."""
+    root = book(*GOOD)
+    (root / missing).unlink()
+    built = build(root)
+    assert built.returncode != 0
+    assert said in built.stdout
+
+
+def test_chapter_outside_the_contents_stops_the_book(book):
+    """A chapter that was written and is not in the book."""
+    built = build(book(*GOOD, toc=TOC[: TOC.index("    sections")]))
+    assert built.returncode != 0
+    assert "labs/gates/small is not in _toc.yml" in built.stdout
