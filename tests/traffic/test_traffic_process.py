@@ -224,3 +224,22 @@ from lab_services import traffic
 traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 0.05))
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["SleepAlarm", "Alarm"])
+def test_an_alarm_never_rings_early(name):
+    """Requests before their time would make a schedule of their own; macOS takes SleepAlarm."""
+    code = f"""
+import time
+from lab_services.traffic.generator.alarm import {name}
+alarm = {name}()
+late = []
+for number in range(40):
+    moment = time.monotonic() + number * 0.0005
+    alarm.sleep_until(moment)
+    late.append(time.monotonic() - moment)
+alarm.close()
+assert min(late) >= 0, late
+assert sorted(late)[20] < 0.01, late
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

@@ -1,5 +1,6 @@
 """Schedules: the right number of arrivals at the right times, and the same ones again."""
 
+import doctest
 import math
 
 import numpy as np
@@ -115,3 +116,14 @@ def test_nonsense_is_refused_with_a_hint(make):
     with pytest.raises(LabError) as caught:
         make()
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["Schedule", "constant", "poisson", "steps", "ramp", "bursts"])
+def test_the_examples_are_true(name):
+    """A typed-in number of arrivals in a docstring would soon be a wrong one."""
+    found = doctest.DocTestFinder(recurse=False).find(
+        getattr(traffic, name), name, globs={"traffic": traffic}
+    )
+    assert found[0].examples
+    for test in found:
+        assert doctest.DocTestRunner().run(test).failed == 0
