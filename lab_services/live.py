@@ -23,7 +23,7 @@ class LiveLine:
         if in_notebook():
             from IPython.display import display
 
-            self._handle = display(_Plain(""), display_id=True)
+            self._handle = display(_Plain(""), display_id=True)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
