@@ -127,8 +127,11 @@ def noted(axes: Axes, label: str, notes: Iterable[str], mark: str = "Note") -> N
     axes.set_xlabel("\n".join([label, *lines] if label else lines))
 
 
-def unit_axis(axes: Axes, which: str, unit: str) -> None:
-    """Ticks with their unit (seconds, bytes, shares) or as plain numbers."""
+def unit_axis(axes: Axes, which: str, unit: str, room: float = 2.5) -> None:
+    """Ticks with their unit (seconds, bytes, shares) or as plain numbers.
+
+    A logarithmic axis of at most `room` decades has space for ticks at 1, 2 and 5.
+    """
     axis = axes.yaxis if which == "y" else axes.xaxis
 
     def text(value: float, _position: int) -> str:
@@ -140,7 +143,7 @@ def unit_axis(axes: Axes, which: str, unit: str) -> None:
 
     if axis.get_scale() == "log":
         low, high = axis.get_view_interval()
-        few = math.log10(high / low) > 2.5
+        few = math.log10(high / low) > room
         axis.set_major_locator(LogLocator(subs=(1,) if few else (1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(text))

@@ -178,7 +178,7 @@ def _equal(panels: Sequence[Axes], unit: str) -> None:
     high = max(panel.get_ylim()[1] for panel in panels)
     for panel in panels:
         panel.set_ylim(low, high)
-        drawing.unit_axis(panel, "y", unit)
+        drawing.unit_axis(panel, "y", unit, room=1.2)
 
 
 def _in_words(label: str, bins: pd.DataFrame, faults: Sequence[FaultLike], begin: float) -> str:
