@@ -54,7 +54,7 @@ class Keeper:
                 raise
         info = state.KeeperInfo(**json.loads(answer))
         if alone:
-            process.returncode = 0  # nobody of ours: its end is not waited for here
+            threading.Thread(target=process.wait, daemon=True).start()  # else a zombie would stay
             return cls(info)
         return cls(info, process)
 

@@ -388,18 +388,6 @@ class _Handler(socketserver.StreamRequestHandler):
             self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
-def _watch_owner(keeper: Keeper, owner: int) -> None:
-    def poll() -> None:
-        # A process that the owner forked may hold the pipe open; the owner's own end shows here.
-        while os.getppid() == owner:
-            time.sleep(_OWNER_INTERVAL)
-        keeper.end()
-
-    threading.Thread(target=poll, daemon=True).start()
-    sys.stdin.buffer.read()
-    keeper.end()
-
-
 def main() -> None:
     """Serve until the owner is gone."""
     parser = argparse.ArgumentParser()
@@ -416,20 +404,24 @@ def main() -> None:
         server.keeper = keeper
         threading.Thread(target=server.serve_forever, daemon=True).start()
         info.write()
+        log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 2)
         sys.stdout.write(json.dumps(asdict(info)) + "\n")
         sys.stdout.flush()
-        _write_to(info.folder / "keeper.log")
-        if options.owner is None:
-            threading.Event().wait()
-        _watch_owner(keeper, options.owner)
+        os.dup2(log, 1)  # the pipes of the start lead nowhere from now on
+        os.close(log)
+        if options.owner is not None:
+            threading.Thread(target=_wait_for_end_of_input, args=(keeper,), daemon=True).start()
+        # A process that the owner forked may hold the pipe open; the owner's own end shows here.
+        # Not one long wait: a signal that another thread receives is handled by this one.
+        while options.owner in (None, os.getppid()):
+            time.sleep(_OWNER_INTERVAL)
+        keeper.end()
 
 
-def _write_to(log: Path) -> None:
-    """The pipes of the start lead nowhere from now on."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for stream in (1, 2):
-        os.dup2(file, stream)
-    os.close(file)
+def _wait_for_end_of_input(keeper: Keeper) -> None:
+    sys.stdin.buffer.read()
+    keeper.end()
 
 
 if __name__ == "__main__":

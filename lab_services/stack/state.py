@@ -60,12 +60,14 @@ class KeeperInfo:
 
 
 def root() -> Path:
-    """This user's root folder, made if need be. Raises LabError when somebody else owns it."""
+    """This user's root folder, which need not exist. Raises LabError when it is not private."""
     place = Path(os.environ.get("LAB_STATE") or tempfile.gettempdir()) / f"lab-{os.getuid()}"
     if len(os.fsencode(place / "12345678" / "keeper.sock")) > _SOCKET_PATH_MAX:
         raise LabError(f"{place} is too long for a socket.", "Set LAB_STATE to a shorter folder.")
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = place.lstat()
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
+        return place
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise LabError(
             f"{place} is not a private folder of yours.", "Remove it, or set LAB_STATE to another."
@@ -74,8 +76,9 @@ def root() -> Path:
 
 
 def make(ident: str) -> None:
-    """Make a keeper's folder."""
+    """Make a keeper's folder, and the root with the first one."""
     while True:
+        root().mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # the last keeper took the root with it
             (root() / ident).mkdir(mode=0o700)
             return
@@ -100,8 +103,8 @@ def remove(ident: str) -> None:
 def left_behind() -> list[str]:
     """The folders of keepers that are no more."""
     known = {info.ident: info.alive for info in keepers()}
-    found = []
-    for place in sorted(root().iterdir()):
+    found: list[str] = []
+    for place in sorted(root().glob("*")):
         with contextlib.suppress(FileNotFoundError):  # it is just going
             young = time.time() - place.stat().st_mtime < _YOUNG
             if not known.get(place.name, young):
