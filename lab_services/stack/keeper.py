@@ -322,7 +322,7 @@ class Keeper:
         """Told to go: as if the owner had ended."""
         threading.Thread(target=self.end).start()
 
-    def end(self) -> NoReturn:
+    def end(self, exit_code: int = 0) -> NoReturn:
         """Take every stack down, remove the folder, end this process."""
         with self._lock:
             first, self._going = not self._going, True
@@ -334,7 +334,7 @@ class Keeper:
                     self._children.close()
                 state.remove(self.info.ident)
             finally:
-                os._exit(0)
+                os._exit(exit_code)
         threading.Event().wait()
         raise AssertionError
 
@@ -399,24 +399,34 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: keeper.leave(print))
+    try:
+        _serve(keeper)
+    except BaseException:  # noqa: BLE001 - so or so, nothing stays behind
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        keeper.end(1)
+    keeper.end()
+
+
+def _serve(keeper: Keeper) -> None:
+    info = keeper.info
     state.make(info.ident)
-    with _Server(str(info.socket), _Handler) as server:
-        server.keeper = keeper
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        info.write()
-        log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(log, 2)
-        sys.stdout.write(json.dumps(asdict(info)) + "\n")
-        sys.stdout.flush()
-        os.dup2(log, 1)  # the pipes of the start lead nowhere from now on
-        os.close(log)
-        if options.owner is not None:
-            threading.Thread(target=_wait_for_end_of_input, args=(keeper,), daemon=True).start()
-        # A process that the owner forked may hold the pipe open; the owner's own end shows here.
-        # Not one long wait: a signal that another thread receives is handled by this one.
-        while options.owner in (None, os.getppid()):
-            time.sleep(_OWNER_INTERVAL)
-        keeper.end()
+    server = _Server(str(info.socket), _Handler)
+    server.keeper = keeper
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    info.write()
+    log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 2)
+    with contextlib.suppress(BrokenPipeError):  # the owner has gone already, as is seen below
+        os.write(1, json.dumps(asdict(info)).encode() + b"\n")
+    os.dup2(log, 1)  # the pipes of the start lead nowhere from now on
+    os.close(log)
+    if info.owner is not None:
+        threading.Thread(target=_wait_for_end_of_input, args=(keeper,), daemon=True).start()
+    # A process that the owner forked may hold the pipe open; the owner's own end shows here.
+    # Not one long wait: a signal that another thread receives is handled by this one.
+    while info.owner in (None, os.getppid()):
+        time.sleep(_OWNER_INTERVAL)
 
 
 def _wait_for_end_of_input(keeper: Keeper) -> None:

@@ -1,7 +1,6 @@
 """Stacks for the tests, and a root of their own for the keepers."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab_services.stack import Stack
+from lab_services.stack.client import living
 
 ECHO = str(Path(__file__).parent / "stacks/echo/compose.yaml")
 RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
@@ -23,7 +23,9 @@ def keepers_root() -> Iterator[Path]:
     root = tempfile.mkdtemp(prefix="lab", dir="/tmp")  # a socket's path must be short
     os.environ["LAB_STATE"] = root
     yield Path(root)
-    shutil.rmtree(root, ignore_errors=True)
+    for keeper in living():
+        keeper.close()
+    os.rmdir(root)  # which only an empty folder allows
     for name, value in before.items():
         os.environ.pop(name, None)
         if value is not None:
