@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CLAIM, FIGURE, GOOD, MEASURE, SETTLE, lab
+from small_book import CLAIM, FIGURE, GOOD, MEASURE, SETTLE, lab
 
 from lab_services.report.run import execute
 

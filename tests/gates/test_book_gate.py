@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CLAIM, GOOD, MEASURE, PAGE, SETTLE, TOC
+from small_book import CLAIM, GOOD, MEASURE, PAGE, SETTLE, TOC
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import lab
+from small_book import lab
 
 from lab_services import paths
 from lab_services.report.notebook import leftovers
