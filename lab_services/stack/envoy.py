@@ -141,7 +141,7 @@ def for_processes(
             address["address"] = "127.0.0.1"
             address["port_value"] = ports.get(address["port_value"], address["port_value"])
     own = {c.name for c in clusters(config, compose)}
-    for cluster in result["static_resources"]["clusters"]:
+    for cluster in result.get("static_resources", {}).get("clusters", []):
         if cluster["name"] in own:
             cluster["type"] = "EDS"
             for key in ("load_assignment", "dns_refresh_rate", "dns_lookup_family"):

@@ -31,6 +31,7 @@ _PRELOAD = (
     "numpy",
     "onnxruntime",
     "fastapi",
+    "pydantic.v1",  # by FastAPI at the first endpoint
     "uvicorn",
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",

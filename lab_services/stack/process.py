@@ -58,6 +58,7 @@ class ProcessRuntime(Runtime):
         for service in self.services.values():
             servers.binary(service.command[0])
             check_fixed(service)
+            _check_told(service)
             if not service.is_job:
                 for number in range(1, service.replicas + 1):
                     self._assign_ports(service, number)
@@ -384,6 +385,22 @@ class ProcessRuntime(Runtime):
         folder = self.folder / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}-{number}.log"
+
+
+def _check_told(service: Service) -> None:
+    """Raises LabError for a port that the service cannot be told to replace by another."""
+    told = {service.environment.get("PORT")}
+    for before, word in zip(("", *service.command), service.command, strict=False):
+        match = re.fullmatch(r"(?:--port=|.*?0\.0\.0\.0:)(\d+)", word)
+        told.add(match[1] if match else word if before in ("--port", "-p") else None)
+    for port in service.ports:
+        if str(port.container) not in told and not envoy.is_envoy(service):
+            raise LabError(
+                f"{service.name} is not told its port {port.container}: as a plain process, "
+                "which shares the machine with others, it could take no other.",
+                f"Write --port {port.container} or 0.0.0.0:{port.container} into its command, "
+                "or set the variable PORT.",
+            )
 
 
 def _memory(process: psutil.Process) -> int:

@@ -20,6 +20,7 @@ from lab_services.stack.runtime import PortTaken, ServiceFailed
 from tests.stack.conftest import ECHO, Write
 
 SERVICE = "    image: ${LAB_IMAGE:-lab-services}\n    command: [python, -c, %r]\n"
+PORT = "    environment: {PORT: '8000'}\n"
 
 
 def ask(stack: Stack, path: str = "/", service: str = "proxy", **which: Any) -> tuple[int, Any]:
@@ -403,7 +404,7 @@ def hoarder(stack: Stack) -> None:
 def test_a_service_that_dies(runtime: str, write: Write) -> None:
     """The error says which service, with which exit code, after which last words."""
     program = "import sys; print('first'); print('last words', file=sys.stderr); sys.exit(3)"
-    path = write(f"  web:\n{SERVICE % program}    ports: ['127.0.0.1::8000']\n")
+    path = write(f"  web:\n{SERVICE % program}{PORT}    ports: ['127.0.0.1::8000']\n")
     stack = Stack(path, runtime=runtime)
     with pytest.raises(ServiceFailed, match="web ended with exit code 3") as caught:
         stack.up()
@@ -430,7 +431,7 @@ def test_a_port_that_is_taken(runtime: str, write: Write) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        path = write(f"  web:\n{SERVICE % 'input()'}    ports: ['127.0.0.1:{port}:8000']\n")
+        path = write(f"  web:\n{SERVICE % 'input()'}{PORT}    ports: ['127.0.0.1:{port}:8000']\n")
         with pytest.raises(PortTaken, match=f"Port {port}, which web asks for"):
             Stack(path, runtime=runtime).up()
 

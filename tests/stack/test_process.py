@@ -37,6 +37,7 @@ services:
     image: x
     command: [redis-server, --port, "6379", --dir, /data]
     ports: ["127.0.0.1::6379", "127.0.0.1::6380"]
+    environment: {PORT: "6380"}
     volumes: ["kept:/data"]
 volumes:
   kept:
@@ -121,6 +122,13 @@ def test_rewriting(launch: Callable[..., ProcessRuntime], tmp_path: Path) -> Non
     assert len(set(every)) == len(every) == 6
 
 
+def test_a_port_that_the_service_is_not_told(write: Write) -> None:
+    """A server that takes its usual port whatever it is given was waited for in vain."""
+    path = write("  one: {image: x, command: [redis-server], ports: ['127.0.0.1::6379']}\n")
+    with pytest.raises(LabError, match="one is not told its port 6379"):
+        Stack(path, runtime="process").up()
+
+
 def test_the_kernels_environment_stays_outside(
     launch: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +159,6 @@ def test_several_proxies_have_their_own_ports(
     """Two replicas of Envoy read one configuration, and the second found its ports taken."""
     (tmp_path / "envoy.yaml").write_text(
         "admin: {address: {socket_address: {address: 0.0.0.0, port_value: 9901}}}\n"
-        "static_resources: {clusters: []}\n"
     )
     runtime = launch(
         "services:\n  proxy:\n    image: x\n    command: [envoy, -c, /e.yaml]\n"
