@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -28,12 +29,13 @@ def client(good, monkeypatch):
     with contextlib.ExitStack() as stack:
 
         def start(**environment):
-            for name, value in {"MODEL": str(good), **environment}.items():
-                monkeypatch.setenv(name, value)
-            # A namespace of its own each time: two with different settings live side by side.
-            pattern = runpy.run_module(MODULE)
-            pattern["app"].model = pattern["model"]
-            return stack.enter_context(TestClient(pattern["app"]))
+            with monkeypatch.context() as settings:
+                for name, value in {"MODEL": str(good), **environment}.items():
+                    settings.setenv(name, value)
+                # A namespace of its own each time: two with other settings live side by side.
+                pattern = runpy.run_module(MODULE)
+                pattern["app"].model = pattern["model"]
+                return stack.enter_context(TestClient(pattern["app"]))
 
         yield start
 
@@ -47,6 +49,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lab_services.services.server", app],
             env={**os.environ, "PORT": str(self.port), **environment},
+            cwd=Path(__file__).parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
