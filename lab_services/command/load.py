@@ -24,7 +24,7 @@ class NothingAnswered(LabError):
     epilog="""\b
     Examples:
       lab load serving/web-single
-      lab load serving/web-single --rate 200 --seconds 30 --warmup 2
+      lab load serving/web-single --rate 40 --seconds 30 --warmup 2
       lab load serving/web-single --service predictor --arrivals constant
       lab load http://127.0.0.1:8080/predict --save recording.csv.gz
 

@@ -75,14 +75,15 @@ def run(lab: str, runtime: str, short: bool, given: tuple[str, ...], out: Path |
     runtime.
     """
     parameters = dict(map(_parameter, given))
-    source = lab if lab.endswith(".ipynb") else labs.notebook(lab)
-    kept = execute(source, runtime, out or paths.repository() / "runs", parameters, short)
+    if not lab.endswith(".ipynb"):
+        labs.notebook(lab)  # an unknown one is answered with the nearest
+    kept = execute(lab, runtime, out or paths.repository() / "runs", parameters, short)
     show(kept)
     settle(kept)
 
 
 def execute(
-    lab: str | Path,
+    lab: str,
     runtime: str,
     out: Path,
     parameters: dict[str, Any] | None = None,
