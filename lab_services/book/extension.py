@@ -142,7 +142,7 @@ class Topology(_FromRun):
         self.env.note_dependency(str(file))
         # The file asks for the folder of the models, which the picture does not show.
         topology = compose.read(file, {"LAB_MODELS": str(paths.models_dir()), **os.environ})
-        drawn = picture.draw(topology, [], f"The stack of {lab}")
+        drawn = picture.draw(topology, None, f"The stack of {lab}")
         return [nodes.raw("", f'<div class="lab-topology">{drawn}</div>', format="html")]
 
 

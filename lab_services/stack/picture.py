@@ -7,7 +7,7 @@ import html
 from collections.abc import Sequence
 
 from lab_services.stack import topology
-from lab_services.stack.compose import ComposeFile
+from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.runtime import Replica
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 150, 62, 20, 46, 8
@@ -22,8 +22,11 @@ _SIGNS = {
 }
 
 
-def draw(compose: ComposeFile, replicas: Sequence[Replica], title: str) -> str:
-    """The picture, with a text alternative that says the same."""
+def draw(compose: ComposeFile, replicas: Sequence[Replica] | None, title: str) -> str:
+    """The picture, with a text alternative that says the same.
+
+    Without `replicas` it is that of the file, which has no states.
+    """
     services = [s for s in compose.services.values() if not s.is_job]
     names = [s.name for s in services]
     edges = [c for c in topology.calls(compose) if c.caller in names and c.callee in names]
@@ -44,9 +47,11 @@ def draw(compose: ComposeFile, replicas: Sequence[Replica], title: str) -> str:
     parts = [_arrow(places[e.caller], places[e.callee]) for e in edges]
     for name in names:
         service = compose.services[name]
-        own = [r for r in replicas if r.service == name]
-        states = [r.state for r in own] or ["absent"] * service.replicas
-        parts.append(_box(places[name], name, service.command, states))
+        states = None
+        if replicas is not None:
+            own = [r.state for r in replicas if r.service == name]
+            states = own or ["absent"] * service.replicas
+        parts.append(_box(places[name], service, states))
     left, top = places[_CALLERS]
     parts.append(
         f'<text x="{left + _WIDTH / 2}" y="{top + _HEIGHT / 2 + 5}" text-anchor="middle" '
@@ -62,17 +67,21 @@ def draw(compose: ComposeFile, replicas: Sequence[Replica], title: str) -> str:
     )
 
 
-def describe(compose: ComposeFile, replicas: Sequence[Replica]) -> str:
+def describe(compose: ComposeFile, replicas: Sequence[Replica] | None) -> str:
     """The picture in words."""
     sentences = []
     for service in compose.services.values():
         if service.is_job:
             continue
-        states = [r.state for r in replicas if r.service == service.name]
-        counted = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
+        if replicas is None:
+            told = _count(service.replicas)
+        else:
+            states = [r.state for r in replicas if r.service == service.name]
+            counted = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
+            told = counted or "not started"
         callees = [c.callee for c in topology.calls(compose) if c.caller == service.name]
         calls = f", calls {', '.join(callees)}" if callees else ""
-        sentences.append(f"{service.name} ({counted or 'not started'}){calls}")
+        sentences.append(f"{service.name} ({told}){calls}")
     return "; ".join(sentences)
 
 
@@ -90,21 +99,29 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     )
 
 
-def _box(place: tuple[float, float], name: str, command: tuple[str, ...], states: list[str]) -> str:
+def _box(place: tuple[float, float], service: Service, states: list[str] | None) -> str:
     x, y = place
     center = x + _WIDTH / 2
-    signs = "".join(f'<tspan fill="{_SIGNS[s][1]}">{_SIGNS[s][0]}</tspan>' for s in states)
-    word = states[0] if len(set(states)) == 1 else f"{states.count('ready')} of {len(states)} ready"
+    if states is None:
+        last = _count(service.replicas)
+    else:
+        signs = "".join(f'<tspan fill="{_SIGNS[s][1]}">{_SIGNS[s][0]}</tspan>' for s in states)
+        ready = f"{states.count('ready')} of {len(states)} ready"
+        last = f"{signs} {states[0] if len(set(states)) == 1 else ready}"
     return (
         f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="currentColor" '
         'fill-opacity="0.05" stroke="currentColor" stroke-opacity="0.6"/>'
         f'<text x="{center}" y="{y + 20}" text-anchor="middle" fill="currentColor" '
-        f'font-weight="600">{html.escape(name)}</text>'
+        f'font-weight="600">{html.escape(service.name)}</text>'
         f'<text x="{center}" y="{y + 36}" text-anchor="middle" fill="currentColor" '
-        f'fill-opacity="0.75" font-size="12">{html.escape(_kind(command))}</text>'
+        f'fill-opacity="0.75" font-size="12">{html.escape(_kind(service.command))}</text>'
         f'<text x="{center}" y="{y + 54}" text-anchor="middle" fill="currentColor" '
-        f'font-size="12">{signs} {html.escape(word)}</text>'
+        f'font-size="12">{last}</text>'
     )
+
+
+def _count(replicas: int) -> str:
+    return "1 replica" if replicas == 1 else f"{replicas} replicas"
 
 
 def _kind(command: tuple[str, ...]) -> str:
