@@ -143,7 +143,10 @@ def execute(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     begun, source = datetime.now(UTC), found.digest()
-    with _environment(LAB_RUNTIME=runtime), engine.peak_memory(stack_memory) as peak:
+    with (
+        _environment(LAB_RUNTIME=runtime, LAB_HEADLESS="1"),
+        engine.peak_memory(stack_memory) as peak,
+    ):
         error = _papermill(found, folder / "run.ipynb", values, progress, cell_timeout)
     notebook = nbformat.read(folder / "run.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     outputs = Found()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import docker
+from requests.exceptions import JSONDecodeError
 
 from lab_services.errors import LabError
 from lab_services.stack import containers, image
@@ -232,8 +233,8 @@ class DockerRuntime(Runtime):
     def _usage(self, replica: Replica) -> Usage | None:
         try:
             stats = self._api.stats(replica.ident, stream=False, one_shot=True)
-        except docker.errors.NotFound:
-            return None  # it ended this very moment
+        except (docker.errors.NotFound, JSONDecodeError):
+            return None  # it ended this very moment; the engine may answer with nothing then
         memory = stats["memory_stats"]
         if "usage" not in memory:
             return None
