@@ -7,7 +7,6 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lab_services.errors import LabError
 from lab_services.live import LiveLine
 from lab_services.stack import picture
 
@@ -70,15 +69,21 @@ def table(stack: "Stack") -> str:
 
 def html_of(stack: "Stack", replicas: "list[Replica]") -> str:
     """The picture and, below it, where each service answers."""
-    links = []
+    places = []
     for replica in replicas:
+        probe = stack.compose.service(replica.service).probe
+        if replica.number > 1 or replica.state not in ("ready", "starting"):
+            continue
         for port, published in replica.ports.items():
-            if replica.number == 1 and replica.state in ("ready", "starting"):
-                links.append(f'<a href="{_link(published)}">{replica.service}:{port}</a>')
+            name = f"{replica.service}:{port}"
+            if probe is not None and probe.kind == "http":
+                places.append(f'<a href="{html.escape(_link(published))}">{name}</a>')
+            else:
+                places.append(f"{name} at 127.0.0.1:{published}")
     title = f"{stack.lab} on {stack.runtime}"
     return (
         f"{picture.draw(stack.compose, replicas, title)}"
-        f'<div style="font-size:0.85em">{html.escape(title)}: {" · ".join(links)}</div>'
+        f'<div style="font-size:0.85em">{html.escape(title)}: {" · ".join(places) or "down"}</div>'
     )
 
 
@@ -95,14 +100,13 @@ def show_live(stack: "Stack") -> None:
     if os.environ.get("LAB_HEADLESS") or handle is None:
         return  # a kept run shows the stack as it was when the cell ran
 
+    stack.latest_picture = handle
+
     def follow() -> None:
         shown = known
-        while shown:
+        while shown and stack.latest_picture is handle:
             time.sleep(_INTERVAL)
-            try:
-                current, content = bundle()
-            except LabError:
-                return  # it went down between two looks
+            current, content = bundle()
             if current != shown:
                 handle.update(content, raw=True)
             shown = current

@@ -6,18 +6,21 @@ Colours come from the page (`currentColor`), states are told by sign and word, n
 import html
 from collections.abc import Sequence
 
-from lab_services.stack import topology
+from lab_services.stack import layout, topology
 from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.layout import HEIGHT, WIDTH, Box, Point
 from lab_services.stack.runtime import Replica
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 150, 62, 20, 46, 8
 _CALLERS = "your traffic"
+_SIGNS_MAX = 6  # more replicas than these share a sign for each state
+_LETTERS_MAX = 17  # of a name in a box; a longer one is set narrower
 # Contrast of at least 3:1 on white and on the dark theme's background.
 _SIGNS = {
     "ready": ("●", "#1a9850"),
     "starting": ("◐", "#c77700"),
-    "paused": ("‖", "#8073ac"),
+    "paused": ("▮▮", "#8073ac"),
     "exited": ("✕", "#d73027"),
+    "done": ("✓", "#808080"),
     "absent": ("○", "#808080"),
 }
 
@@ -31,37 +34,29 @@ def draw(compose: ComposeFile, replicas: Sequence[Replica] | None, title: str) -
     names = [s.name for s in services]
     edges = [c for c in topology.calls(compose) if c.caller in names and c.callee in names]
     called = {c.callee for c in edges}
-    edges = [topology.Call(_CALLERS, n) for n in names if n not in called] + edges
-    rows = topology.layers([_CALLERS, *names], edges)
-    columns = max(len(row) for row in rows)
-    width = columns * (_WIDTH + _GAP_X) - _GAP_X + 2 * _MARGIN
-    height = len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _MARGIN
-    places = {}
-    for level, row in enumerate(rows):
-        left = (width - len(row) * (_WIDTH + _GAP_X) + _GAP_X) / 2
-        for column, name in enumerate(row):
-            places[name] = (
-                left + column * (_WIDTH + _GAP_X),
-                _MARGIN + level * (_HEIGHT + _GAP_Y),
-            )
-    parts = [_arrow(places[e.caller], places[e.callee]) for e in edges]
-    for name in names:
-        service = compose.services[name]
+    entries = [s for s in services if s.name not in called] or services[:1]
+    roots = [topology.Call(_CALLERS, s.name) for s in entries]
+    edges += [root for root, s in zip(roots, entries, strict=True) if s.ports]
+    sheet = layout.arrange(topology.layers([_CALLERS, *names], [*roots, *edges]))
+    arrows = "".join(_arrow(sheet.way(e.caller, e.callee)) for e in edges)
+    parts = [f'<g opacity="0.6">{arrows}</g>']
+    for service in services:
         states = None
         if replicas is not None:
-            own = [r.state for r in replicas if r.service == name]
+            own = [_state(r) for r in replicas if r.service == service.name]
             states = own or ["absent"] * service.replicas
-        parts.append(_box(places[name], service, states))
-    left, top = places[_CALLERS]
+        parts.append(_box(sheet.boxes[service.name], service, states))
+    top = sheet.boxes[_CALLERS]
     parts.append(
-        f'<text x="{left + _WIDTH / 2}" y="{top + _HEIGHT / 2 + 5}" text-anchor="middle" '
+        f'<text x="{top.center}" y="{top.bottom - 8}" text-anchor="middle" '
         f'fill="currentColor" font-style="italic">{_CALLERS}</text>'
     )
     description = describe(compose, replicas)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        '<svg xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'viewBox="0 0 {sheet.width} {sheet.height}" '
         f'aria-label="{html.escape(title + ": " + description)}" '
-        f'style="max-width:{width}px;width:100%;height:auto;font:14px system-ui,sans-serif">'
+        f'style="max-width:{sheet.width}px;width:100%;height:auto;font:14px system-ui,sans-serif">'
         f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
         f"{''.join(parts)}</svg>"
     )
@@ -76,7 +71,7 @@ def describe(compose: ComposeFile, replicas: Sequence[Replica] | None) -> str:
         if replicas is None:
             told = _count(service.replicas)
         else:
-            states = [r.state for r in replicas if r.service == service.name]
+            states = [_state(r) for r in replicas if r.service == service.name]
             counted = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
             told = counted or "not started"
         callees = [c.callee for c in topology.calls(compose) if c.caller == service.name]
@@ -85,38 +80,51 @@ def describe(compose: ComposeFile, replicas: Sequence[Replica] | None) -> str:
     return "; ".join(sentences)
 
 
-def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x1, y1 = start[0] + _WIDTH / 2, start[1] + _HEIGHT
-    x2, y2 = end[0] + _WIDTH / 2, end[1] - 2
-    if start[0] == end[0] and y1 > y2:  # a call back up would hide behind the boxes
-        x1 = x2 = start[0] + _WIDTH
-    middle = (y1 + y2) / 2
+def _state(replica: Replica) -> str:
+    """As the runtimes tell it; a service that ended as it should is done."""
+    return "done" if (replica.state, replica.exit_code) == ("exited", 0) else replica.state
+
+
+def _arrow(way: list[Point]) -> str:
+    (x1, y1), (x2, y2) = way[0], way[-1]
+    if len(way) == 2:
+        middle = (y1 + y2) / 2
+        line = f"M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2 - 8}"
+    else:
+        line = "M" + " L".join(f"{x} {y}" for x, y in way)
+    # The head looks along the last part of the way: down, right or left.
+    turn = 0 if way[-2][1] != y2 or len(way) == 2 else -90 if x2 > way[-2][0] else 90
     return (
-        f'<path d="M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2 - 6}" fill="none" '
-        'stroke="currentColor" stroke-opacity="0.6" stroke-width="1.5"/>'
-        f'<path d="M{x2 - 5} {y2 - 8} L{x2} {y2} L{x2 + 5} {y2 - 8} Z" fill="currentColor" '
-        'fill-opacity="0.6"/>'
+        f'<path d="{line}" fill="none" stroke="currentColor" stroke-width="1.5" '
+        'stroke-linejoin="round"/>'
+        f'<path d="M-5 -8 L0 0 L5 -8 Z" transform="translate({x2} {y2}) rotate({turn})" '
+        'fill="currentColor"/>'
     )
 
 
-def _box(place: tuple[float, float], service: Service, states: list[str] | None) -> str:
-    x, y = place
-    center = x + _WIDTH / 2
+def _box(box: Box, service: Service, states: list[str] | None) -> str:
     if states is None:
         last = _count(service.replicas)
     else:
-        signs = "".join(f'<tspan fill="{_SIGNS[s][1]}">{_SIGNS[s][0]}</tspan>' for s in states)
+        shown = states if len(states) <= _SIGNS_MAX else dict.fromkeys(states)
+        signs = "".join(f'<tspan fill="{_SIGNS[s][1]}">{_SIGNS[s][0]}</tspan>' for s in shown)
         ready = f"{states.count('ready')} of {len(states)} ready"
         last = f"{signs} {states[0] if len(set(states)) == 1 else ready}"
     return (
-        f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="currentColor" '
-        'fill-opacity="0.05" stroke="currentColor" stroke-opacity="0.6"/>'
-        f'<text x="{center}" y="{y + 20}" text-anchor="middle" fill="currentColor" '
-        f'font-weight="600">{html.escape(service.name)}</text>'
-        f'<text x="{center}" y="{y + 36}" text-anchor="middle" fill="currentColor" '
-        f'fill-opacity="0.75" font-size="12">{html.escape(_kind(service.command))}</text>'
-        f'<text x="{center}" y="{y + 54}" text-anchor="middle" fill="currentColor" '
-        f'font-size="12">{last}</text>'
+        f'<rect x="{box.x}" y="{box.y}" width="{WIDTH}" height="{HEIGHT}" rx="6" '
+        'fill="currentColor" fill-opacity="0.05" stroke="currentColor" stroke-opacity="0.6"/>'
+        + _text(box, 20, html.escape(service.name), service.name, 'font-weight="600"')
+        + _text(box, 36, html.escape(kind := _kind(service.command)), kind, 'fill-opacity="0.75"')
+        + _text(box, 54, last, "", "")
+    )
+
+
+def _text(box: Box, down: int, content: str, plain: str, style: str) -> str:
+    size = 14 if "weight" in style else 12
+    narrow = f' textLength="{WIDTH - 14}" lengthAdjust="spacingAndGlyphs"'
+    return (
+        f'<text x="{box.center}" y="{box.y + down}" text-anchor="middle" fill="currentColor" '
+        f'font-size="{size}" {style}{narrow if len(plain) > _LETTERS_MAX else ""}>{content}</text>'
     )
 
 

@@ -36,6 +36,8 @@ class Stack:
     Raises UnknownLab, ComposeError, and RuntimeUnavailable when Docker is asked for and not there.
     """
 
+    latest_picture: Any = None  # the one that is kept true
+
     def __init__(self, lab: str, runtime: str = "auto", *, keeper: Keeper | None = None) -> None:
         self.lab = lab
         self._path = catalogue.compose_path(lab)
