@@ -8,12 +8,16 @@ parts, a body that is refused, an endpoint that raises) goes the ordinary way.
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.types import Message, Receive, Scope
+
+from lab_services.services.decoding import Decode, Refused, decoder
+
+Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 
 _RAISED = "lab_services.raised"
 _JSON = (b"content-type", b"application/json")
@@ -26,7 +30,7 @@ class HotRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        self.short_way = ShortWay(endpoint) if self._is_plain() else None
+        self.short_way = ShortWay.to(endpoint) if self._is_plain() else None
 
     def _is_plain(self) -> bool:
         needs = self.dependant
@@ -53,14 +57,20 @@ class HotRoute(APIRoute):
 
 
 class ShortWay:
-    """Validate the bytes of a body, call the endpoint, return the bytes of its answer."""
+    """Read the bytes of a body, call the endpoint, return the bytes of its answer."""
 
-    def __init__(self, endpoint: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+    def __init__(self, endpoint: Endpoint, decode: Decode, answers: Any) -> None:
+        self.endpoint = endpoint
+        self.decode = decode
+        self.encode = TypeAdapter(answers).serializer.to_json
+
+    @classmethod
+    def to(cls, endpoint: Endpoint) -> Self | None:
+        """None where the endpoint takes a type that needs pydantic in full."""
         types = get_type_hints(endpoint, include_extras=True)
         (name,) = inspect.signature(endpoint).parameters
-        self.endpoint = endpoint
-        self.validate = TypeAdapter(types[name]).validator.validate_json
-        self.serialise = TypeAdapter(types["return"]).serializer.to_json
+        decode = decoder(types[name])
+        return cls(endpoint, decode, types["return"]) if decode else None
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes | Receive:
         """The answer, or the `receive` with which the ordinary way can start over."""
@@ -71,11 +81,11 @@ class ShortWay:
         if message.get("more_body") or len(body) > LONGEST_BODY:
             return _again(message, receive)
         try:
-            value = self.validate(body)
-        except ValidationError:
+            value = self.decode(body)
+        except Refused:
             return _again(message, receive)
         try:
-            return self.serialise(await self.endpoint(value))
+            return self.encode(await self.endpoint(value))
         except Exception as error:  # noqa: BLE001  raised again by the route
             scope[_RAISED] = error
             return _again(message, receive)

@@ -42,6 +42,8 @@ BODIES = {
     "null": _with(origin=None),
     "unknown origin": _with(origin="BOS"),
     "lower case": _with(carrier="b6"),
+    "line end after a code": _with(carrier="B6\n"),
+    "minus zero": _with(rain=-0.0),
     "unknown field": _with(delay=5),
     "missing field": json.dumps({k: v for k, v in EXAMPLE.items() if k != "rain"}),
     "empty object": "{}",

@@ -4,6 +4,7 @@ import pytest
 from fastapi import HTTPException
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Reference
+from pydantic import ConfigDict
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
 
@@ -12,6 +13,7 @@ from lab_services.services.service import Service
 
 
 class Word(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
     word: str
 
 
