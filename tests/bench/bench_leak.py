@@ -1,0 +1,113 @@
+"""A stack of six services up and down many times in a row: nothing grows.
+
+python tests/bench/bench_leak.py [ROUNDS]
+
+Looked at after every round, in the client (this process), the keeper and the forker. After WARM
+rounds, in which pools fill and modules load:
+
+- file descriptors, threads and child processes at the end are at most those of the first round;
+- memory of its own (not that of files, which depends on who else has them open): the median of the
+  last ten rounds is at most GROWTH above the median of the first ten.
+
+Nothing but the keeper's own three files is left in its folder, nothing on the engine.
+Exits with 1 when something grows.
+"""
+
+import contextlib
+import io
+import statistics
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from lab_services.models import build
+from lab_services.stack import Stack, client, docker
+
+ROUNDS = {"process": 100, "docker": 20}
+WARM = 10
+# Bytes. With Docker the keeper asks the engine through threads that come and go: what malloc keeps
+# apart for them settles after some 60 rounds only, and garbage with circles waits for its collector.
+GROWTH = {"process": 1e6, "docker": 3e6}
+SIX = str(Path(__file__).parent / "six" / "compose.yaml")
+OWN_FILES = {"keeper.json", "keeper.log", "keeper.sock"}
+
+
+class Look(NamedTuple):
+    """What one process holds."""
+
+    descriptors: int
+    threads: int
+    children: int
+    memory: int
+
+
+def main() -> int:
+    build.ensure("good", report=print)
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    there, reason = docker.available()
+    print("docker: " + ("" if there else "skipped, ") + reason)
+    missed = False
+    for runtime in ("process", "docker") if there else ("process",):
+        missed |= run(runtime, wanted or ROUNDS[runtime])
+    return int(missed)
+
+
+def run(runtime: str, rounds: int) -> bool:
+    """True when something has grown."""
+    looks: list[dict[str, Look]] = []
+    keeper = client.own_keeper()
+    for _ in range(WARM + rounds):
+        with contextlib.redirect_stderr(io.StringIO()), Stack(SIX, runtime):
+            pass
+        looks.append(look(psutil.Process(keeper.info.pid)))
+    left = {path.name for path in keeper.info.folder.iterdir()} - OWN_FILES
+    if runtime == "docker":
+        left |= docker.left_behind() & {keeper.info.ident}
+    keeper.close()
+    del looks[:WARM]
+    missed = bool(left)
+    print(f"{runtime}: {rounds} rounds after {WARM}; left behind: {sorted(left) or 'nothing'}")
+    print(f"{'':10}{'descriptors':>14}{'threads':>12}{'children':>12}{'MB':>18}")
+    for name in looks[0]:
+        first, last = looks[0][name], looks[-1][name]
+        begin, end = (
+            statistics.median(each[name].memory for each in part)
+            for part in (looks[:10], looks[-10:])
+        )
+        grown = end - begin > GROWTH[runtime] or any(
+            b > a for a, b in zip(first[:3], last[:3], strict=True)
+        )
+        missed |= grown
+        print(
+            f"{name:10}{f'{first[0]} to {last[0]}':>14}{f'{first[1]} to {last[1]}':>12}"
+            f"{f'{first[2]} to {last[2]}':>12}{f'{begin / 1e6:.2f} to {end / 1e6:.2f}':>18}"
+            f"{'  GROWN' if grown else ''}"
+        )
+    return missed
+
+
+def look(keeper: psutil.Process) -> dict[str, Look]:
+    """The client, the keeper, and the forker where there is one."""
+    found = {"client": psutil.Process(), "keeper": keeper}
+    found |= dict(zip(["forker"], keeper.children(), strict=False))
+    return {name: _look(process) for name, process in found.items()}
+
+
+def _look(process: psutil.Process) -> Look:
+    return Look(
+        process.num_fds(), process.num_threads(), len(process.children()), _own_memory(process)
+    )
+
+
+def _own_memory(process: psutil.Process) -> int:
+    status = Path(f"/proc/{process.pid}/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["RssAnon"].removesuffix("kB")) * 1024
+    return int(process.memory_full_info().uss)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
