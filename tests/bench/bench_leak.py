@@ -28,7 +28,7 @@ from lab_services.stack import Stack, client, docker
 ROUNDS = {"process": 100, "docker": 20}
 WARM = 10
 # Bytes. With Docker the keeper asks the engine through threads that come and go: what malloc keeps
-# apart for them settles after some 60 rounds only, and garbage with circles waits for its collector.
+# apart for them settles after some 60 rounds only, and circular garbage waits for its collector.
 GROWTH = {"process": 1e6, "docker": 3e6}
 SIX = str(Path(__file__).parent / "six" / "compose.yaml")
 OWN_FILES = {"keeper.json", "keeper.log", "keeper.sock"}
