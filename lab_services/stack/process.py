@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from lab_services.errors import LabError
 from lab_services.stack import envoy, servers
 from lab_services.stack.children import Child, Children
 from lab_services.stack.compose import ComposeFile, Service
-from lab_services.stack.ports import check_fixed, free_port
+from lab_services.stack.ports import HOLDS, check_fixed, hold
 from lab_services.stack.runtime import (
     Cancelled,
     Emit,
@@ -49,6 +50,7 @@ class ProcessRuntime(Runtime):
         self._cores: dict[tuple[str, int], list[int]] = {}
         self._dns: threading.Thread | None = None
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
+        self._held: list[socket.socket] = []
         self._lock = threading.RLock()
 
     # --- start --------------------------------------------------------------------------------
@@ -111,8 +113,17 @@ class ProcessRuntime(Runtime):
         if key not in self._ports:
             chosen: dict[int, int] = {}
             for port in service.ports:
-                chosen[port.container] = port.host or free_port(taken | set(chosen.values()))
+                chosen[port.container] = port.host or self._hold(taken | set(chosen.values()))
             self._ports[key] = chosen
+
+    def _hold(self, taken: set[int]) -> int:
+        held = hold(taken)
+        port = int(held.getsockname()[1])
+        if HOLDS:
+            self._held.append(held)  # for good: a killed replica comes back to its port
+        else:
+            held.close()
+        return port
 
     def _assign_cores(self, service: Service, number: int) -> None:
         """The cores that the fewest others of the stack are held to."""
@@ -361,6 +372,8 @@ class ProcessRuntime(Runtime):
             child.signal(signal.SIGKILL)
         for child in children:
             child.ended.wait(5)
+        for held in self._held:
+            held.close()
         if self._dns is not None:
             self._dns.join()  # else it could write into the folder once more
 

@@ -177,6 +177,25 @@ def test_ended_while_the_keeper_starts(root: Root, runtime: str, number: signal.
     wait_until_nothing_is_left(root.path, root.keepers, time.monotonic())
 
 
+@pytest.mark.parametrize("after", [0.01, 0.05, 0.1])
+def test_an_interrupt_while_the_keeper_starts(root: Root, after: float) -> None:
+    """The kernel lives on after an interrupt, and so did a keeper that nobody knew of."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, after)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Keeper.begin().close()
+            time.sleep(1)  # on a fast machine it has come before
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    wait_until_nothing_is_left(root.path, set(), time.monotonic())
+
+
 # --- the keeper goes --------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The process runtime's rewriting: what a container gets from Docker, a process gets from here."""
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import pytest
 from lab_services.errors import LabError
 from lab_services.stack import Stack, compose, envoy
 from lab_services.stack.children import Child
+from lab_services.stack.ports import HOLDS
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.servers import BinaryMissing, binary
 from tests.stack.conftest import Write
@@ -139,6 +141,22 @@ def test_the_kernels_environment_stays_outside(
     assert "SECRET" not in environment
     assert "OMP_NUM_THREADS" not in environment
     assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.skipif(not HOLDS, reason="this system gives a bound port to nobody else")
+def test_a_port_is_held_until_the_end(launch: Callable[..., ProcessRuntime]) -> None:
+    """A port that was free when it was chosen was sometimes another learner's when it was bound."""
+    runtime = launch(FILE, {"store": 1})
+    port = runtime.replicas()[0].ports[6379]
+    with socket.socket() as other, pytest.raises(OSError):
+        other.bind(("127.0.0.1", port))
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+    runtime.remove()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
