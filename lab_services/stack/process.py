@@ -93,6 +93,8 @@ class ProcessRuntime(Runtime):
         work = self._work_folder(service.name, number)
         if envoy.is_envoy(service):
             self._write_envoy(service, number)
+        log = self._log(service.name, number)
+        log.touch(mode=0o600)  # a process that is killed at once has not made it
         program, *rest = service.command
         argv = [
             servers.binary(program),
@@ -103,7 +105,7 @@ class ProcessRuntime(Runtime):
             argv,
             self._environment(service, number, work),
             work,
-            self._log(service.name, number),
+            log,
             self._cores[service.name, number],
         )
 

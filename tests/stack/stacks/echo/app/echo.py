@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
+# Fails where a service does not wait for what it depends on; first, before slow imports.
+greeting = Path(os.environ["GREETING"]).read_text()
+
+import redis.asyncio  # noqa: E402
 
 store = redis.asyncio.from_url(os.environ["STORE"])
 hoard: list[bytes] = []
@@ -50,6 +53,6 @@ async def answer(scope: dict[str, Any]) -> tuple[int, Any]:
     return 200, {
         "pid": os.getpid(),
         "version": os.environ["VERSION"],
-        "greeting": Path(os.environ["GREETING"]).read_text(),
+        "greeting": greeting,
         "count": count,
     }

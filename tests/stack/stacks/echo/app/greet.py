@@ -4,5 +4,5 @@ import sys
 import time
 from pathlib import Path
 
-time.sleep(0.1)  # who does not wait for the end, does not find the file
+time.sleep(0.2)  # who does not wait for the end, does not find the file
 Path(sys.argv[1]).write_text(sys.argv[2])
