@@ -177,7 +177,7 @@ def test_a_service_that_dies_is_shown_with_its_last_lines(lab: Terminal) -> None
         "services:\n"
         "  short:\n"
         "    image: lab-services\n"
-        "    command: [python, -c, \"import sys; print('no salt'); sys.exit(7)\"]\n"
+        "    command: [python, -c, \"import sys; print('no salt'); sys.exit(7)\", --port, '8000']\n"
         '    ports: ["127.0.0.1::8000"]\n'
         "    healthcheck: {test: [CMD, curl, -f, 'http://127.0.0.1:8000/']}\n"
     )
@@ -196,7 +196,7 @@ def test_an_interrupted_up_leaves_nothing(lab: Terminal, number: int, code: int)
         "services:\n"
         "  never:\n"
         "    image: lab-services\n"
-        '    command: [python, -c, "import time; time.sleep(1000)"]\n'
+        '    command: [python, -c, "import time; time.sleep(1000)", --port, "8000"]\n'
         '    ports: ["127.0.0.1::8000"]\n'
         "    healthcheck: {test: [CMD, curl, -f, 'http://127.0.0.1:8000/']}\n"
     )
