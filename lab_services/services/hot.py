@@ -8,7 +8,7 @@ parts, a body that is refused, an endpoint that raises) goes the ordinary way.
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, get_type_hints
+from typing import Any, NamedTuple, Self, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -20,7 +20,7 @@ from lab_services.services.decoding import Decode, Refused, decoder
 Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 
 _RAISED = "lab_services.raised"
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
 # A longer body is read, or refused, by the ordinary way.
 LONGEST_BODY = 1 << 18
 
@@ -56,13 +56,12 @@ class HotRoute(APIRoute):
         return handler
 
 
-class ShortWay:
-    """Read the bytes of a body, call the endpoint, return the bytes of its answer."""
+class ShortWay(NamedTuple):
+    """From the bytes of a body to the value, by the endpoint, to the bytes of its answer."""
 
-    def __init__(self, endpoint: Endpoint, decode: Decode, answers: Any) -> None:
-        self.endpoint = endpoint
-        self.decode = decode
-        self.encode = TypeAdapter(answers).serializer.to_json
+    decode: Decode
+    endpoint: Endpoint
+    encode: Callable[[Any], bytes]
 
     @classmethod
     def to(cls, endpoint: Endpoint) -> Self | None:
@@ -70,25 +69,23 @@ class ShortWay:
         types = get_type_hints(endpoint, include_extras=True)
         (name,) = inspect.signature(endpoint).parameters
         decode = decoder(types[name])
-        return cls(endpoint, decode, types["return"]) if decode else None
+        encode = TypeAdapter(types["return"]).serializer.to_json
+        return cls(decode, endpoint, encode) if decode else None
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes | Receive:
         """The answer, or the `receive` with which the ordinary way can start over."""
-        if _JSON not in scope["headers"]:
-            return receive
         message = await receive()
         body = message.get("body", b"")
-        if message.get("more_body") or len(body) > LONGEST_BODY:
-            return _again(message, receive)
-        try:
-            value = self.decode(body)
-        except Refused:
-            return _again(message, receive)
-        try:
-            return self.encode(await self.endpoint(value))
-        except Exception as error:  # noqa: BLE001  raised again by the route
-            scope[_RAISED] = error
-            return _again(message, receive)
+        if not message.get("more_body") and len(body) <= LONGEST_BODY:
+            try:
+                value = self.decode(body)
+            except Refused:
+                return _again(message, receive)
+            try:
+                return self.encode(await self.endpoint(value))
+            except Exception as error:  # noqa: BLE001  raised again by the route
+                scope[_RAISED] = error
+        return _again(message, receive)
 
 
 def _again(message: Message, receive: Receive) -> Receive:

@@ -63,7 +63,7 @@ class Model:
         self.card: dict[str, Any] = {}
 
     def load(self, registry: CollectorRegistry) -> None:
-        """Check the file's hash and load it; its runs are counted in `registry`.
+        """Check the file's hash and load it; batches are counted in `registry`.
 
         Raises ModelMissing, ModelDamaged or LabError.
         """
@@ -77,9 +77,7 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-        self._batcher = Batcher(self._infer) if self.batching else None
-        runs = Histogram(registry, "model_rows", "Rows that one run answered", _ROWS_IN_A_RUN)
-        self._count = runs.series().observe
+        self._batcher = Batcher(self._infer, registry) if self.batching else None
         # The first run of a session takes many times as long as the others.
         self._session.run(None, {"flights": features.prepare([features.EXAMPLE], self._codes)})
         log.info(
@@ -106,7 +104,6 @@ class Model:
 
     def _infer(self, rows: Rows) -> Probabilities:
         # In the event loop: a row takes less time than handing it to a thread and back.
-        self._count(len(rows))
         answer: Probabilities = self._session.run(["probabilities"], {"flights": rows})[0]
         return answer[:, 1]
 
@@ -118,8 +115,9 @@ class Batcher:
     has been read.
     """
 
-    def __init__(self, infer: Callable[[Rows], Probabilities]) -> None:
+    def __init__(self, infer: Callable[[Rows], Probabilities], registry: CollectorRegistry) -> None:
         self._infer = infer
+        self._rows = Histogram(registry, "batch_rows", "Rows that one run answered", _ROWS_IN_A_RUN)
         self._waiting: list[tuple[Rows, asyncio.Future[Probabilities]]] = []
 
     def __call__(self, rows: Rows) -> asyncio.Future[Probabilities]:
@@ -133,8 +131,13 @@ class Batcher:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         open_ = [(rows, future) for rows, future in waiting if not future.done()]
+        if not open_:
+            return
+        together = np.concatenate([rows for rows, _ in open_])
+        self._rows.series().observe(len(together))
+        self._rows.tally()
         try:
-            answers = self._infer(np.concatenate([rows for rows, _ in open_]))
+            answers = self._infer(together)
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             for _, future in open_:
                 future.set_exception(error)

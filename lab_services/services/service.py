@@ -1,5 +1,6 @@
 """What every service has: liveness, readiness, metrics, refusals that help, a time stamp."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
@@ -16,11 +17,12 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from lab_services.services import settings
-from lab_services.services.hot import HotRoute, ShortWay
+from lab_services.services.hot import JSON, HotRoute, ShortWay
 from lab_services.services.metrics import Histogram
 from lab_services.services.refusals import Refusal, refuse
 
 MAX_BODY_BYTES = 1 << 20
+TALLY_SECONDS = 0.1
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -48,9 +50,11 @@ class Service(FastAPI):
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             async with resources():
+                tallying = asyncio.create_task(self._tally())
                 self.started = True
                 yield
                 self.started = False
+                tallying.cancel()
 
         super().__init__(
             title=title,
@@ -80,6 +84,11 @@ class Service(FastAPI):
         refused = {"model": Refusal, "description": "Which field, its limits and an example"}
         return super().post(path, responses={422: refused, **(responses or {})}, **options)
 
+    async def _tally(self) -> None:
+        while True:
+            await asyncio.sleep(TALLY_SECONDS)
+            self.seconds.tally()
+
     @cached_property
     def _short_ways(self) -> dict[str, tuple[ShortWay, Callable[[float], None]]]:
         """By path: the short way, and what its time is told to."""
@@ -94,14 +103,15 @@ class Service(FastAPI):
             await super().__call__(scope, receive, send)
             return
         began = perf_counter()
-        if scope["method"] == "POST" and (found := self._short_ways.get(scope["path"])):
+        found = self._short_ways.get(scope["path"])
+        if found and scope["method"] == "POST" and JSON in scope["headers"]:
             short_way, observe = found
             answer = await short_way.answer(scope, receive)
             if isinstance(answer, bytes):
                 seconds = perf_counter() - began
                 headers = [
                     (b"content-length", b"%d" % len(answer)),
-                    (b"content-type", b"application/json"),
+                    JSON,
                     (b"server-timing", b"app;dur=%.3f" % (seconds * 1e3)),
                 ]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
