@@ -5,9 +5,11 @@ python tests/bench/bench_leak.py [ROUNDS]
 Looked at after every round, in the client (this process), the keeper and the forker. After WARM
 rounds, in which pools fill and modules load:
 
-- file descriptors, threads and child processes at the end are at most those of the first round;
-- memory of its own (not that of files, which depends on who else has them open): the median of the
-  last ten rounds is at most GROWTH above the median of the first ten.
+- file descriptors, threads and child processes do not grow at all;
+- memory of its own (not that of files, which depends on who else has them open) grows by at most
+  GROWTH.
+
+What grows is the median of the last ten rounds above that of the first ten.
 
 Nothing but the keeper's own three files is left in its folder, nothing on the engine.
 Exits with 1 when something grows.
@@ -35,12 +37,12 @@ OWN_FILES = {"keeper.json", "keeper.log", "keeper.sock"}
 
 
 class Look(NamedTuple):
-    """What one process holds."""
+    """What one process holds, or the median of some looks."""
 
-    descriptors: int
-    threads: int
-    children: int
-    memory: int
+    descriptors: float
+    threads: float
+    children: float
+    memory: float
 
 
 def main() -> int:
@@ -71,18 +73,18 @@ def run(runtime: str, rounds: int) -> bool:
     print(f"{runtime}: {rounds} rounds after {WARM}; left behind: {sorted(left) or 'nothing'}")
     print(f"{'':10}{'descriptors':>14}{'threads':>12}{'children':>12}{'MB':>18}")
     for name in looks[0]:
-        first, last = looks[0][name], looks[-1][name]
-        begin, end = (
-            statistics.median(each[name].memory for each in part)
-            for part in (looks[:10], looks[-10:])
+        first, last = (
+            Look(*(statistics.median(values) for values in zip(*part, strict=True)))
+            for part in ([each[name] for each in some] for some in (looks[:10], looks[-10:]))
         )
-        grown = end - begin > GROWTH[runtime] or any(
-            b > a for a, b in zip(first[:3], last[:3], strict=True)
+        grown = last.memory - first.memory > GROWTH[runtime] or any(
+            after > before for before, after in zip(first[:3], last[:3], strict=True)
         )
         missed |= grown
+        counts = [f"{before:g} to {after:g}" for before, after in zip(first, last, strict=True)][:3]
+        memory = f"{first.memory / 1e6:.2f} to {last.memory / 1e6:.2f}"
         print(
-            f"{name:10}{f'{first[0]} to {last[0]}':>14}{f'{first[1]} to {last[1]}':>12}"
-            f"{f'{first[2]} to {last[2]}':>12}{f'{begin / 1e6:.2f} to {end / 1e6:.2f}':>18}"
+            f"{name:10}{counts[0]:>14}{counts[1]:>12}{counts[2]:>12}{memory:>18}"
             f"{'  GROWN' if grown else ''}"
         )
     return missed
