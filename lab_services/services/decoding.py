@@ -14,11 +14,12 @@ import msgspec
 from pydantic import TypeAdapter
 
 Decode = Callable[[bytes], Any]
+plain = msgspec.to_builtins
 # What a decoder raises for a body that it leaves to pydantic.
 Refused = (msgspec.MsgspecError, UnicodeDecodeError)
 
 # Written with these signs alone, a pattern means the same to both engines but for its end.
-_PLAIN_PATTERN = re.compile(r"\^[][{}\-0-9A-Za-z]*\$")
+_SIMPLE_PATTERN = re.compile(r"\^[][{}\-0-9A-Za-z]*\$")
 _NUMBERS = {"int": int, "float": float}
 _NAMED_ONLY = {"metadata", "ref", "cls", "computed_fields"}
 
@@ -28,7 +29,7 @@ class _Untranslatable(Exception):
 
 
 def decoder(expected: Any) -> Decode | None:
-    """A function from bytes to the value that pydantic would make of them for this type.
+    """A function from bytes to what `plain` turns into the value that pydantic would make of them.
 
     It raises one of `Refused`. None where the type has a part that is not translated.
     """
@@ -36,8 +37,7 @@ def decoder(expected: Any) -> Decode | None:
         translated = _translate(TypeAdapter(expected).core_schema)
     except _Untranslatable:
         return None
-    decode = msgspec.json.Decoder(translated).decode
-    return lambda body: msgspec.to_builtins(decode(body))
+    return msgspec.json.Decoder(translated).decode
 
 
 def _translate(schema: Any) -> Any:
@@ -60,7 +60,7 @@ def _translate(schema: Any) -> Any:
             return _limited(list[_translate(items)], limits, {"min_length", "max_length"})  # type: ignore[misc]
         case {"type": "int" | "float" as kind, **limits}:
             return _limited(_NUMBERS[kind], limits, {"ge", "le"})
-        case {"type": "str", "pattern": pattern, **rest} if not rest and _PLAIN_PATTERN.fullmatch(
+        case {"type": "str", "pattern": pattern, **rest} if not rest and _SIMPLE_PATTERN.fullmatch(
             pattern
         ):
             # In Python, $ also matches before a line's end.

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.types import Message, Receive, Scope
 
-from lab_services.services.decoding import Decode, Refused, decoder
+from lab_services.services.decoding import Decode, Refused, decoder, plain
 
 Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 
@@ -78,7 +78,7 @@ class ShortWay(NamedTuple):
         body = message.get("body", b"")
         if not message.get("more_body") and len(body) <= LONGEST_BODY:
             try:
-                value = self.decode(body)
+                value = plain(self.decode(body))
             except Refused:
                 return _again(message, receive)
             try:

@@ -1,7 +1,7 @@
 """Histograms for a service that runs in one event loop.
 
-prometheus-client's own take a lock for each count, which costs as much as reading a request's body. These
-keep plain numbers and hand them to prometheus-client when it asks.
+prometheus-client's own take a lock for each count, which costs as much as reading a request.
+These keep plain numbers and hand them to prometheus-client when it asks.
 """
 
 from bisect import bisect_left

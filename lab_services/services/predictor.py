@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +21,7 @@ from lab_services.services import settings
 from lab_services.services.metrics import Histogram
 from lab_services.services.service import Service
 
-__all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app"]
+__all__ = ["Flight", "Flights", "Forecast", "Model", "Probabilities", "Rows", "create_app"]
 
 MAX_BATCH = 1000
 _ROWS_IN_A_RUN = [2.0**power for power in range(11)]
@@ -95,12 +95,9 @@ class Model:
         """Turn flights into the rows of numbers that the model was trained on."""
         return features.prepare(flights, self._codes)
 
-    def predict(self, rows: Rows) -> Awaitable[Probabilities]:
+    async def predict(self, rows: Rows) -> Probabilities:
         """The probability to be late for each row: shape (rows,)."""
-        return self._batcher(rows) if self._batcher else self._at_once(rows)
-
-    async def _at_once(self, rows: Rows) -> Probabilities:
-        return self._infer(rows)
+        return await self._batcher(rows) if self._batcher else self._infer(rows)
 
     def _infer(self, rows: Rows) -> Probabilities:
         # In the event loop: a row takes less time than handing it to a thread and back.

@@ -4,7 +4,15 @@ import numpy as np
 
 from lab_services.models.features import FEATURES
 from lab_services.services import settings
-from lab_services.services.predictor import Flight, Flights, Forecast, Model, Rows, create_app
+from lab_services.services.predictor import (
+    Flight,
+    Flights,
+    Forecast,
+    Model,
+    Probabilities,
+    Rows,
+    create_app,
+)
 
 # Above this probability a flight is called late.
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
@@ -23,27 +31,26 @@ draws[0] = 0  # the forecast itself is one of them
 @app.post("/predict")
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
-    return (await predict_batch([flight]))[0]
+    return forecast(await model.predict(in_all_weathers(model.prepare([flight]))))
 
 
 @app.post("/predict/batch")
 async def predict_batch(flights: Flights) -> list[Forecast]:
     """The same for many flights at once, answered in their order."""
-    rows = model.prepare(flights)
-    if WEATHERS == 1:
-        probabilities = await model.predict(rows)
-    else:
-        answers = await model.predict(in_all_weathers(rows))
-        probabilities = answers.reshape(len(flights), WEATHERS).mean(axis=1)
-    return [forecast(round(probability, 6)) for probability in probabilities.tolist()]
+    answers = await model.predict(in_all_weathers(model.prepare(flights)))
+    return [forecast(of_one) for of_one in answers.reshape(len(flights), WEATHERS)]
 
 
 def in_all_weathers(rows: Rows) -> Rows:
     """Each flight once for every weather that its forecast may turn into."""
+    if WEATHERS == 1:
+        return rows
     rows = np.repeat(rows, WEATHERS, axis=0)
     rows[:, weather] *= 1 + FORECAST_ERROR * np.tile(draws, (len(rows) // WEATHERS, 1))
     return rows
 
 
-def forecast(probability: float) -> Forecast:
+def forecast(answers: Probabilities) -> Forecast:
+    """What the answers for one flight in all its weathers come to."""
+    probability = round(sum(answers.tolist()) / WEATHERS, 6)
     return {"probability": probability, "late": probability > LATE_ABOVE}
