@@ -2,10 +2,14 @@
 
 import functools
 import os
+import signal
 
 import pytest
 
 from lab_services.stack.docker import available
+
+# A shell that runs the tests in the background has them ignore interrupts, and their children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @functools.cache
