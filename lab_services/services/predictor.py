@@ -1,8 +1,7 @@
 """The predictor: a service that holds a model."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
@@ -11,20 +10,17 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.services import settings
-from lab_services.services.metrics import Histogram
 from lab_services.services.service import Service
 
-__all__ = ["Flight", "Flights", "Forecast", "Model", "Probabilities", "Rows", "create_app"]
+__all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app"]
 
 MAX_BATCH = 1000
-_ROWS_IN_A_RUN = [2.0**power for power in range(11)]
 Rows = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 Flights = Annotated[list[Flight], Field(min_length=1, max_length=MAX_BATCH)]
@@ -53,20 +49,15 @@ class Forecast(TypedDict):
 class Model:
     """The model of this service: MODEL names its file, with its card beside it.
 
-    THREADS is how many threads one prediction may use. With BATCH=1, requests that are waiting
-    at the same moment are answered by one run of the model.
+    THREADS is how many threads one prediction may use.
     """
 
     def __init__(self) -> None:
         self.threads = int(settings.number("THREADS", 1, low=1, high=256))
-        self.batching = settings.switch("BATCH", default=False)
         self.card: dict[str, Any] = {}
 
-    def load(self, registry: CollectorRegistry) -> None:
-        """Check the file's hash and load it; batches are counted in `registry`.
-
-        Raises ModelMissing, ModelDamaged or LabError.
-        """
+    def load(self) -> None:
+        """Check the file's hash and load it. Raises ModelMissing, ModelDamaged or LabError."""
         began = perf_counter()
         path = Path(settings.text("MODEL"))
         self.card = store.verify(path)
@@ -77,7 +68,6 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-        self._batcher = Batcher(self._infer, registry) if self.batching else None
         # The first run of a session takes many times as long as the others.
         self._session.run(None, {"flights": features.prepare([features.EXAMPLE], self._codes)})
         log.info(
@@ -86,7 +76,6 @@ class Model:
                 "model": self.card["name"],
                 "sha256": self.card["sha256"],
                 "threads": self.threads,
-                "batching": self.batching,
                 "seconds": round(perf_counter() - began, 3),
             },
         )
@@ -95,54 +84,13 @@ class Model:
         """Turn flights into the rows of numbers that the model was trained on."""
         return features.prepare(flights, self._codes)
 
-    async def predict(self, rows: Rows) -> Probabilities:
-        """The probability to be late for each row: shape (rows,)."""
-        return await self._batcher(rows) if self._batcher else self._infer(rows)
+    def predict(self, rows: Rows) -> Probabilities:
+        """The probability to be late for each row: shape (rows,).
 
-    def _infer(self, rows: Rows) -> Probabilities:
-        # In the event loop: a row takes less time than handing it to a thread and back.
+        It runs in the event loop: a row takes less time than handing it to a thread and back.
+        """
         answer: Probabilities = self._session.run(["probabilities"], {"flights": rows})[0]
         return answer[:, 1]
-
-
-class Batcher:
-    """Gather the calls that are waiting in one turn of the event loop into one run.
-
-    Nobody waits for a batch to fill: the run starts once every request that had already arrived
-    has been read.
-    """
-
-    def __init__(self, infer: Callable[[Rows], Probabilities], registry: CollectorRegistry) -> None:
-        self._infer = infer
-        self._rows = Histogram(registry, "batch_rows", "Rows that one run answered", _ROWS_IN_A_RUN)
-        self._waiting: list[tuple[Rows, asyncio.Future[Probabilities]]] = []
-
-    def __call__(self, rows: Rows) -> asyncio.Future[Probabilities]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Probabilities] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        self._waiting.append((rows, future))
-        return future
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        open_ = [(rows, future) for rows, future in waiting if not future.done()]
-        if not open_:
-            return
-        together = np.concatenate([rows for rows, _ in open_])
-        self._rows.series().observe(len(together))
-        self._rows.tally()
-        try:
-            answers = self._infer(together)
-        except Exception as error:  # noqa: BLE001  each of those who wait gets it
-            for _, future in open_:
-                future.set_exception(error)
-            return
-        begin = 0
-        for rows, future in open_:
-            future.set_result(answers[begin : begin + len(rows)])
-            begin += len(rows)
 
 
 def create_app(title: str, model: Model) -> Service:
@@ -156,7 +104,7 @@ def create_app(title: str, model: Model) -> Service:
 
     @asynccontextmanager
     async def loaded() -> AsyncIterator[None]:
-        model.load(app.registry)
+        model.load()
         yield
 
     app = Service(title, loaded)

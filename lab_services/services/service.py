@@ -1,7 +1,7 @@
 """What every service has: liveness, readiness, metrics, refusals that help, a time stamp."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from time import perf_counter
@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from lab_services.services import settings
+from lab_services.services.gathering import Answer, Asked, Gathered, Many, one_by_one
 from lab_services.services.hot import JSON, HotRoute, ShortWay
 from lab_services.services.metrics import Histogram
 from lab_services.services.refusals import Refusal, refuse
@@ -83,6 +84,14 @@ class Service(FastAPI):
         """As FastAPI's own, with the 422 on the OpenAPI page that this service really sends."""
         refused = {"model": Refusal, "description": "Which field, its limits and an example"}
         return super().post(path, responses={422: refused, **(responses or {})}, **options)
+
+    def one_of_many(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
+        """A function of one from a function of many, such as a batch endpoint.
+
+        With BATCH=1 in the environment, calls that wait at the same moment share a call of `many`.
+        """
+        together = settings.switch("BATCH", default=False)
+        return Gathered(many, self.registry) if together else one_by_one(many)
 
     async def _tally(self) -> None:
         while True:

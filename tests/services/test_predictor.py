@@ -150,8 +150,8 @@ def test_waiting_requests_share_a_run(good, client):
     for answer, one in zip(answers, expected, strict=True):
         assert answer == pytest.approx(one, abs=2e-6)
     counted = together.get("/metrics").text
-    assert "batch_rows_sum 64.0" in counted
-    runs = float(counted.split("batch_rows_count ")[1].split()[0])
+    assert "gathered_requests_sum 64.0" in counted
+    runs = float(counted.split("gathered_requests_count ")[1].split()[0])
     assert runs <= 8, f"{runs} runs for 64 requests at once"
 
 
@@ -162,7 +162,7 @@ def test_a_failing_run_fails_every_request_in_it(client, monkeypatch):
     def broken(rows):
         raise RuntimeError("no answer")
 
-    monkeypatch.setattr(together.app.model._batcher, "_infer", broken)
+    monkeypatch.setattr(together.app.model, "predict", broken)
 
     async def at_once():
         transport = httpx.ASGITransport(together.app, raise_app_exceptions=False)

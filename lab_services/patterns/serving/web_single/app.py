@@ -4,15 +4,7 @@ import numpy as np
 
 from lab_services.models.features import FEATURES
 from lab_services.services import settings
-from lab_services.services.predictor import (
-    Flight,
-    Flights,
-    Forecast,
-    Model,
-    Probabilities,
-    Rows,
-    create_app,
-)
+from lab_services.services.predictor import Flight, Flights, Forecast, Model, Rows, create_app
 
 # Above this probability a flight is called late.
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
@@ -28,17 +20,20 @@ draws = np.random.default_rng(0).standard_normal((WEATHERS, len(weather)), dtype
 draws[0] = 0  # the forecast itself is one of them
 
 
+@app.post("/predict/batch")
+async def predict_batch(flights: Flights) -> list[Forecast]:
+    """Will each of these flights arrive more than 15 minutes late?"""
+    answers = model.predict(in_all_weathers(model.prepare(flights)))
+    return [forecast(of_one) for of_one in answers.reshape(len(flights), WEATHERS).tolist()]
+
+
+predict_one = app.one_of_many(predict_batch)
+
+
 @app.post("/predict")
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
-    return forecast(await model.predict(in_all_weathers(model.prepare([flight]))))
-
-
-@app.post("/predict/batch")
-async def predict_batch(flights: Flights) -> list[Forecast]:
-    """The same for many flights at once, answered in their order."""
-    answers = await model.predict(in_all_weathers(model.prepare(flights)))
-    return [forecast(of_one) for of_one in answers.reshape(len(flights), WEATHERS)]
+    return await predict_one(flight)
 
 
 def in_all_weathers(rows: Rows) -> Rows:
@@ -50,7 +45,7 @@ def in_all_weathers(rows: Rows) -> Rows:
     return rows
 
 
-def forecast(answers: Probabilities) -> Forecast:
+def forecast(answers: list[float]) -> Forecast:
     """What the answers for one flight in all its weathers come to."""
-    probability = round(sum(answers.tolist()) / WEATHERS, 6)
+    probability = round(sum(answers) / WEATHERS, 6)
     return {"probability": probability, "late": probability > LATE_ABOVE}
