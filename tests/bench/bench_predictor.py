@@ -2,8 +2,8 @@
 
 python tests/bench/bench_predictor.py
 
-One worker, one row a request, 16 connections, wrk; the forms take turns, and each round's ratios are
-taken within the round, so that a machine that grows slower does not favour one of them.
+One worker, one row a request, 16 connections, wrk; the forms take turns, and the ratios are those
+within a round, so that a machine that grows slower does not favour one of them.
 
 The bars are held against requests a second of the server's processor: what a busy worker answers in
 a second when it has a core to itself. Requests a second by the clock are the same where nothing
