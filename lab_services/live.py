@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 def in_notebook() -> bool:
@@ -19,7 +19,7 @@ class LiveLine:
         self._text = ""
         self._handle: Any = None
 
-    def __enter__(self) -> "LiveLine":
+    def __enter__(self) -> Self:
         if in_notebook():
             from IPython.display import display
 

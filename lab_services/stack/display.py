@@ -4,8 +4,7 @@ import html
 import os
 import threading
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from lab_services.live import LiveLine
 from lab_services.stack import picture
@@ -17,17 +16,17 @@ if TYPE_CHECKING:
 _INTERVAL = 1.0  # seconds between two looks of a live picture
 
 
-class Progress:
+class Progress(LiveLine):
     """The line that tells how a stack comes up, with the seconds it takes."""
 
     def __init__(self, title: str) -> None:
+        super().__init__()
         self._title = title
-        self._line = LiveLine()
         self._begin = time.monotonic()
         self._ready: list[str] = []
 
-    def __enter__(self) -> "Progress":
-        self._line.__enter__()
+    def __enter__(self) -> Self:
+        super().__enter__()
         self.line("")
         return self
 
@@ -37,15 +36,7 @@ class Progress:
             self._ready.append(text.removesuffix(": ready"))
             text = f"ready: {', '.join(self._ready)}"
         seconds = time.monotonic() - self._begin
-        self._line.update(f"{self._title} | {seconds:.1f} s | {text}")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._line.__exit__(kind, error, trace)
+        self.update(f"{self._title} | {seconds:.1f} s | {text}")
 
 
 def table(stack: "Stack") -> str:

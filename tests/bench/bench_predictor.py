@@ -5,9 +5,8 @@ python tests/bench/bench_predictor.py
 One worker, one row a request, 16 connections, wrk; the forms take turns, and the ratios are those
 within a round, so that a machine that grows slower does not favour one of them.
 
-The bars are held against requests a second of the server's processor: what a busy worker answers in
-a second when it has a core to itself. Requests a second by the clock are the same where nothing
-else runs, and say more about the neighbours where something does.
+The bars are held against requests a second by the clock. Beside them stands the same ratio for the
+server's processor time: where the two are far apart, something else was running.
 Exits with 1 when a ratio is below its bar.
 """
 
@@ -60,18 +59,18 @@ def main() -> int:
             {name: server.load(script) for name, server in servers.items()} for _ in range(ROUNDS)
         ]
     missed = False
-    print(f"{'form':10}{'requests/s':>12}{'to bare':>9}{'per processor':>15}{'quartiles':>14}  bar")
+    print(f"{'form':10}{'requests/s':>12}{'to bare':>9}{'quartiles':>14}{'per processor':>15}  bar")
     for name in FORMS:
         rate = statistics.median(taken[name].rate for taken in rounds)
-        by_clock = statistics.median(taken[name].rate / taken["bare"].rate for taken in rounds)
-        ratios = [taken["bare"].busy / taken[name].busy for taken in rounds]
+        ratios = [taken[name].rate / taken["bare"].rate for taken in rounds]
         low, ratio, high = statistics.quantiles(ratios, n=4)
+        busy = statistics.median(taken["bare"].busy / taken[name].busy for taken in rounds)
         bar = BARS.get(name)
         below = bar is not None and ratio < bar
         missed |= below
         verdict = "" if bar is None else f">= {bar}{' MISSED' if below else ''}"
         spread = f"{low:.2f} to {high:.2f}"
-        print(f"{name:10}{rate:12.0f}{by_clock:9.2f}{ratio:15.2f}{spread:>14}  {verdict}")
+        print(f"{name:10}{rate:12.0f}{ratio:9.2f}{spread:>14}{busy:15.2f}  {verdict}")
     return int(missed)
 
 
