@@ -7,7 +7,10 @@ is for pydantic to judge and to explain.
 """
 
 import re
+import string
 from collections.abc import Callable
+from functools import cache
+from itertools import product
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,8 +21,11 @@ plain = msgspec.to_builtins
 # What a decoder raises for a body that it leaves to pydantic.
 Refused = (msgspec.MsgspecError, UnicodeDecodeError)
 
-# Written with these signs alone, a pattern means the same to both engines but for its end.
-_SIMPLE_PATTERN = re.compile(r"\^[][{}\-0-9A-Za-z]*\$")
+# A code: so many signs of one class.
+_CODE = re.compile(r"\^\[([0-9A-Z-]+)\]\{([1-9])\}\$")
+# As many codes as can be listed in a few milliseconds.
+_MOST_CODES = 20_000
+_SIGNS = string.digits + string.ascii_uppercase + "-"
 _NUMBERS = {"int": int, "float": float}
 _NAMED_ONLY = {"metadata", "ref", "cls", "computed_fields"}
 
@@ -42,35 +48,53 @@ def decoder(expected: Any) -> Decode | None:
 
 def _translate(schema: Any) -> Any:
     match {key: value for key, value in schema.items() if key not in _NAMED_ONLY}:
-        case {"type": "typed-dict", "fields": fields, "extra_behavior": "forbid", **rest}:
+        case {"type": "typed-dict", "fields": fields, **rest}:
             config = rest.pop("config", {})
-            if rest or config.keys() - {
-                "title",
-                "strict",
-                "allow_inf_nan",
-                "extra_fields_behavior",
-            }:
+            extra = rest.pop("extra_behavior", "ignore")
+            if (
+                rest
+                or extra == "allow"
+                or config.keys()
+                - {
+                    "title",
+                    "strict",
+                    "allow_inf_nan",
+                    "extra_fields_behavior",
+                }
+            ):
                 raise _Untranslatable
             return msgspec.defstruct(
                 "Body",
                 [(name, _translate_field(field)) for name, field in fields.items()],
-                forbid_unknown_fields=True,
+                forbid_unknown_fields=extra == "forbid",
             )
         case {"type": "list", "items_schema": items, **limits}:
             return _limited(list[_translate(items)], limits, {"min_length", "max_length"})  # type: ignore[misc]
         case {"type": "int" | "float" as kind, **limits}:
             return _limited(_NUMBERS[kind], limits, {"ge", "le"})
-        case {"type": "str", "pattern": pattern, **rest} if not rest and _SIMPLE_PATTERN.fullmatch(
-            pattern
-        ):
-            # In Python, $ also matches before a line's end.
-            return Annotated[str, msgspec.Meta(pattern=pattern.removesuffix("$") + r"\Z")]
+        case {"type": "bool", **rest} if not rest:
+            return bool
+        case {"type": "str", "pattern": pattern, **rest} if not rest:
+            return Literal[_codes(pattern)]
         case {"type": "str", **limits}:
             return _limited(str, limits, {"min_length", "max_length"})
         case {"type": "literal", "expected": values, **rest} if not rest:
             return Literal[tuple(values)]
         case _:
             raise _Untranslatable
+
+
+@cache
+def _codes(pattern: str) -> tuple[str, ...]:
+    """All strings that match: msgspec finds one among them in less time than it takes to match."""
+    code = _CODE.fullmatch(pattern)
+    if not code:
+        raise _Untranslatable
+    signs = [sign for sign in _SIGNS if re.fullmatch(f"[{code[1]}]", sign)]
+    length = int(code[2])
+    if len(signs) ** length > _MOST_CODES:
+        raise _Untranslatable
+    return tuple(map("".join, product(signs, repeat=length)))
 
 
 def _translate_field(field: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
 """Answer requests that wait at the same moment by one call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -10,7 +10,7 @@ from lab_services.services.metrics import Histogram
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-Many = Callable[[list[Asked]], Coroutine[Any, Any, list[Answer]]]
+Many = Callable[[list[Asked]], list[Answer]]
 
 _REQUESTS = [2.0**power for power in range(11)]
 
@@ -19,7 +19,7 @@ def one_by_one(many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]
     """A function of one from a function of many: each call is a call of `many`."""
 
     async def one(asked: Asked) -> Answer:
-        (answer,) = await many([asked])
+        (answer,) = many([asked])
         return answer
 
     return one
@@ -38,7 +38,6 @@ class Gathered(Generic[Asked, Answer]):
             registry, "gathered_requests", "Requests that one call answered", _REQUESTS
         )
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
-        self._running: set[asyncio.Task[None]] = set()
 
     def __call__(self, asked: Asked) -> Awaitable[Answer]:
         loop = asyncio.get_running_loop()
@@ -52,14 +51,8 @@ class Gathered(Generic[Asked, Answer]):
         group, self._waiting = self._waiting, []
         self._sizes.series().observe(len(group))
         self._sizes.tally()
-        # The loop itself keeps no task alive.
-        task = asyncio.get_running_loop().create_task(self._answer(group))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _answer(self, group: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
         try:
-            answers = await self._many([asked for asked, _ in group])
+            answers = self._many([asked for asked, _ in group])
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             for _, future in group:
                 if not future.done():

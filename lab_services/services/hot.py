@@ -10,16 +10,18 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Self, get_type_hints
 
+import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
 from lab_services.services.decoding import Decode, Refused, decoder, plain
 
 Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 
-_RAISED = "lab_services.raised"
+# Where in the scope an error of the endpoint waits for the route to raise it again.
+RAISED = "lab_services.raised"
 JSON = (b"content-type", b"application/json")
 # A longer body is read, or refused, by the ordinary way.
 LONGEST_BODY = 1 << 18
@@ -49,7 +51,7 @@ class HotRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             # Raised again here, so that every exception handler sees it as it would have.
-            if raised := request.scope.get(_RAISED):
+            if raised := request.scope.get(RAISED):
                 raise raised
             return await ordinary(request)
 
@@ -69,27 +71,24 @@ class ShortWay(NamedTuple):
         types = get_type_hints(endpoint, include_extras=True)
         (name,) = inspect.signature(endpoint).parameters
         decode = decoder(types[name])
-        encode = TypeAdapter(types["return"]).serializer.to_json
+        answer = types["return"]
+        # Where only plain values come back, as the decoder can tell, nothing needs a serializer.
+        encode = orjson.dumps if decoder(answer) else TypeAdapter(answer).serializer.to_json
         return cls(decode, endpoint, encode) if decode else None
 
-    async def answer(self, scope: Scope, receive: Receive) -> bytes | Receive:
-        """The answer, or the `receive` with which the ordinary way can start over."""
-        message = await receive()
+    def read(self, message: Message) -> Any:
+        """The value that a body holds; None where that is for the ordinary way to say."""
         body = message.get("body", b"")
-        if not message.get("more_body") and len(body) <= LONGEST_BODY:
-            try:
-                value = plain(self.decode(body))
-            except Refused:
-                return _again(message, receive)
-            try:
-                return self.encode(await self.endpoint(value))
-            except Exception as error:  # noqa: BLE001  raised again by the route
-                scope[_RAISED] = error
-        return _again(message, receive)
+        if message.get("more_body") or len(body) > LONGEST_BODY:
+            return None
+        try:
+            return plain(self.decode(body))
+        except Refused:
+            return None
 
 
-def _again(message: Message, receive: Receive) -> Receive:
-    """A `receive` that first repeats a message already taken."""
+def again(message: Message, receive: Receive) -> Receive:
+    """A `receive` that first repeats a message already taken, for the ordinary way."""
     taken = [message]
 
     async def repeat() -> Message:

@@ -4,10 +4,10 @@ prometheus-client's own take a lock for each count, which costs as much as readi
 These keep plain numbers and hand them to prometheus-client when it asks.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -22,16 +22,17 @@ class Series:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self.counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self.total = 0.0
         self._noted: list[float] = []
         self.observe = self._noted.append
 
     def tally(self) -> None:
-        for value in self._noted:
-            self.counts[bisect_left(self.bounds, value)] += 1
-            self.total += value
-        self._noted.clear()
+        if self._noted:
+            under = np.searchsorted(self.bounds, self._noted)
+            self.counts += np.bincount(under, minlength=len(self.counts))
+            self.total += sum(self._noted)
+            self._noted.clear()
 
 
 class Histogram(Collector):
@@ -69,6 +70,6 @@ class Histogram(Collector):
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, series in self._series.items():
-            buckets = list(zip(bounds, accumulate(series.counts), strict=True))
+            buckets = list(zip(bounds, accumulate(series.counts.tolist()), strict=True))
             family.add_metric(values, buckets, sum_value=series.total)
         yield family

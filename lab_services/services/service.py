@@ -1,4 +1,4 @@
-"""What every service has: liveness, readiness, metrics, refusals that help, a time stamp."""
+"""What every service has: liveness, readiness, metrics, refusals that help."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from lab_services.services import settings
 from lab_services.services.gathering import Answer, Asked, Gathered, Many, one_by_one
-from lab_services.services.hot import JSON, HotRoute, ShortWay
+from lab_services.services.hot import JSON, RAISED, HotRoute, ShortWay, again
 from lab_services.services.metrics import Histogram
 from lab_services.services.refusals import Refusal, refuse
 
@@ -39,9 +39,9 @@ class Status(TypedDict):
 class Service(FastAPI):
     """A FastAPI application with the parts that all services share.
 
-    `resources` is entered before the service is ready and left when it stops. Each answer says in
-    its header `server-timing` how many milliseconds the application took for it, from the call of
-    the application by the server to the first byte handed back.
+    `resources` is entered before the service is ready and left when it stops. /metrics tells the
+    time the application took for each request, from its call by the server to the first byte handed
+    back.
 
     Endpoints that take one JSON body are served by a short way (see `hot`); the environment
     FAST=0 sends them the ordinary way. Middleware added here is not on the short way.
@@ -86,7 +86,7 @@ class Service(FastAPI):
         return super().post(path, responses={422: refused, **(responses or {})}, **options)
 
     def one_of_many(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
-        """A function of one from a function of many, such as a batch endpoint.
+        """A function of one from a function of many.
 
         With BATCH=1 in the environment, calls that wait at the same moment share a call of `many`.
         """
@@ -115,32 +115,30 @@ class Service(FastAPI):
         found = self._short_ways.get(scope["path"])
         if found and scope["method"] == "POST" and JSON in scope["headers"]:
             short_way, observe = found
-            answer = await short_way.answer(scope, receive)
-            if isinstance(answer, bytes):
-                seconds = perf_counter() - began
-                headers = [
-                    (b"content-length", b"%d" % len(answer)),
-                    JSON,
-                    (b"server-timing", b"app;dur=%.3f" % (seconds * 1e3)),
-                ]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await send({"type": "http.response.body", "body": answer})
-                observe(seconds)
-                return
-            receive = answer
+            message = await receive()
+            if (value := short_way.read(message)) is not None:
+                try:
+                    answer = short_way.encode(await short_way.endpoint(value))
+                except Exception as error:  # noqa: BLE001  raised again by the route
+                    scope[RAISED] = error
+                else:
+                    observe(perf_counter() - began)
+                    headers = [(b"content-length", b"%d" % len(answer)), JSON]
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    await send({"type": "http.response.body", "body": answer})
+                    return
+            receive = again(message, receive)
         await self._ordinary_way(scope, receive, send, began)
 
     async def _ordinary_way(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:
-        async def stamped(message: Message) -> None:
+        async def timed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seconds = perf_counter() - began
                 path = getattr(scope.get("route"), "path", "other")
-                self.seconds.series(path, str(message["status"])).observe(seconds)
-                stamp = (b"server-timing", b"app;dur=%.3f" % (seconds * 1e3))
-                message = {**message, "headers": [*message["headers"], stamp]}
+                series = self.seconds.series(path, str(message["status"]))
+                series.observe(perf_counter() - began)
             await send(message)
 
-        await super().__call__(scope, receive, stamped)
+        await super().__call__(scope, receive, timed)
 
 
 def _add_operation(app: Service) -> None:

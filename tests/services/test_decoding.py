@@ -19,8 +19,13 @@ class Strict(TypedDict):
     kind: Literal["a", "b"]
 
 
-class Loose(TypedDict):
+class Open(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     word: str
+
+
+class Loose(TypedDict):
+    late: bool
 
 
 class Optional(TypedDict):
@@ -41,7 +46,7 @@ class Stripped(TypedDict):
 @pytest.mark.parametrize(
     "untranslatable",
     [
-        Loose,
+        Open,
         Optional,
         Validated,
         Stripped,
@@ -49,6 +54,7 @@ class Stripped(TypedDict):
         Annotated[int, Gt(0)],
         Annotated[str, Field(pattern=r"^\d$")],
         Annotated[str, Field(pattern="^[A-Z]{2}$", max_length=2)],
+        Annotated[str, Field(pattern="^[A-Z]{9}$")],
         int | None,
     ],
     ids=str,
@@ -58,7 +64,7 @@ def test_a_type_that_says_more_is_left_to_pydantic(untranslatable):
     assert decoder(untranslatable) is None
 
 
-@pytest.mark.parametrize("translatable", [Flight, Flights, Strict, list[Strict], int, float])
+@pytest.mark.parametrize("translatable", [Flight, Flights, Strict, list[Strict], Loose, int, float])
 def test_these_are_translated(translatable):
     assert decoder(translatable) is not None
 
@@ -86,3 +92,9 @@ def test_what_is_accepted_is_what_pydantic_accepts(field):
             assert repr(decoded) == repr(full.validate_json(body))
             accepted += 1
     assert 0 < accepted < len(VALUES)
+
+
+@pytest.mark.parametrize("body", ['{"late": true, "more": 1}', '{"late": true}'])
+def test_unknown_fields_are_dropped_where_pydantic_drops_them(body):
+    decode = decoder(Loose)
+    assert plain(decode(body)) == TypeAdapter(Loose).validate_json(body) == {"late": True}

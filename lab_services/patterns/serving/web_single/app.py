@@ -20,20 +20,25 @@ draws = np.random.default_rng(0).standard_normal((WEATHERS, len(weather)), dtype
 draws[0] = 0  # the forecast itself is one of them
 
 
-@app.post("/predict/batch")
-async def predict_batch(flights: Flights) -> list[Forecast]:
-    """Will each of these flights arrive more than 15 minutes late?"""
+def forecasts(flights: list[Flight]) -> list[Forecast]:
+    """What the model says of each flight."""
     answers = model.predict(in_all_weathers(model.prepare(flights)))
-    return [forecast(of_one) for of_one in answers.reshape(len(flights), WEATHERS).tolist()]
+    return [forecast(of_one) for of_one in answers.reshape(-1, WEATHERS).tolist()]
 
 
-predict_one = app.one_of_many(predict_batch)
+forecast_of = app.one_of_many(forecasts)
 
 
 @app.post("/predict")
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
-    return await predict_one(flight)
+    return await forecast_of(flight)
+
+
+@app.post("/predict/batch")
+async def predict_batch(flights: Flights) -> list[Forecast]:
+    """Will each of these flights arrive more than 15 minutes late?"""
+    return forecasts(flights)
 
 
 def in_all_weathers(rows: Rows) -> Rows:
