@@ -132,12 +132,17 @@ def _count(replicas: int) -> str:
     return "1 replica" if replicas == 1 else f"{replicas} replicas"
 
 
+_SERVERS = {
+    "envoy": "Envoy",
+    "redis-server": "Redis",
+    "postgres": "PostgreSQL",
+    "prometheus": "Prometheus",
+}
+
+
 def _kind(command: tuple[str, ...]) -> str:
-    if command[0] == "python":
+    # A module that starts a server carries its name.
+    module = command[2].rpartition(".")[2] if command[:2] == ("python", "-m") else ""
+    if command[0] == "python" and module not in _SERVERS:
         return "Python service"
-    return {
-        "envoy": "Envoy",
-        "redis-server": "Redis",
-        "postgres": "PostgreSQL",
-        "prometheus": "Prometheus",
-    }.get(command[0], command[0])
+    return _SERVERS.get(module or command[0], command[0])

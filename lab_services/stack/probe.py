@@ -2,14 +2,16 @@
 
 import http.client
 import socket
+import struct
 
 from lab_services.stack.compose import Probe
 
 _PATIENCE = 1.0  # seconds; a service that takes longer to say that it is ready, is not
 _STAY = 0.1  # seconds
-# https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest:
-# a server that accepts connections answers with one byte, before any login.
-_SSL_REQUEST = bytes([0, 0, 0, 8, 4, 210, 22, 47])
+# https://www.postgresql.org/docs/current/protocol-message-formats.html, StartupMessage: what
+# pg_isready sends. A server that takes no connections yet answers with the error 57P03.
+_HELLO = struct.pack("!ii", 20, 3 << 16) + b"user\0probe\0\0"
+_NOT_YET = b"C57P03\0"
 
 
 def answers(probe: Probe, port: int) -> bool:
@@ -22,8 +24,9 @@ def answers(probe: Probe, port: int) -> bool:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(64).startswith(b"+PONG")
             if probe.kind == "postgres":
-                connection.sendall(_SSL_REQUEST)
-                return connection.recv(1) in (b"S", b"N")
+                connection.sendall(_HELLO)
+                answer = connection.recv(1024)
+                return answer != b"" and _NOT_YET not in answer
             return _stays_open(connection)
     except (OSError, http.client.HTTPException):
         return False  # not listening yet, or not finished with its start: asked again soon

