@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lab_services.report.footprint import installed_bytes as installed_bytes
     from lab_services.report.machine import usable_cores as usable_cores
     from lab_services.report.measurements import keep as keep
+    from lab_services.report.proportions import proportion as proportion
+    from lab_services.report.proportions import proportions_differ as proportions_differ
     from lab_services.report.queueing import Queue as Queue
     from lab_services.report.stats import ERRORS as ERRORS
     from lab_services.report.stats import P50 as P50
@@ -43,6 +45,7 @@ _HOMES = {
     "footprint": ("installed_bytes",),
     "machine": ("usable_cores",),
     "measurements": ("keep",),
+    "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
     "stats": (
         *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),

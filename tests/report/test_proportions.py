@@ -1,0 +1,29 @@
+"""Shares of counts and their difference."""
+
+import pytest
+
+from lab_services import report
+
+
+def test_published_intervals_are_met() -> None:
+    """Another method than the one that is named: Newcombe 1998, table II, 56/70 less 48/80."""
+    difference = report.proportions_differ(56, 70, 48, 80)
+    assert difference.value == pytest.approx(0.2)
+    assert (difference.low, difference.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_the_exact_interval_holds_the_ends() -> None:
+    """An interval that ends beyond 0 or 1, or one of no width where every trial succeeds."""
+    every, none = report.proportion(20, 20), report.proportion(0, 20)
+    assert every.high == 1 and every.low == pytest.approx(0.025 ** (1 / 20))
+    assert none.low == 0 and none.high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert str(report.proportion(50, 100)).startswith("50 %")
+
+
+@pytest.mark.parametrize(("hits", "of"), [(3, 2), (-1, 2), (0, 0)])
+def test_what_is_no_share_is_refused(hits: int, of: int) -> None:
+    """Counts in the wrong order, which would give an interval of nonsense."""
+    with pytest.raises(ValueError, match="no share"):
+        report.proportion(hits, of)
+    with pytest.raises(ValueError, match="no share"):
+        report.proportions_differ(1, 2, hits, of)
