@@ -8,9 +8,9 @@ is for pydantic to judge and to explain.
 
 import re
 import string
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
 from itertools import product
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -27,7 +27,11 @@ _CODE = re.compile(r"\^\[([0-9A-Z-]+)\]\{([1-9])\}\$")
 _MOST_CODES = 20_000
 _SIGNS = string.digits + string.ascii_uppercase + "-"
 _NUMBERS = {"int": int, "float": float}
+_KNOWN_CONFIG = {"title", "strict", "allow_inf_nan", "extra_fields_behavior"}
 _NAMED_ONLY = {"metadata", "ref", "cls", "computed_fields"}
+
+# By the TypedDict: a struct with codes takes 20 ms to make, and most are used by several endpoints.
+_structs: dict[type, Any] = {}
 
 
 class _Untranslatable(Exception):
@@ -49,25 +53,10 @@ def decoder(expected: Any) -> Decode | None:
 def _translate(schema: Any) -> Any:
     match {key: value for key, value in schema.items() if key not in _NAMED_ONLY}:
         case {"type": "typed-dict", "fields": fields, **rest}:
-            config = rest.pop("config", {})
-            extra = rest.pop("extra_behavior", "ignore")
-            if (
-                rest
-                or extra == "allow"
-                or config.keys()
-                - {
-                    "title",
-                    "strict",
-                    "allow_inf_nan",
-                    "extra_fields_behavior",
-                }
-            ):
-                raise _Untranslatable
-            return msgspec.defstruct(
-                "Body",
-                [(name, _translate_field(field)) for name, field in fields.items()],
-                forbid_unknown_fields=extra == "forbid",
-            )
+            made_of = schema["cls"]
+            if made_of not in _structs:
+                _structs[made_of] = _struct(fields, **rest)
+            return _structs[made_of]
         case {"type": "list", "items_schema": items, **limits}:
             return _limited(list[_translate(items)], limits, {"min_length", "max_length"})  # type: ignore[misc]
         case {"type": "int" | "float" as kind, **limits}:
@@ -84,7 +73,21 @@ def _translate(schema: Any) -> Any:
             raise _Untranslatable
 
 
-@cache
+def _struct(
+    fields: dict[str, Any],
+    extra_behavior: str = "ignore",
+    config: Mapping[str, Any] = MappingProxyType({}),
+    **further: Any,
+) -> Any:
+    if further or extra_behavior == "allow" or config.keys() - _KNOWN_CONFIG:
+        raise _Untranslatable
+    return msgspec.defstruct(
+        "Body",
+        [(name, _translate_field(field)) for name, field in fields.items()],
+        forbid_unknown_fields=extra_behavior == "forbid",
+    )
+
+
 def _codes(pattern: str) -> tuple[str, ...]:
     """All strings that match: msgspec finds one among them in less time than it takes to match."""
     code = _CODE.fullmatch(pattern)

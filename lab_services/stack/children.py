@@ -34,9 +34,12 @@ class Child:
 
 
 class Children:
-    """Starts child processes through a forker, which this object starts and ends."""
+    """Starts child processes through a forker, which this object starts and ends.
 
-    def __init__(self) -> None:
+    What the forker itself has to say goes to the file descriptor `log`, else where ours goes.
+    """
+
+    def __init__(self, log: int | None = None) -> None:
         ours, theirs = socket.socketpair()
         self._socket = ours
         self._lock = threading.Lock()
@@ -49,6 +52,8 @@ class Children:
                 [sys.executable, "-m", "lab_services.stack.forker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 # A thread pool that NumPy makes at its import would not survive a fork.
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 start_new_session=True,

@@ -28,12 +28,17 @@ class Keeper:
         self._process = process
 
     @classmethod
-    def begin(cls, alone: bool = False) -> "Keeper":
-        """Start a keeper that lives as long as this process, or until told to go if `alone`."""
+    def begin(cls, alone: bool = False, children: bool = False) -> "Keeper":
+        """Start a keeper that lives as long as this process, or until told to go if `alone`.
+
+        With `children` it gets ready at once to start plain processes.
+        """
         ident = secrets.token_hex(4)
-        owner = [] if alone else ["--owner", str(os.getpid())]
+        options = [] if alone else ["--owner", str(os.getpid())]
+        if children:
+            options.append("--children")
         process = subprocess.Popen(
-            [sys.executable, "-m", "lab_services.stack.keeper", ident, *owner],
+            [sys.executable, "-m", "lab_services.stack.keeper", ident, *options],
             stdin=subprocess.DEVNULL if alone else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,12 +106,12 @@ _own: dict[int, Keeper] = {}
 _own_lock = threading.Lock()
 
 
-def own_keeper() -> Keeper:
-    """This process's keeper, started at the first call."""
+def own_keeper(children: bool = False) -> Keeper:
+    """This process's keeper, started at the first call; `children` as in `Keeper.begin`."""
     with _own_lock:
         keeper = _own.get(os.getpid())
         if keeper is None or not keeper.info.alive:
-            keeper = _own[os.getpid()] = Keeper.begin()
+            keeper = _own[os.getpid()] = Keeper.begin(children=children)
             # Without it the interpreter's exit would leave the tear-down to run on by itself.
             atexit.register(keeper.close)
         return keeper

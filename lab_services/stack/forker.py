@@ -38,6 +38,8 @@ _PRELOAD = (
     "orjson",
     "prometheus_client",
     "pythonjsonlogger.json",
+    "lab_services.services.server",
+    "lab_services.services.predictor",
 )
 _PR_SET_PDEATHSIG = 1
 
@@ -59,12 +61,14 @@ class _Forker:
         self._wake_end = wake_end
 
     def run(self) -> NoReturn:
+        gc.disable()  # all that the imports make stays
         # A server that is not Python need not wait for the imports, so orders are looked at
         # between them.
         for name in _PRELOAD if FORKS else ():
             importlib.import_module(name)
             self._serve(timeout=0, python=False)
         gc.freeze()  # a collection would touch, and so copy, every shared page
+        gc.enable()
         while True:
             self._serve(timeout=0 if self.orders else None, python=True)
 

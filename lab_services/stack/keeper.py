@@ -3,359 +3,37 @@
 `python -m lab_services.stack.keeper IDENT` listens on a Unix socket for verbs, one JSON object a
 connection, and answers with progress and one result. With `--owner PID` it lives as long as its
 standard input stays open and its parent is that process, so that nothing outlives a kernel that
-was restarted, shut down or killed; without, until it is told to go.
+was restarted, shut down or killed; without, until it is told to go. With `--children` the parent of
+the services is started first, since its imports and the keeper's own can go on side by side.
 """
 
 import argparse
 import contextlib
 import json
 import os
-import secrets
-import shutil
 import signal
-import socket
 import socketserver
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, NoReturn
-
-import psutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from lab_services.errors import LabError
-from lab_services.stack import compose, envoy, state
+from lab_services.stack import state
 from lab_services.stack.children import Children
-from lab_services.stack.fault import Fault
-from lab_services.stack.process import ProcessRuntime
-from lab_services.stack.runtime import Emit, Runtime
+
+if TYPE_CHECKING:
+    from lab_services.stack.verbs import Keeper
 
 _OWNER_INTERVAL = 0.5  # seconds between two looks at the owner
-_PATIENCE = 3.0  # seconds for an `up` to notice that its stack has been taken down
-
-
-class Caller:
-    """Who asked for a verb: is told of its progress, and may go before its end."""
-
-    def __init__(self, connection: socket.socket, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._connection = connection
-        self._tell = tell
-
-    def __call__(self, text: str) -> None:
-        self._tell({"progress": text})
-
-    @contextlib.contextmanager
-    def when_gone(self, act: Callable[[], None]) -> Iterator[None]:
-        """Call `act` when the caller goes before the end of the block."""
-        done = threading.Event()
-
-        def watch() -> None:
-            with contextlib.suppress(OSError):
-                self._connection.recv(1)  # a caller sends one line: this is the end of it
-            if not done.is_set():
-                act()
-
-        threading.Thread(target=watch, daemon=True).start()
-        try:
-            yield
-        finally:
-            done.set()
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RD)  # wakes the thread
-
-
-@dataclass
-class Kept:
-    """One stack and what was done to it."""
-
-    ident: str
-    lab: str
-    runtime: Runtime
-    came: threading.Event = field(default_factory=threading.Event)  # `up` has ended, so or so
-    faults: list[Fault] = field(default_factory=list)
-
-
-class Keeper:
-    """Verbs on stacks; every public method named in `_VERBS` can be called through the socket."""
-
-    def __init__(self, info: state.KeeperInfo) -> None:
-        self.info = info
-        self.stacks: dict[str, Kept] = {}
-        self._lock = threading.Lock()
-        self._children: Children | None = None
-        self._going = False
-
-    # --- life of a stack ------------------------------------------------------------------------
-
-    def up(
-        self, emit: Caller, lab: str, path: str, runtime: str, variables: dict[str, str]
-    ) -> dict[str, Any]:
-        """Start a stack; it is removed again when it cannot come up or its caller goes."""
-        ident = f"{self.info.ident}-{secrets.token_hex(2)}"
-        folder = self.info.folder / ident
-        topology = compose.read(Path(path), variables)
-        kept = Kept(ident, lab, self._make(runtime, topology, ident, folder))
-        with self._lock:
-            if self._going:
-                raise LabError("The keeper is going.")
-            folder.mkdir()
-            self.stacks[ident] = kept
-        emit(f"stack {ident}")
-        try:
-            with emit.when_gone(lambda: self.down(emit, ident)):
-                kept.runtime.up(emit)
-        except BaseException:
-            kept.came.set()
-            self.down(emit, ident)
-            raise
-        kept.came.set()
-        return self._describe(kept)
-
-    def _make(
-        self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
-    ) -> Runtime:
-        if runtime == "docker":
-            # The SDK is imported only where it is used: half of a keeper's start otherwise.
-            from lab_services.stack.docker import DockerRuntime
-
-            return DockerRuntime(topology, ident, folder, self.info.ident)
-        with self._lock:
-            if self._children is None or not self._children.alive:
-                self._children = Children()
-        return ProcessRuntime(topology, ident, folder, self._children)
-
-    def down(self, emit: Emit, stack: str) -> None:
-        """End a stack and remove every trace of it."""
-        kept = self.stacks.get(stack)
-        if kept is not None:
-            kept.runtime.remove()
-            kept.came.wait(_PATIENCE)  # else it could write into its folder once more
-            shutil.rmtree(self.info.folder / stack, ignore_errors=True)
-            self.stacks.pop(stack, None)
-
-    def ps(self, emit: Emit) -> list[dict[str, Any]]:
-        """Every stack of this keeper."""
-        return [self._describe(kept) for kept in list(self.stacks.values())]
-
-    def describe(self, emit: Emit, stack: str) -> dict[str, Any]:
-        """What a stack is and how its replicas are."""
-        return self._describe(self._kept(stack))
-
-    def _describe(self, kept: Kept) -> dict[str, Any]:
-        return {
-            "stack": kept.ident,
-            "lab": kept.lab,
-            "runtime": kept.runtime.name,
-            "path": str(kept.runtime.compose.path),
-            "replicas": [asdict(r) for r in kept.runtime.states()],
-            "faults": [asdict(f) for f in kept.faults],
-        }
-
-    # --- look -----------------------------------------------------------------------------------
-
-    def address(self, emit: Emit, stack: str, service: str, port: int | None, replica: int) -> str:
-        return self._kept(stack).runtime.address(service, port, replica)
-
-    def logs(self, emit: Emit, stack: str, service: str, replica: int | None, lines: int) -> str:
-        return self._kept(stack).runtime.logs(service, replica, lines)
-
-    def usage(self, emit: Emit, stack: str) -> list[dict[str, Any]]:
-        return [asdict(u) for u in self._kept(stack).runtime.usage()]
-
-    def overhead(self, emit: Emit) -> dict[str, int]:
-        """Memory in bytes of this keeper and its forker, which belong to a lab's cost."""
-        own = psutil.Process()
-        processes = [own, *own.children(recursive=False)]
-        return {
-            "memory": sum(
-                getattr(p.memory_full_info(), "pss", 0) or p.memory_info().rss for p in processes
-            )
-        }
-
-    # --- faults ---------------------------------------------------------------------------------
-
-    def kill(self, emit: Emit, stack: str, service: str, replica: int) -> None:
-        kept = self._kept(stack)
-        target = kept.runtime.replica(service, replica)
-        if target.state == "exited":
-            raise LabError(f"{service} {replica} has ended already.")
-        begin = time.time()
-        kept.runtime.signal(target, "SIGKILL")
-        kept.faults.append(Fault("kill", service, replica, begin))
-        self._settle(kept)
-
-    def start(self, emit: Emit, stack: str, service: str, replica: int) -> None:
-        kept = self._kept(stack)
-        kept.runtime.start(service, replica)
-        self._settle(kept)
-
-    def pause(self, emit: Emit, stack: str, service: str, replica: int) -> None:
-        kept = self._kept(stack)
-        target = kept.runtime.replica(service, replica)
-        if target.state in ("exited", "paused"):
-            raise LabError(f"{service} {replica} is {target.state}: it cannot be paused.")
-        begin = time.time()
-        kept.runtime.freeze(target)
-        kept.faults.append(Fault("pause", service, replica, begin))
-
-    def resume(self, emit: Emit, stack: str, service: str, replica: int) -> None:
-        kept = self._kept(stack)
-        target = kept.runtime.replica(service, replica)
-        if target.state != "paused":
-            raise LabError(f"{service} {replica} is not paused.")
-        kept.runtime.thaw(target)
-        self._settle(kept)
-
-    def scale(self, emit: Emit, stack: str, service: str, replicas: int) -> None:
-        self._lasting(
-            stack,
-            "scale",
-            service,
-            f"to {replicas}",
-            lambda runtime: runtime.scale(service, replicas),
-        )
-
-    def rollout(self, emit: Emit, stack: str, service: str, environment: dict[str, str]) -> None:
-        self._lasting(
-            stack,
-            "rollout",
-            service,
-            ", ".join(environment),
-            lambda runtime: runtime.rollout(service, environment),
-        )
-
-    def delay(self, emit: Emit, stack: str, service: str, seconds: float, share: float) -> None:
-        values = {"delay_ms": round(seconds * 1000), "delay_percent": round(share * 100)}
-        self._set_fault(stack, "delay", service, values, f"{seconds:g} s, {share:.0%}")
-
-    def errors(self, emit: Emit, stack: str, service: str, status: int, share: float) -> None:
-        values = {"abort_status": status, "abort_percent": round(share * 100)}
-        self._set_fault(stack, "errors", service, values, f"{status}, {share:.0%}")
-
-    def heal(self, emit: Emit, stack: str, service: str) -> None:
-        kept = self._kept(stack)
-        self._tell_proxies(kept, service, {"delay_percent": 0, "abort_percent": 0})
-        self._end_faults(
-            kept, lambda fault: fault.service == service and fault.kind in ("delay", "errors")
-        )
-
-    def run(self, emit: Caller, stack: str, service: str) -> dict[str, Any]:
-        kept = self._kept(stack)
-        job = kept.runtime.compose.service(service)
-        if not job.is_job:
-            raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
-        with emit.when_gone(lambda: self._kill_all(kept, service)):
-            return asdict(kept.runtime.run_job(job))
-
-    def _kill_all(self, kept: Kept, service: str) -> None:
-        for replica in kept.runtime.replicas(service):
-            if replica.state != "exited":
-                kept.runtime.signal(replica, "SIGKILL")
-
-    def _set_fault(
-        self, stack: str, kind: str, service: str, values: dict[str, int], detail: str
-    ) -> None:
-        kept = self._kept(stack)
-        begin = time.time()
-        self._tell_proxies(kept, service, values)
-        self._end_faults(kept, lambda fault: (fault.kind, fault.service) == (kind, service))
-        kept.faults.append(Fault(kind, service, None, begin, detail=detail))
-
-    def _tell_proxies(self, kept: Kept, service: str, values: dict[str, int]) -> None:
-        topology = kept.runtime.compose
-        topology.service(service)
-        addresses = {
-            name: [
-                kept.runtime.address(name, proxy.admin, replica.number)
-                for replica in kept.runtime.replicas(name)
-                if replica.state != "exited"
-            ]
-            for name, proxy in envoy.proxies_of(topology, service).items()
-        }
-        envoy.set_fault(topology, service, addresses, values)
-
-    def _lasting(
-        self, stack: str, kind: str, service: str, detail: str, act: Callable[[Runtime], None]
-    ) -> None:
-        kept = self._kept(stack)
-        fault = Fault(kind, service, None, time.time(), detail=detail)
-        kept.faults.append(fault)
-        try:
-            act(kept.runtime)
-        finally:
-            kept.faults[kept.faults.index(fault)] = replace(fault, end=time.time())
-            self._settle(kept)
-
-    def _settle(self, kept: Kept) -> None:
-        """End the faults of replicas that run again, or are no more."""
-        lasting = {"kill": "exited", "pause": "paused"}
-        states = {(r.service, r.number): r.state for r in kept.runtime.replicas()}
-        self._end_faults(
-            kept,
-            lambda fault: (
-                fault.kind in lasting
-                and states.get((fault.service, fault.replica or 0)) != lasting[fault.kind]
-            ),
-        )
-
-    def _end_faults(self, kept: Kept, over: Callable[[Fault], bool]) -> None:
-        now = time.time()
-        kept.faults[:] = [
-            replace(fault, end=now) if fault.end is None and over(fault) else fault
-            for fault in kept.faults
-        ]
-
-    def _kept(self, stack: str) -> Kept:
-        if stack not in self.stacks:
-            raise state.StackGone(
-                f"The stack {stack} has been taken down.", "Start it again: stack.up()."
-            )
-        return self.stacks[stack]
-
-    # --- life of the keeper ---------------------------------------------------------------------
-
-    def leave(self, emit: Emit) -> None:
-        """Told to go: as if the owner had ended."""
-        threading.Thread(target=self.end).start()
-
-    def end(self, exit_code: int = 0) -> NoReturn:
-        """Take every stack down, remove the folder, end this process."""
-        with self._lock:
-            first, self._going = not self._going, True
-        if first:
-            try:
-                with ThreadPoolExecutor() as pool:
-                    list(pool.map(self._remove_quietly, list(self.stacks.values())))
-                if self._children is not None:
-                    self._children.close()
-                state.remove(self.info.ident)
-            finally:
-                os._exit(exit_code)
-        threading.Event().wait()
-        raise AssertionError
-
-    def _remove_quietly(self, kept: Kept) -> None:
-        try:
-            kept.runtime.remove()
-            kept.came.wait(_PATIENCE)
-        except Exception:  # noqa: BLE001 - the other stacks must go all the same
-            traceback.print_exc()
-
-
-_VERBS = (
-    "up", "down", "ps", "describe", "address", "logs", "usage", "overhead", "kill", "start",
-    "pause", "resume", "scale", "rollout", "delay", "errors", "heal", "run", "leave",
-)  # fmt: skip
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
-    keeper: Keeper
+    keeper: "Keeper"
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -366,9 +44,11 @@ class _Handler(socketserver.StreamRequestHandler):
         if not line:
             return  # somebody only looked whether we are there
         order = json.loads(line)
+        from lab_services.stack.verbs import VERBS, Caller
+
         caller = Caller(self.connection, self._tell)
         try:
-            if order.get("verb") not in _VERBS:
+            if order.get("verb") not in VERBS:
                 raise LabError(f"There is no verb {order.get('verb')!r}.")
             verb = getattr(self.server.keeper, order["verb"])
             result = verb(caller, **order["arguments"])
@@ -393,14 +73,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("ident")
     parser.add_argument("--owner", type=int)
+    parser.add_argument("--children", action="store_true")
     options = parser.parse_args()
     info = state.KeeperInfo(options.ident, os.getpid(), options.owner)
-    keeper = Keeper(info)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        state.make(info.ident)
+        log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        children = Children(log) if options.children else None
+        from lab_services.stack.verbs import Keeper
+
+        keeper = Keeper(info, children)
+    except BaseException:
+        state.remove(info.ident)  # the forker goes with this process
+        raise
     signal.signal(signal.SIGTERM, lambda *_: keeper.leave(print))
     try:
-        _serve(keeper)
+        _serve(keeper, log)
     except BaseException:  # noqa: BLE001 - so or so, nothing stays behind
         with contextlib.suppress(OSError):
             traceback.print_exc()
@@ -408,14 +99,12 @@ def main() -> None:
     keeper.end()
 
 
-def _serve(keeper: Keeper) -> None:
+def _serve(keeper: "Keeper", log: int) -> None:
     info = keeper.info
-    state.make(info.ident)
     server = _Server(str(info.socket), _Handler)
     server.keeper = keeper
     threading.Thread(target=server.serve_forever, daemon=True).start()
     info.write()
-    log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
     with contextlib.suppress(BrokenPipeError):  # the owner has gone already, as is seen below
         os.write(1, json.dumps(asdict(info)).encode() + b"\n")
@@ -429,7 +118,7 @@ def _serve(keeper: Keeper) -> None:
         time.sleep(_OWNER_INTERVAL)
 
 
-def _wait_for_end_of_input(keeper: Keeper) -> None:
+def _wait_for_end_of_input(keeper: "Keeper") -> None:
     sys.stdin.buffer.read()
     keeper.end()
 

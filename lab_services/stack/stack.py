@@ -59,7 +59,7 @@ class Stack:
         """
         if self._described() is not None:
             return self
-        keeper = self._given or own_keeper()
+        keeper = self._given or own_keeper(children=self.runtime == "process")
         ident: list[str] = []
 
         with display.Progress(f"{self.lab} on {self.runtime} ({self._why})") as progress:
