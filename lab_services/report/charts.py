@@ -1,4 +1,4 @@
-"""The charts of the labs, in one style: sweep, timeline, latency and bars.
+"""The charts of the labs, in one style: sweep, timeline, latency, bars, spans and matrix.
 
 Each function returns a `Chart`: put it last in a cell, or `display` it, and the notebook shows it
 and the run keeps it under its name. Colours have a contrast of 3:1 and more on white and on the
@@ -18,11 +18,12 @@ from matplotlib.lines import Line2D
 
 from lab_services.report import drawing, numbers
 from lab_services.report.drawing import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
+from lab_services.report.spans import matrix, spans
 from lab_services.report.stats import Interval, Recorded, note, requests_needed, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import timeline
 
-__all__ = ["Chart", "bars", "latency", "sweep", "timeline"]
+__all__ = ["Chart", "bars", "latency", "matrix", "spans", "sweep", "timeline"]
 
 
 def sweep(
@@ -35,14 +36,15 @@ def sweep(
     theory: Mapping[str, Callable[[float], float]] | None = None,
     knees: Mapping[str, float] | None = None,
     log: bool = True,
+    log_x: bool = False,
 ) -> Chart:
     """A measured value against what was varied, one series a label, with the theory's curve.
 
     `points["2 workers"][150.0]` is an interval measured at 150; values that are not known are
     left out. `theory["2 workers"]` gives the expected value at an x, in the unit of the points
     (infinite where there is none); `knees["2 workers"]` is the x of its predicted knee. `log` is
-    for the y axis. Raises ValueError when no point is known, when units differ, and for a label
-    of theory or knees without points.
+    for the y axis, `log_x` for the x axis. Raises ValueError when no point is known, when units
+    differ, and for a label of theory or knees without points.
 
     >>> sweep({"1 worker": {50: P99(a), 100: P99(b)}}, name="p99", title="Latency", y="p99")
     """
@@ -54,6 +56,8 @@ def sweep(
         axes = figure.add_subplot()
         shown = [interval for series in points.values() for interval in _shown(series).values()]
         _limits(axes, shown, log)
+        if log_x:
+            axes.set_xscale("log")
         legend = []
         for index, (label, series) in enumerate(points.items()):
             look: dict[str, Any] = {
@@ -66,7 +70,7 @@ def sweep(
             _draw_points(axes, _shown(series), look)
             if label in theory:
                 look["ls"] = DASHES[index]
-                _draw_theory(axes, theory[label], series, look)
+                _draw_theory(axes, theory[label], series, look, log_x)
             legend.append(Line2D([], [], **look, label=label))
             if label in knees:
                 axes.axvline(knees[label], **{**MARK, "color": COLOURS[index]})
@@ -75,6 +79,8 @@ def sweep(
         if knees:
             legend.append(Line2D([], [], **MARK, label="predicted knee"))
         drawing.unit_axis(axes, "y", unit)
+        if log_x:
+            drawing.unit_axis(axes, "x", "")
         axes.set_ylabel(y)
         drawing.noted(axes, x, (interval.note for interval in shown), "Hollow")
         words = [_in_words(label, series, knees.get(label)) for label, series in points.items()]
@@ -220,8 +226,9 @@ def _draw_theory(
     expected: Callable[[float], float],
     series: Mapping[float, Interval],
     look: Mapping[str, Any],
+    log_x: bool,
 ) -> None:
-    at = np.linspace(min(series), max(series), 121)
+    at = (np.geomspace if log_x else np.linspace)(min(series), max(series), 121)
     values = np.array([expected(float(one)) for one in at])
     values[~np.isfinite(values)] = np.nan
     axes.plot(at, values, color=look["color"], ls=look["ls"])

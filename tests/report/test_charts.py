@@ -54,12 +54,26 @@ def make(record):
                 title="Latency & load",
                 bound=1.5,
             ),
+            "spans": lambda: charts.spans(
+                {"Slow": [(8.0, 12.0)], "Down": []},
+                shaded={"kill": (7.0, 10.0)},
+                groups={"Slow": "operation", "Down": "monitor"},
+                name=name,
+                title="Latency & load",
+            ),
+            "matrix": lambda: charts.matrix(
+                {"kill": {"Slow": 0.4, "Down": 1.0}, "nothing": {"Slow": 0.0, "Down": 0.0}},
+                name=name,
+                title="Latency & load",
+            ),
         }[kind]()
 
     return draw
 
 
-every_kind = pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars"])
+every_kind = pytest.mark.parametrize(
+    "kind", ["sweep", "timeline", "latency", "bars", "spans", "matrix"]
+)
 
 
 @every_kind
@@ -111,7 +125,7 @@ def test_chart_loads_nothing(make, kind):
     assert len(drawn) < 120_000
 
 
-@every_kind
+@pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars"])
 def test_chart_shows_its_note(make, kind):
     """A chart of traffic that was late, and that says nothing of it."""
     # The note may be broken over lines.
@@ -202,3 +216,36 @@ def test_names_fit_files_and_pages(name):
     """A figure that no page can ask for and no file system can hold."""
     with pytest.raises(ValueError, match="no name"):
         charts.bars({"a": interval(1)}, name=name, title="t")
+
+
+def test_a_span_runs_forwards():
+    """A bar drawn backwards, which looks like one that was never on."""
+    with pytest.raises(ValueError, match="end at 1"):
+        charts.spans({"Slow": [(2.0, 1.0)]}, shaded={}, name="spans", title="Alarms")
+
+
+def test_a_thing_that_was_never_on_keeps_its_row():
+    """An alarm that stayed silent, left out as if there were none."""
+    drawn = charts.spans(
+        {"Slow": [(1.0, 2.0)], "Down": []}, shaded={"kill": (1.0, 3.0)}, name="s", title="Alarms"
+    )
+    assert "Down: never" in drawn.alt
+    assert "Down" in drawn.svg
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"a": {}}, {"a": {"x": 0.1}, "b": {"y": 0.1}}, {"a": {"x": 1.2}}]
+)
+def test_a_matrix_is_whole_and_of_shares(values):
+    """Cells under the wrong column, or a colour off the scale."""
+    with pytest.raises(ValueError, match=r"column|0 to 1"):
+        charts.matrix(values, name="matrix", title="Who finds what")
+
+
+def test_a_sweep_over_several_orders_of_magnitude_may_have_a_logarithmic_axis():
+    """All points but the last in one heap at the left-hand edge."""
+    points = {"a": {10.0: interval(0.1), 10_000.0: interval(0.2)}}
+    drawn = charts.sweep(
+        points, name="s", title="t", y="y", theory={"a": lambda at: 0.1}, log_x=True
+    )
+    assert "1,000" in drawn.svg
