@@ -1,0 +1,409 @@
+"""The online A/B test: who is pinned where, what is logged, when the guardrail speaks, replays."""
+
+import asyncio
+import contextlib
+import importlib
+import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from statsmodels.stats.proportion import proportions_ztest
+
+from lab_services.patterns.qa.online_ab_test import arms, replays
+from lab_services.patterns.qa.online_ab_test.evidence import Evidence
+
+PATTERN = "lab_services.patterns.qa.online_ab_test"
+USERS = [f"traveller-{number}" for number in range(5000)]
+
+
+def module(name, monkeypatch, **environment):
+    """A service's module, started anew with this environment."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    return importlib.reload(importlib.import_module(f"{PATTERN}.{name}"))
+
+
+class Log:
+    """Redis, as far as the splitter uses it."""
+
+    def __init__(self):
+        self.streams = {"assigned": [], "answered": [], "happened": []}
+
+    async def xadd(self, stream, entry):
+        self.streams[stream].append(entry)
+
+    def pipeline(self, transaction):
+        return Pipeline(self)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        return None
+
+
+class Pipeline(Log):
+    """What is added is there only once it is executed."""
+
+    def __init__(self, log):
+        self.log, self.waiting = log, []
+
+    def xadd(self, stream, entry):
+        self.waiting.append((stream, entry))
+
+    async def execute(self):
+        for stream, entry in self.waiting:
+            self.log.streams[stream].append(entry)
+
+
+@pytest.fixture
+def proxy():
+    """What stands behind the splitter: answers with the arm that was asked, and fails old apps."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked.append(SimpleNamespace(headers=dict(self.headers.items()), body=body))
+            fails = self.headers["x-app"] == "old"
+            content = b"no" if fails else b'{"late":true}'
+            self.send_response(503 if fails else 200)
+            self.send_header("x-arm", self.headers["x-arm"] or "b")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/predict", asked=asked)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def splitter(proxy, monkeypatch):
+    """A splitter, its log and its client."""
+    made = module("splitter", monkeypatch, PREDICT_URL=proxy.url, LOG="redis://127.0.0.1:1/0")
+    log = Log()
+    monkeypatch.setattr(made, "LOG", log)
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(TestClient(made.app)), log.streams
+
+
+def ask(client, user, path="/predict", **headers):
+    sent = {"x-user": user, "x-request-id": f"{user}-1", **headers}
+    return client.post(path, json={"flight": 1}, headers=sent)
+
+
+# --- arms ----------------------------------------------------------------------------------------
+
+
+def test_a_traveller_stays_and_a_ramp_moves_nobody_out():
+    """A larger share that deals everybody anew: those in B yesterday are in A today."""
+    before = {user for user in USERS if arms.arm_of(user, "test", 0.1) == "b"}
+    after = {user for user in USERS if arms.arm_of(user, "test", 0.5) == "b"}
+    assert before < after
+    assert len(before) / len(USERS) == pytest.approx(0.1, abs=0.015)
+    assert len(after) / len(USERS) == pytest.approx(0.5, abs=0.025)
+    assert arms.place("traveller-1", "test") == pytest.approx(0.0441689), "on every machine"
+
+
+def test_nobody_and_everybody():
+    """A kill switch that leaves somebody in B."""
+    assert {arms.arm_of(user, "test", 0) for user in USERS} == {"a"}
+    assert {arms.arm_of(user, "test", 1) for user in USERS} == {"b"}
+
+
+def test_two_salts_are_independent():
+    """The same people in B in every test."""
+    of_b = [user for user in USERS if arms.arm_of(user, "one", 0.5) == "b"]
+    again = sum(arms.arm_of(user, "another", 0.5) == "b" for user in of_b)
+    assert again / len(of_b) == pytest.approx(0.5, abs=0.04)
+
+
+# --- splitter ------------------------------------------------------------------------------------
+
+
+def test_the_model_of_the_arm_answers_and_both_halves_are_logged(splitter, proxy):
+    """An answer of the other model; an answer that nobody can join to its assignment."""
+    client, streams = splitter
+    for user in USERS[:20]:
+        answer = ask(client, user, **{"x-app": "new"})
+        assert (answer.status_code, answer.json()) == (200, {"late": True})
+        arm = arms.arm_of(user, "first", 0.5)
+        assert proxy.asked[-1].headers["x-arm"] == arm
+        common = {"test": "first", "request": f"{user}-1", "user": user, "arm": arm}
+        assert streams["assigned"][-1] == {**common, "share": 0.5}
+        assert streams["answered"][-1] == {**common, "forecast": b'{"late":true}'}
+    assert proxy.asked[-1].body == b'{"flight":1}'
+
+
+def test_a_failure_is_passed_on_and_leaves_an_assignment_without_an_answer(splitter):
+    """A failure that is logged nowhere, or that the client takes for an answer."""
+    client, streams = splitter
+    assert ask(client, "somebody", **{"x-app": "old"}).status_code == 503
+    assert len(streams["assigned"]) == 1
+    assert not streams["answered"]
+
+
+def test_a_proxy_that_is_not_there_is_a_502(proxy, monkeypatch):
+    """A crash of the splitter because of one behind it."""
+    made = module(
+        "splitter", monkeypatch, PREDICT_URL="http://127.0.0.1:1/", LOG="redis://127.0.0.1:1/0"
+    )
+    monkeypatch.setattr(made, "LOG", Log())
+    with TestClient(made.app) as client:
+        assert ask(client, "somebody").status_code == 502
+
+
+def test_by_chance_the_proxy_chooses(splitter, proxy):
+    """An arm that is fixed before the draw; a log without the arm that was drawn."""
+    client, streams = splitter
+    assert ask(client, "somebody", "/predict/by-chance").status_code == 200
+    assert "x-arm" not in proxy.asked[-1].headers
+    assert streams["answered"][-1]["arm"] == "b"
+    assert not streams["assigned"]
+
+
+def test_the_share_changes_while_it_runs(splitter, proxy):
+    """A kill switch that needs a release."""
+    client, _ = splitter
+    for share, arm in ((0, "a"), (1, "b")):
+        assert client.post("/split", json={"test": "t", "share": share}).status_code == 200
+        ask(client, "somebody")
+        assert proxy.asked[-1].headers["x-arm"] == arm
+
+
+def test_outcomes_are_logged_under_their_requests(splitter):
+    """Outcomes that nobody can join, or that are lost between two systems."""
+    client, streams = splitter
+    some = [{"request": "t-1", "late": True}, {"request": "t-2", "late": False}]
+    assert client.post("/outcomes", json=some).status_code == 204
+    assert streams["happened"] == [{"request": "t-1", "late": 1}, {"request": "t-2", "late": 0}]
+    assert client.post("/outcomes", json=[{"request": "t-1"}]).status_code == 422
+    assert client.post("/outcomes", json=[]).status_code == 422
+
+
+@pytest.mark.parametrize("split", [{"test": "t", "share": 1.1}, {"test": "", "share": 0}, {}])
+def test_a_split_that_makes_no_sense_is_refused(splitter, split):
+    """110 % of the travellers."""
+    assert splitter[0].post("/split", json=split).status_code == 422
+
+
+def test_a_traveller_without_a_name_is_refused(splitter):
+    """All nameless ones in one arm."""
+    client, streams = splitter
+    assert client.post("/predict", json={}, headers={"x-request-id": "1"}).status_code == 422
+    assert ask(client, "").status_code == 422
+    assert not streams["assigned"]
+
+
+# --- guardrail -----------------------------------------------------------------------------------
+
+
+def accused(failures, share, false_alarms=0.001):
+    evidence = Evidence()
+    for number, arm in enumerate(failures, 1):
+        evidence.add(arm, share)
+        if evidence.is_against_b(false_alarms):
+            return number
+    return 0
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_failures_of_b_alone_accuse_it_as_soon_as_the_formula_says(share):
+    """A guardrail that waits for ever, or that speaks at the first failure."""
+    assert accused("b" * 100, share) == replays.failures_needed(share, 0.001)
+
+
+def test_failures_that_fall_as_the_split_does_accuse_nobody():
+    """A candidate that is stopped for a fault of the database behind both."""
+    assert accused("ab" * 500, 0.5) == 0
+    assert accused("a" * 500, 0.5) == 0, "fewer failures than A are no reason to stop B"
+    assert accused(("a" * 9 + "b") * 50, 0.1) == 0
+
+
+def test_it_accuses_the_harmless_as_rarely_as_promised():
+    """Evidence that grows by being looked at."""
+    random = np.random.default_rng(3)
+    wrong = sum(
+        accused(np.where(random.random(200) < 0.3, "b", "a"), 0.3, false_alarms=0.1) > 0
+        for _ in range(400)
+    )
+    assert wrong / 400 <= 0.1
+
+
+def test_a_failure_where_nobody_is_makes_no_sense():
+    """A logarithm of zero."""
+    with pytest.raises(ValueError, match="Nobody"):
+        Evidence().add("b", 0)
+
+
+@pytest.fixture
+def guardrails(monkeypatch):
+    """The module of the guardrail."""
+    return module(
+        "guardrail", monkeypatch, SPLIT_URL="http://127.0.0.1:1/", LOG="redis://127.0.0.1:1/0"
+    )
+
+
+def entry(number, test="mine", **fields):
+    return {"test": test, "request": str(number), "arm": "b", "share": "0.5", **fields}
+
+
+def test_only_what_stays_unanswered_counts(guardrails):
+    """A slow answer that is taken for a failure; another test's failures."""
+    guardrail = guardrails.Guardrail("mine")
+    for number in range(40):
+        guardrail.assigned(entry(number, "mine" if number < 20 else "another"), 100.0)
+    for number in range(4):
+        guardrail.answered(entry(number, forecast='{"late":true}'), 100.1)
+    assert not guardrail.must_stop(100.4)
+    assert guardrail.against["failures"].failures["b"] == 0
+    assert guardrail.must_stop(100.6)
+    assert guardrail.against["failures"].failures == {"a": 0, "b": 16}
+    assert not guardrail.must_stop(101.0), "it stops once"
+    assert (guardrail.stopped, guardrail.reason) == (100.6, "failures")
+
+
+@pytest.mark.parametrize(("late", "stops"), [("0", True), ("1", False)])
+def test_wrong_answers_count_once_the_flight_is_in(guardrails, late, stops):
+    """A model that is accused of answers that were right, or of flights still in the air."""
+    guardrail = guardrails.Guardrail("mine")
+    for number in range(20):
+        guardrail.assigned(entry(number), 100.0)
+        guardrail.answered(entry(number, forecast='{"late":true}'), 100.1)
+    assert not guardrail.must_stop(200.0)
+    for number in range(20):
+        guardrail.happened({"request": str(number), "late": late}, 200.0)
+        guardrail.happened({"request": "unheard of", "late": late}, 200.0)
+    assert guardrail.must_stop(200.1) == stops
+    assert guardrail.reason == ("wrong" if stops else "")
+    assert guardrails.verdict(guardrail)["wrong"]["b"] == (20 if stops else 0)
+
+
+def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
+    """A guardrail that knows and does nothing."""
+    assigned = [(f"1000-{n}", entry(n)) for n in range(20)]
+    answered = [("1000-20", entry(3, forecast='{"late":true}'))]
+    reads = [[("assigned", assigned), ("answered", answered)]]
+    posted = []
+
+    class Session:
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            return None
+
+        @contextlib.asynccontextmanager
+        async def post(self, url, json):
+            posted.append((url, json))
+            yield None
+
+    async def xread(last):
+        return reads.pop() if reads else []
+
+    async def some_turns():
+        task = asyncio.create_task(guardrails.watch())
+        await asyncio.sleep(0.1)
+        task.cancel()
+
+    monkeypatch.setattr(guardrails, "LOG", SimpleNamespace(xread=xread))
+    monkeypatch.setattr(guardrails, "EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(guardrails.aiohttp, "ClientSession", Session)
+    guardrails.state.guardrail = guardrails.Guardrail("mine")
+    asyncio.run(some_turns())
+    assert posted == [("http://127.0.0.1:1/", {"test": "mine", "share": 0})]
+    assert guardrails.verdict(guardrails.state.guardrail)["failures"]["b"] == 19
+
+
+# --- replays -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def rights(random):
+    """What two models got right: B leads by 10 points."""
+    return random.random(20_000) < 0.5, random.random(20_000) < 0.6
+
+
+def test_dealt_counts_grow_and_keep_the_share(rights, random):
+    """Counts per day where counts up to that day are meant."""
+    counts = replays.deal(rights[1], 200, 5, 100, random)
+    assert counts.shape == (200, 5)
+    assert (np.diff(counts, axis=1) >= 0).all()
+    assert (counts / (100 * np.arange(1, 6))).mean(axis=0) == pytest.approx(0.6, abs=0.02)
+
+
+def test_z_is_that_of_statsmodels():
+    """A formula with a slip in it."""
+    expected, _ = proportions_ztest([60, 45], [100, 110])
+    assert replays.z_scores(*map(np.array, (60, 100, 45, 110))) == pytest.approx(expected)
+    assert replays.z_scores(*map(np.array, ([0], [10], [0], [10]))) == 0
+
+
+def test_repeated_looks_are_those_of_the_published_table():
+    """Armitage, McPherson and Rowe 1969, table 2: 1, 2, 5, 10 and 20 looks at 5 %."""
+    by_look = replays.false_alarms(np.full(20, 1.959964))
+    published = [0.05, 0.083, 0.142, 0.193, 0.248]
+    assert by_look[[0, 1, 4, 9, 19]] == pytest.approx(published, abs=6e-4)
+
+
+@pytest.mark.parametrize(("looks", "constant"), [(2, 1.977), (5, 2.040), (10, 2.087)])
+def test_bounds_are_the_published_ones(looks, constant):
+    """O'Brien and Fleming's constants, Jennison and Turnbull 2000, table 2.3."""
+    bounds = replays.obrien_fleming(looks)
+    assert bounds[-1] == pytest.approx(constant, abs=2e-3)
+    assert bounds[0] == pytest.approx(constant * math.sqrt(looks), abs=5e-3)
+
+
+def test_the_always_valid_rule_needs_more_than_a_single_test():
+    """A rule that is as quick as the naive one."""
+    variance = np.full(3, 0.05**2)
+    assert replays.always_valid(np.array([0.0, 2.0, 5.0]), variance, 0.05).tolist() == [0, 0, 1]
+
+
+def test_the_first_day_counts_from_one():
+    """A test that never stops and one that stops on the first day, taken for the same."""
+    crossed = np.array([[True, False, True], [False, False, True], [False, False, False]])
+    assert replays.first_day(crossed).tolist() == [1, 3, 0]
+
+
+@pytest.mark.parametrize("flights", [1, 4])
+def test_split_by_chance_leaves_one_part_of_the_lead(rights, random, flights):
+    """An effect that survives because the first arm is taken for all requests."""
+    b, of_b, a, of_a = replays.per_request(*rights, flights, 200_000 // flights, random)
+    assert of_a + of_b == 200_000
+    true = rights[1].mean() - rights[0].mean()
+    assert b / of_b - a / of_a == pytest.approx(true / flights, abs=0.012)
+
+
+def test_the_bandit_finds_the_better_one_and_waits_for_outcomes(rights, random):
+    """A bandit that knows an outcome before it has happened."""
+    to_a, right_of_a, to_b, right_of_b = replays.thompson(*rights, 50, 20, 50, random, delay=5)
+    assert (to_a + to_b == 50 * np.arange(1, 21)).all()
+    assert (right_of_a <= to_a).all() and (right_of_b <= to_b).all()
+    assert to_b[:, 4].mean() / 250 == pytest.approx(0.5, abs=0.05), "nothing is known for 5 days"
+    assert (to_b[:, -1] - to_b[:, 4]).mean() / 750 > 0.8
+
+
+def test_the_replayed_guardrail_is_the_real_one(random):
+    """Replays of another rule than the one that runs."""
+    harmed, stopped = replays.harmed_until_stop(0.2, 0.3, 0.0, 0.001, 50, 1000, random)
+    assert (harmed == replays.failures_needed(0.2, 0.001)).all()
+    assert (stopped > 0).all()
+    harmed, stopped = replays.harmed_until_stop(0.2, 0.01, 0.01, 0.001, 200, 2000, random)
+    assert (stopped > 0).mean() <= 0.01
