@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from lab_services.command import doctor, fault, labs, load, models, run, stacks
+from lab_services.command import doctor, fault, labs, load, models, new, run, stacks
 from lab_services.command.group import Lab
 
 cli = Lab(
@@ -48,6 +48,7 @@ for command in (
     stacks.down,
     run.run,
     models.models,
+    new.new,
 ):
     cli.add_command(command)
 

@@ -1,0 +1,143 @@
+"""What every chapter consists of: three files that carry its name, each with all its parts."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+from lab_services import paths
+from lab_services.stack import catalogue, compose
+
+ROOT = paths.repository()
+# In this order; between them stands whatever the chapter needs.
+LAB = [
+    "Parameters",
+    "Start the stack",
+    "Predict",
+    "Measure",
+    "Claims",
+    "Exercises",
+    "Stop the stack",
+]
+PAGE = [
+    *("The problem", "The pattern", "What was measured", "When to use it, and when not"),
+    *("What it costs", "In production", "Related patterns", "Exercises", "Sources"),
+]
+
+
+def names(folder: str, ending: str) -> set[str]:
+    found = (ROOT / folder).glob(f"*/*.{ending}")
+    return {
+        f"{file.parent.name}/{file.stem}" for file in found if ".ipynb_checkpoints" not in str(file)
+    }
+
+
+CHAPTERS = sorted(names("labs", "ipynb") | names("book", "md") | set(catalogue.labs()))
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+def headings(text: str, level: int) -> list[str]:
+    prose = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^{'#' * level} (.+)$", prose, flags=re.MULTILINE)
+
+
+def in_order(wanted: list[str], found: list[str]) -> bool:
+    rest = iter(found)
+    return all(any(each.startswith(part) for each in rest) for part in wanted)
+
+
+def notebook(chapter: str) -> Any:
+    return nbformat.read(ROOT / f"labs/{chapter}.ipynb", as_version=4)
+
+
+def tagged(chapter: str, tag: str) -> list[str]:
+    return [c.source for c in notebook(chapter).cells if tag in c.metadata.get("tags", ())]
+
+
+@every_chapter
+def test_a_chapter_is_a_page_a_lab_and_a_stack(chapter: str) -> None:
+    """A page without its lab, a lab without its page, a stack that nobody explains."""
+    assert chapter in names("labs", "ipynb"), f"labs/{chapter}.ipynb is missing"
+    assert chapter in names("book", "md"), f"book/{chapter}.md is missing"
+    assert chapter in catalogue.labs(), f"the Compose file of {chapter} is missing"
+    listed = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+    entries = [entry for part in listed for entry in part["chapters"]]
+    assert {
+        "file": f"book/{chapter}",
+        "sections": [{"file": f"labs/{chapter}"}],
+    } in entries, f"_toc.yml does not list book/{chapter} with labs/{chapter} below it"
+
+
+@every_chapter
+def test_the_lab_has_its_parts(chapter: str) -> None:
+    """A lab that measures before the reader has guessed, or checks nothing."""
+    text = "\n".join(c.source for c in notebook(chapter).cells if c.cell_type == "markdown")
+    assert in_order(LAB, headings(text, 2)), f"the sections of the lab: {headings(text, 2)}"
+    assert headings(text, 2)[-1] == "Stop the stack"
+    assert re.search(r"^### Explain", text, re.MULTILINE) or "Explain" in headings(text, 2)
+    assert "**Takes**" in text and "**Needs**" in text
+
+
+@every_chapter
+def test_the_lab_can_be_run_short_and_compared(chapter: str) -> None:
+    """A lab too long for every change, or whose two runtimes are never compared."""
+    parameters = tagged(chapter, "parameters")
+    assert len(parameters) == 1 and re.search(r'^runtime = "auto"$', parameters[0], re.MULTILINE)
+    short = notebook(chapter).metadata["lab_services"]["short"]
+    for name in short:
+        assert re.search(rf"^{name} = ", parameters[0], re.MULTILINE), f"no parameter {name}"
+    (verdicts,) = tagged(chapter, "nbval-check-output")
+    assert verdicts.rstrip().endswith("claims.verdicts()")
+    assert any("claims.settle()" in cell.source for cell in notebook(chapter).cells)
+
+
+@every_chapter
+def test_the_lab_measures(chapter: str) -> None:
+    """A lab without a sweep, without a fault, or without a picture of either."""
+    code = "\n".join(c.source for c in notebook(chapter).cells if c.cell_type == "code")
+    assert "charts.sweep(" in code
+    assert "charts.timeline(" in code
+    assert code.count("claims.claim(") >= 3
+
+
+@every_chapter
+def test_the_lab_has_exercises_with_hidden_solutions(chapter: str) -> None:
+    """An exercise whose check was never shown right and wrong answers."""
+    solutions = [
+        cell
+        for cell in notebook(chapter).cells
+        if {"solution", "hide-cell"} <= set(cell.metadata.get("tags", ()))
+    ]
+    assert len(solutions) >= 2
+    for cell in solutions:
+        assert ".prove(" in cell.source
+        assert cell.metadata["jupyter"]["source_hidden"] is True
+
+
+@every_chapter
+def test_the_page_has_its_parts(chapter: str) -> None:
+    """A page that praises the pattern and forgets what it costs."""
+    text = (ROOT / f"book/{chapter}.md").read_text()
+    assert in_order(PAGE, headings(text, 2)), f"the sections of the page: {headings(text, 2)}"
+    for part in ("topology", "run-info", "figure-from-run"):
+        assert f"{{{part}}} {chapter}" in text, f"no {part}"
+    assert f"{{measured}}`{chapter}:" in text
+    assert "literalinclude}" in text, "the code that is the pattern"
+    assert f"{{doc}}`lab </labs/{chapter}>`" in " ".join(text.split())
+
+
+@every_chapter
+def test_the_stack_is_closed(chapter: str) -> None:
+    """A service that runs with more rights than it needs, or on another image."""
+    file: Path = catalogue.compose_path(chapter)
+    topology = compose.read(file, {"LAB_MODELS": "/models"})
+    written = yaml.safe_load(file.read_text())["services"]
+    for name in topology.services:
+        stated = written[name]
+        assert stated["image"] == "${LAB_IMAGE:-lab-services}", name
+        assert stated["user"] == "10001:10001", name
+        assert stated["cap_drop"] == ["ALL"], name
+        assert stated["security_opt"] == ["no-new-privileges:true"], name
