@@ -1,3 +1,4 @@
+import asyncio
 import http.client
 import itertools
 import json
@@ -10,8 +11,10 @@ import threading
 import time
 
 import pytest
+import uvicorn
 
 from lab_services.models.features import EXAMPLE
+from lab_services.services.server import DrainingServer
 
 
 def test_it_drains_and_exits_with_zero(serve):
@@ -213,3 +216,14 @@ def _ask_until_answered(port):
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.05)
+
+
+def test_it_closes_only_when_idle_at_two_ticks_in_a_row():
+    """A request that lies unread at one tick, which closing its connection would lose."""
+    server = DrainingServer(uvicorn.Config("slow:app"), drain_seconds=0)
+    server.announced, server.stops_at = True, time.monotonic()
+    ends = []
+    for in_work in (set(), {"a request"}, set(), set()):
+        server.server_state.tasks = in_work
+        ends.append(asyncio.run(server.on_tick(1)))
+    assert ends == [False, False, False, True]
