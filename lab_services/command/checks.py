@@ -226,7 +226,7 @@ def lab(name: str, engine: bool) -> Finding:
             ports.check_fixed(service)
     except LabError as error:
         return Finding(name, State.BROKEN, error.message, error.hint)
-    missing = _missing({service.command[0] for service in services}, servers.binary)
+    missing = _missing({servers.server(service.command) for service in services}, servers.binary)
     runtimes = ["docker"] * engine + ["process"] * (not missing)
     if not runtimes:
         return Finding(

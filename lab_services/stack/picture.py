@@ -10,6 +10,7 @@ from lab_services.stack import layout, topology
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.layout import HEIGHT, WIDTH, Box, Point
 from lab_services.stack.runtime import Replica
+from lab_services.stack.servers import server
 
 _CALLERS = "your traffic"
 _SIGNS_MAX = 6  # more replicas than these share a sign for each state
@@ -132,7 +133,8 @@ def _count(replicas: int) -> str:
     return "1 replica" if replicas == 1 else f"{replicas} replicas"
 
 
-_SERVERS = {
+_KINDS = {
+    "python": "Python service",
     "envoy": "Envoy",
     "redis-server": "Redis",
     "postgres": "PostgreSQL",
@@ -141,8 +143,5 @@ _SERVERS = {
 
 
 def _kind(command: tuple[str, ...]) -> str:
-    # A module that starts a server carries its name.
-    module = command[2].rpartition(".")[2] if command[:2] == ("python", "-m") else ""
-    if command[0] == "python" and module not in _SERVERS:
-        return "Python service"
-    return _SERVERS.get(module or command[0], command[0])
+    program = server(command)
+    return _KINDS.get(program, program)

@@ -58,7 +58,7 @@ class ProcessRuntime(Runtime):
     def prepare(self, emit: Emit) -> None:
         """Find every binary and port before anything starts."""
         for service in self.services.values():
-            servers.binary(service.command[0])
+            servers.binary(servers.server(service.command))
             check_fixed(service)
             _check_told(service)
             if not service.is_job:

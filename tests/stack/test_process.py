@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.stack import Stack, compose, envoy
+from lab_services.stack import Stack, compose, envoy, servers
 from lab_services.stack.children import Child
 from lab_services.stack.ports import HOLDS
 from lab_services.stack.process import ProcessRuntime
@@ -216,9 +216,21 @@ def test_how_to_get_a_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint is the command of this project's systems, not a guess."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BinaryMissing) as caught:
-        binary("postgres")
-    assert "apt-get install postgresql" in caught.value.hint
+        binary("prometheus")
+    assert "apt-get install prometheus" in caught.value.hint
     assert "brew install" in caught.value.hint
+
+
+def test_a_launcher_needs_what_it_launches(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    """A module that starts a server which is not there: found out by its last words."""
+    monkeypatch.setattr(servers, "_WHEELS", {})
+    monkeypatch.setattr(servers.shutil, "which", lambda command: None)
+    launcher = "[python, -m, lab_services.services.prometheus]"
+    topology = compose.read(Path(write(f"  one:\n    image: x\n    command: {launcher}\n")), {})
+    (service,) = topology.services.values()
+    assert binary(servers.server(("python", "-m", "lab_services.services.server", "a:app")))
+    with pytest.raises(BinaryMissing, match="no program 'prometheus'"):
+        binary(servers.server(service.command))
 
 
 # --- Envoy's configuration --------------------------------------------------------------------
