@@ -1,0 +1,352 @@
+"""What the lab reads off the stack and the recordings; no service imports this."""
+
+import json
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lab_services.models import features, store
+from lab_services.report import drawing
+from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
+from lab_services.report.stats import Interval, Share, rows
+from lab_services.report.svg import INK
+from lab_services.report.timeline import FaultLike
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+
+FALLBACK = 203  # the status of an answer that does not come from the predictor
+# The limits that the proxy knows, in requests per second (envoy.yaml).
+LIMITS = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200, 250, 320, 400)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something of our own that charts shade like a fault, such as a burst."""
+
+    kind: str
+    service: str
+    start: float
+    end: float
+    replica: int | None = None
+
+
+# --- from the running stack ----------------------------------------------------------------------
+
+
+def limit_below(rate: float) -> int:
+    """The largest limit of the proxy that is not above `rate`; the smallest where all are."""
+    return max([limit for limit in LIMITS if limit <= rate], default=LIMITS[0])
+
+
+def attempts(stack: Stack, door: str) -> int:
+    """How often the proxy has sent a request on behind a door, retries included."""
+    path = f"/stats?format=json&filter=^cluster\\.{door}\\.upstream_rq_total$"
+    (counted,) = _fetched(stack.url("proxy", path, port=9901))["stats"]
+    return int(counted["value"])
+
+
+def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
+    """Every change of a circuit: circuit (failures in a row), state, at (Unix seconds)."""
+    changes: list[dict[str, Any]] = _fetched(stack.url("caller", "/circuits"))
+    return changes
+
+
+def _fetched(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+# --- from recordings -----------------------------------------------------------------------------
+
+
+def during(recording: Recording, begin: float, end: float) -> Recording:
+    """The part of a recording that was meant for the time from `begin` to `end`, Unix seconds."""
+    table = rows(recording)
+    inside = (table["intended"] >= begin) & (table["intended"] < end)
+    return replace(recording, table=table[inside].reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class Answered(Share):
+    """Share of requests answered inside `deadline` (seconds) with one of `statuses`."""
+
+    deadline: float
+    statuses: tuple[int, ...]
+    unit = "share"
+    label = "answered"
+
+    def hit(self, table: pd.DataFrame) -> "pd.Series[bool]":
+        return table["status"].isin(self.statuses) & (table["latency"] <= self.deadline)
+
+
+def by_model(recording: Recording, deadline: float) -> Interval:
+    """Share of requests that the predictor answered inside the deadline (seconds)."""
+    return Answered(deadline, (200,))(recording)
+
+
+def by_fallback(recording: Recording, deadline: float = np.inf) -> Interval:
+    """Share of requests that the fallback answered inside the deadline (seconds)."""
+    return Answered(deadline, (FALLBACK,))(recording)
+
+
+def by_anyone(recording: Recording, deadline: float) -> Interval:
+    """Share of requests answered inside the deadline, by the predictor or by the fallback."""
+    return Answered(deadline, (200, FALLBACK))(recording)
+
+
+def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> float:
+    """Seconds from a fault that makes the predictor late to the first `prompt` other answer.
+
+    A caller that still asks cannot answer before its time is up, so a fallback's answer within
+    `prompt` seconds shows that nobody asked. Infinite where there was none.
+    """
+    table = during(recording, fault.start, np.inf if fault.end is None else fault.end).table
+    tripped = table[(table["status"] == FALLBACK) & (table["latency"] <= prompt)]
+    return float(tripped["intended"].min() - fault.start) if len(tripped) else np.inf
+
+
+def time_to_recover(recording: Recording, healed: float) -> float:
+    """Seconds from the end of a fault to the predictor's first answer; infinite if none came."""
+    table = during(recording, healed, np.inf).table
+    answered = table[table["status"] == 200]
+    return float(answered["intended"].min() - healed) if len(answered) else np.inf
+
+
+def opened_after(changes: Iterable[Mapping[str, Any]], circuit: str, begin: float) -> float:
+    """Seconds from `begin` to the next opening of a circuit; infinite if it stays closed."""
+    times = [
+        change["at"] - begin
+        for change in changes
+        if change["circuit"] == circuit and change["state"] == "opened" and change["at"] >= begin
+    ]
+    return min(times, default=np.inf)
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def expected_good(
+    limit: float, *, calm: float, offered: float, capacity: float, seconds: float, wait: float
+) -> float:
+    """The predictor's answers in time, per second of a burst behind a bucket of tokens.
+
+    A fluid model (Kleinrock, "Queueing Systems" volume 2, 1976, chapter 2): what is let through
+    beyond the capacity piles up, and once the pile takes longer than `wait` seconds every answer
+    is late for as long as the burst lasts. A bucket holds 0.2 s of its `limit`, and is empty where
+    the `calm` before the burst already took more. Rates are in requests per second.
+    """
+    held = 0.2 * limit if limit > calm else 0.0
+    first = min(seconds, held / (offered - limit)) if offered > limit else seconds
+    good, pile = 0.0, wait * capacity
+    for rate, lasts in ((offered, first), (min(limit, offered), seconds - first)):
+        grows = max(rate - capacity, 0.0)
+        timely = min(lasts, pile / grows) if grows else lasts
+        good += rate * timely
+        pile -= grows * timely
+        if timely < lasts:
+            break
+    return good / seconds
+
+
+def requests_until_run(failures: int, errors: float) -> float:
+    """Mean number of requests until `failures` in a row have failed, each with chance `errors`.
+
+    (1 - p^k) / (p^k (1 - p)): Feller, "An Introduction to Probability Theory and Its Applications"
+    volume 1, 1968, section XIII.7, on runs of successes.
+    """
+    if not (failures >= 1 and 0 < errors < 1):
+        raise ValueError("Runs need at least one failure, and a chance between 0 and 1.")
+    run = errors**failures
+    return float((1 - run) / (run * (1 - errors)))
+
+
+def expected_fallback_share(
+    failures: int, errors: float, rate: float, open_seconds: float
+) -> float:
+    """Share of requests for the fallback while a predictor fails a share `errors` of its requests.
+
+    One cycle is a closed time, which ends with a run of failures, and as many open times as it
+    takes until the request that is let through succeeds. `rate` is in requests per second.
+    """
+    closed = requests_until_run(failures, errors)
+    openings = 1 / (1 - errors)
+    refused = openings * rate * open_seconds
+    failed = errors * closed + (openings - 1)
+    return (refused + failed) / (closed + openings + refused)
+
+
+# --- quality -------------------------------------------------------------------------------------
+
+
+def chances(name: str, flights: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+    """What the model of this name says of each flight, asked without a service."""
+    import onnxruntime
+
+    path = store.model_path(name)
+    codes = features.Codes(**store.verify(path)["codes"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    said = session.run(["probabilities"], {"flights": features.prepare(flights, codes)})[0]
+    return np.asarray(said[:, 1], dtype=float)
+
+
+def auc(late: npt.NDArray[np.bool_], said: npt.NDArray[np.float64]) -> float:
+    """Chance that a late flight was given more than a punctual one (Mann and Whitney 1947).
+
+    Raises ValueError where all flights are of one kind.
+    """
+    lates, others = int(late.sum()), int((~late).sum())
+    if not (lates and others):
+        raise ValueError("Both late and punctual flights are needed.")
+    ranks = pd.Series(said).rank().to_numpy()
+    return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
+
+
+def auc_lost(
+    late: npt.NDArray[np.bool_],
+    model: npt.NDArray[np.float64],
+    served: npt.NDArray[np.float64],
+    draws: int = 200,
+) -> Interval:
+    """AUC of `model` less that of what was `served` to the same flights; 95 % by bootstrap."""
+    random = np.random.default_rng(0)
+    found: list[float] = []
+    while len(found) < draws:
+        at = random.integers(0, len(late), len(late))
+        if 0 < late[at].sum() < len(late):
+            found.append(auc(late[at], model[at]) - auc(late[at], served[at]))
+    low, high = np.quantile(found, [0.025, 0.975])
+    value = auc(late, model) - auc(late, served)
+    return Interval(value, min(low, value), max(high, value), len(late))
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+_SOURCES = ("the predictor, in time", "the fallback, in time", "late or failed")
+_FACES = (COLOURS[2], COLOURS[0], COLOURS[1])
+_STATES = {"closed": 0.0, "half-opened": 0.5, "opened": 1.0}
+
+
+def answers(
+    recordings: Mapping[str, Recording],
+    faults: Iterable[FaultLike] = (),
+    *,
+    name: str,
+    title: str,
+    deadline: float,
+    every: float = 0.25,
+    circuits: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> Chart:
+    """Who answered, over time: one panel a label, each from its own beginning, faults shaded.
+
+    `circuits` gives for a label the changes of its circuit, which are drawn below its panel.
+    Raises ValueError for more labels than a chart can hold.
+    """
+    circuits = circuits or {}
+    faults = sorted(faults, key=lambda fault: fault.start)
+    drawing.check_labels(recordings, circuits)
+    heights = [h for label in recordings for h in ([1.0, 0.42] if label in circuits else [1.0])]
+    with drawing.style(name):
+        figure = Figure(figsize=(WIDTH, 0.9 + 1.55 * sum(heights)))
+        panels = list(
+            figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[
+                :, 0
+            ]
+        )
+        words, longest, highest = [], 0.0, 0.0
+        for label, recording in recordings.items():
+            panel = panels.pop(0)
+            table = rows(recording)
+            begin, end = float(table["intended"].min()), float(table["intended"].max())
+            longest = max(longest, end - begin)
+            bins = _by_source(table, begin, every, deadline)
+            highest = max(highest, float(bins.sum(axis=1).max()))
+            edges = np.append(bins.index.to_numpy(), bins.index[-1] + every)
+            bottom = np.zeros(len(bins))
+            for source, face in zip(_SOURCES, _FACES, strict=True):
+                top = bottom + bins[source].to_numpy()
+                panel.stairs(top, edges, baseline=bottom, fill=True, color=face, alpha=0.85, lw=0)
+                bottom = top
+            panel.stairs(bottom, edges, color=INK, lw=1.0)
+            panel.set_ylabel("requests/s")
+            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
+            _shade(panel, here, begin, end, named=True)
+            panel.set_title(label, fontweight="bold", pad=6 + 12 * bool(here))
+            words.append(_in_words(label, bins))
+            if label in circuits:
+                strip = panels.pop(0)
+                _draw_states(strip, circuits[label], begin, end)
+                _shade(strip, here, begin, end, named=False)
+        for panel in figure.axes:
+            panel.set_xlim(0, longest)
+            if panel.get_ylabel():
+                panel.set_ylim(0, highest * 1.05)
+        figure.axes[-1].set_xlabel("seconds")
+        legend = [
+            Line2D([], [], color=face, marker="s", ls="none", ms=9, label=source)
+            for source, face in zip(_SOURCES, _FACES, strict=True)
+        ]
+        return drawing.finish(figure, name, title, " ".join(words), legend)
+
+
+def _by_source(table: pd.DataFrame, begin: float, every: float, deadline: float) -> pd.DataFrame:
+    """Requests per second by who answered; the index is the beginning of each bin in seconds."""
+    timely = table["ok"].astype(bool) & (table["latency"] <= deadline)
+    source = np.where(~timely, 2, np.where(table["status"] == FALLBACK, 1, 0))
+    places = ((table["intended"] - begin) // every).astype(int)
+    bins = pd.crosstab(places, source) / every
+    bins = bins.reindex(index=range(int(places.max()) + 1), columns=range(3), fill_value=0)
+    bins = bins.iloc[: max(1, len(bins) - 1)]  # the last bin is rarely full
+    bins.index = bins.index * every
+    bins.columns = pd.Index(_SOURCES)
+    return bins
+
+
+def _shade(
+    axes: Axes, faults: Sequence[FaultLike], begin: float, end: float, *, named: bool
+) -> None:
+    for fault in faults:
+        left = max(fault.start, begin) - begin
+        right = (end if fault.end is None else min(fault.end, end)) - begin
+        axes.axvspan(left, right, facecolor="none", edgecolor=INK, lw=1.0, ls=(0, (2, 2)))
+        if named:
+            who = f"{fault.service} {fault.replica}" if fault.replica else fault.service
+            axes.annotate(
+                f"{fault.kind} {who}".strip(),
+                (left, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                fontsize=10,
+            )
+
+
+def _draw_states(
+    axes: Axes, changes: Sequence[Mapping[str, Any]], begin: float, end: float
+) -> None:
+    before = [change["state"] for change in changes if change["at"] < begin]
+    times, states = [0.0], [_STATES[before[-1] if before else "closed"]]
+    for change in changes:
+        if begin <= change["at"] <= end:
+            times.append(change["at"] - begin)
+            states.append(_STATES[change["state"]])
+    axes.step([*times, end - begin], [*states, states[-1]], where="post", color=INK, lw=1.4)
+    halves = [
+        at for at, state in zip(times, states, strict=True) if state == _STATES["half-opened"]
+    ]
+    axes.plot(halves, [0.5] * len(halves), **{**MARK, "ls": "none"}, marker="D", ms=4)
+    axes.set_ylim(-0.25, 1.25)
+    axes.set_yticks([0, 0.5, 1], ["closed", "half-open", "open"])
+
+
+def _in_words(label: str, bins: pd.DataFrame) -> str:
+    shares = bins.sum() / max(float(bins.to_numpy().sum()), 1e-9)
+    told = ", ".join(f"{source} {part:.0%}" for source, part in shares.items())
+    return f"{label}: {told}."
