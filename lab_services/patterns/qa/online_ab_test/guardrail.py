@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Watch(TypedDict):
     """The test that is watched."""
 
-    test: Annotated[str, Field(min_length=1, max_length=64, examples=["trees-for-all"])]
+    test: Annotated[str, Field(min_length=1, max_length=64, examples=["boosted-trees"])]
 
 
 class Verdict(TypedDict):

@@ -29,14 +29,14 @@ Entry = dict[FieldT, EncodableT]
 class Split(TypedDict):
     """A test and the share of the travellers that its candidate gets; 0 is the kill switch."""
 
-    test: Annotated[str, Field(min_length=1, max_length=64, examples=["trees-for-all"])]
+    test: Annotated[str, Field(min_length=1, max_length=64, examples=["boosted-trees"])]
     share: Annotated[float, Field(ge=0, le=1, examples=[0.1])]
 
 
 class Outcome(TypedDict):
     """What became of the flight that a request asked about."""
 
-    request: Annotated[str, Field(min_length=1, max_length=64, examples=["trees-for-all-17"])]
+    request: Annotated[str, Field(min_length=1, max_length=64, examples=["boosted-trees-17"])]
     late: bool
 
 
