@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lab_services.errors import LabError
@@ -37,23 +38,16 @@ class Keeper:
         options = [] if alone else ["--owner", str(os.getpid())]
         if children:
             options.append("--children")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lab_services.stack.keeper", ident, *options],
-            stdin=subprocess.DEVNULL if alone else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdout is not None and process.stderr is not None
-        with process.stdout, process.stderr:
+        # In a thread of its own, since an interrupt may come in the middle of a start, and would
+        # leave a keeper that nobody knows of.
+        with ThreadPoolExecutor(1) as pool:
+            stdin = subprocess.DEVNULL if alone else subprocess.PIPE
+            starting = pool.submit(_start, ident, options, stdin)
             try:
-                answer = process.stdout.readline()
-                if not answer:
-                    raise LabError(
-                        f"The keeper ended with {process.wait()} at its start.",
-                        process.stderr.read().decode(errors="replace"),
-                    )
-            except BaseException:  # an interrupt leaves no keeper without a user
+                process = starting.result()
+                answer = _first_line(process)
+            except BaseException:
+                process = starting.result()
                 process.terminate()
                 _wait(process)
                 raise
@@ -96,7 +90,31 @@ class Keeper:
             _wait(self._process)
 
 
+def _start(ident: str, options: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab_services.stack.keeper", ident, *options],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
+    assert process.stdout is not None and process.stderr is not None
+    with process.stdout, process.stderr:
+        if answer := process.stdout.readline():
+            return answer
+        raise LabError(
+            f"The keeper ended with {process.wait()} at its start.",
+            process.stderr.read().decode(errors="replace"),
+        )
+
+
 def _wait(process: subprocess.Popen[bytes]) -> None:
+    for end in (process.stdout, process.stderr):
+        if end is not None:
+            end.close()
     if process.stdin is not None:
         process.stdin.close()
     process.wait()
