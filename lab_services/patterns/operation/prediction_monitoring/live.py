@@ -1,0 +1,138 @@
+"""The live part of the lab: traffic in phases, and what Prometheus remembers of its alarms."""
+
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from lab_services.traffic.request import Request
+from lab_services.traffic.schedules import Schedule, poisson
+
+STEP = 0.25  # seconds between two values that are asked for: half of an evaluation
+
+Flight = Mapping[str, Any]
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some seconds of traffic, and what happens to each flight on its way to the predictor."""
+
+    name: str
+    seconds: float
+    change: Callable[[Flight], Flight] = dict
+
+
+def spans(phases: Sequence[Phase]) -> dict[str, Span]:
+    """When each phase that has a name begins and ends, in seconds."""
+    found, at = {}, 0.0
+    for phase in phases:
+        if phase.name:
+            found[phase.name] = (at, at + phase.seconds)
+        at += phase.seconds
+    return found
+
+
+def traffic_in(
+    phases: Sequence[Phase], url: str, flights: Sequence[Flight], rate: float, seed: int = 0
+) -> tuple[list[Request], Schedule]:
+    """One request for each arrival, changed as its phase says, and their schedule."""
+    schedule = poisson(rate, sum(phase.seconds for phase in phases), seed)
+    ends, at = [], 0.0
+    for phase in phases:
+        at += phase.seconds
+        ends.append(at)
+    requests = []
+    for offset, flight in zip(schedule.offsets, cycle(flights), strict=False):
+        phase = next(p for p, end in zip(phases, ends, strict=True) if offset < end)
+        requests.append(Request(url, json=phase.change(flight), labels={"phase": phase.name}))
+    return requests, schedule
+
+
+class Memory:
+    """What the Prometheus at an address remembers of the seconds from `begin` (Unix) on."""
+
+    def __init__(self, address: str, begin: float, seconds: float) -> None:
+        self._address = address
+        self._begin, self._seconds = begin, seconds
+        found = self.ask("rules")["groups"]
+        self.watches = {rule["name"]: group["name"] for group in found for rule in group["rules"]}
+
+    def firing(self) -> dict[str, list[Span]]:
+        """When each alarm was on, in seconds after the beginning; every alarm has an entry."""
+        on: dict[str, list[Span]] = {name: [] for name in self.watches}
+        found = self.series('max by (alertname) (ALERTS{alertstate="firing"})')
+        for labels, values in found:
+            on[labels["alertname"]] = joined([at for at, _ in values])
+        return on
+
+    def mean(self, expression: str, span: Span) -> float:
+        """The mean of an expression over a span; nan where it had no value."""
+        values = [
+            value
+            for _, found in self.series(expression)
+            for at, value in found
+            if span[0] <= at < span[1]
+        ]
+        return sum(values) / len(values) if values else float("nan")
+
+    def series(self, expression: str) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """Labels and (seconds, value) of each series that an expression gives."""
+        answer = self.ask(
+            "query_range",
+            query=expression,
+            start=self._begin,
+            end=self._begin + self._seconds,
+            step=STEP,
+        )
+        return [
+            (
+                found["metric"],
+                [(float(at) - self._begin, float(value)) for at, value in found["values"]],
+            )
+            for found in answer["result"]
+        ]
+
+    def ask(self, what: str, **query: Any) -> Any:
+        url = f"{self._address}/api/v1/{what}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+
+def joined(times: Sequence[float]) -> list[Span]:
+    """Times at steps of STEP, as spans without a gap."""
+    found: list[Span] = []
+    for at in times:
+        if found and at - found[-1][1] <= 1.5 * STEP:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def seconds_on(on: Sequence[Span], during: Span) -> float:
+    """For how long something was on during a span."""
+    return sum(max(0.0, min(end, during[1]) - max(begin, during[0])) for begin, end in on)
+
+
+def first_on(on: Sequence[Span], during: Span) -> float:
+    """Seconds from the beginning of a span until something is on; infinite where it never is."""
+    begins = [
+        max(begin, during[0]) - during[0]
+        for begin, end in on
+        if end >= during[0] and begin < during[1]
+    ]
+    return min(begins, default=float("inf"))
+
+
+def graph(address: str, *expressions: str, minutes: int = 2) -> str:
+    """The address of Prometheus's own page, with a graph for each expression."""
+    parts: dict[str, str] = {}
+    for number, expression in enumerate(expressions):
+        parts[f"g{number}.expr"] = expression
+        parts[f"g{number}.tab"] = "0"
+        parts[f"g{number}.range_input"] = f"{minutes}m"
+    return f"{address}/graph?{urllib.parse.urlencode(parts)}"
