@@ -164,6 +164,14 @@ def test_a_proxy_that_is_not_there_is_a_502(proxy, monkeypatch):
         assert ask(client, "somebody").status_code == 502
 
 
+def test_without_its_log_it_gives_nobody_an_arm(proxy, monkeypatch):
+    """Travellers in a test that no log knows of."""
+    made = module("splitter", monkeypatch, PREDICT_URL=proxy.url, LOG="redis://127.0.0.1:1/0")
+    with TestClient(made.app, raise_server_exceptions=False) as client:
+        assert ask(client, "somebody").status_code == 500
+    assert not proxy.asked
+
+
 def test_by_chance_the_proxy_chooses(splitter, proxy):
     """An arm that is fixed before the draw; a log without the arm that was drawn."""
     client, streams = splitter
@@ -270,8 +278,10 @@ def test_only_what_stays_unanswered_counts(guardrails):
     assert guardrail.against["failures"].failures["b"] == 0
     assert guardrail.must_stop(100.6)
     assert guardrail.against["failures"].failures == {"a": 0, "b": 16}
-    assert not guardrail.must_stop(101.0), "it stops once"
-    assert (guardrail.stopped, guardrail.reason) == (100.6, "failures")
+    assert guardrail.must_stop(101.0), "until somebody has done it"
+    guardrail.stopped = 101.0
+    assert not guardrail.must_stop(102.0)
+    assert guardrail.reason == "failures"
 
 
 @pytest.mark.parametrize(("late", "stops"), [("0", True), ("1", False)])
@@ -291,13 +301,16 @@ def test_wrong_answers_count_once_the_flight_is_in(guardrails, late, stops):
 
 
 def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
-    """A guardrail that knows and does nothing."""
+    """A guardrail that knows and does nothing, or that ends with the first error."""
     assigned = [(f"1000-{n}", entry(n)) for n in range(20)]
     answered = [("1000-20", entry(3, forecast='{"late":true}'))]
-    reads = [[("assigned", assigned), ("answered", answered)]]
+    reads = [[], [("assigned", assigned), ("answered", answered)], []]
     posted = []
 
     class Session:
+        def __init__(self, raise_for_status):
+            assert raise_for_status
+
         async def __aenter__(self):
             return self
 
@@ -307,10 +320,14 @@ def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
         @contextlib.asynccontextmanager
         async def post(self, url, json):
             posted.append((url, json))
+            if len(posted) == 1:
+                raise guardrails.aiohttp.ClientError("the splitter restarts")
             yield None
 
     async def xread(last):
-        return reads.pop() if reads else []
+        if reads:
+            return reads.pop()
+        raise guardrails.redis.ConnectionError("the log restarts")
 
     async def some_turns():
         task = asyncio.create_task(guardrails.watch())
@@ -322,7 +339,7 @@ def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
     monkeypatch.setattr(guardrails.aiohttp, "ClientSession", Session)
     guardrails.state.guardrail = guardrails.Guardrail("mine")
     asyncio.run(some_turns())
-    assert posted == [("http://127.0.0.1:1/", {"test": "mine", "share": 0})]
+    assert posted == 2 * [("http://127.0.0.1:1/", {"test": "mine", "share": 0})]
     assert guardrails.verdict(guardrails.state.guardrail)["failures"]["b"] == 19
 
 

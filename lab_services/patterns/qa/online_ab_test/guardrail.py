@@ -72,20 +72,19 @@ class Guardrail:
         """A flight has arrived, late or not."""
         if said := self._answered.pop(entry["request"], None):
             arm, share, late = said
-            if not self.stopped and late != (entry["late"] == "1"):
+            if not self.reason and late != (entry["late"] == "1"):
                 self.against["wrong"].add(arm, share)
 
     def must_stop(self, now: float) -> bool:
-        """Whether all this speaks against B; True once, and nothing is counted from then on."""
-        if self.stopped:
-            return False
+        """Whether B has to be taken out and is not yet. Once there is a reason, nothing counts."""
+        if self.reason:
+            return not self.stopped
         for request, (arm, share, since) in list(self._unanswered.items()):
             if now - since >= GRACE_SECONDS:
                 del self._unanswered[request]
                 self.against["failures"].add(arm, share)
         reasons = [why for why, held in self.against.items() if held.is_against_b(FALSE_ALARMS)]
-        if reasons:
-            self.reason, self.stopped = reasons[0], now
+        self.reason = reasons[0] if reasons else ""
         return bool(reasons)
 
 
@@ -99,21 +98,29 @@ state = State()
 
 
 async def watch() -> None:
-    """Read what is new in the log, again and again; stop the test where that must be."""
+    """Look again and again; where the log or the splitter does not answer, try once more."""
     last = {"assigned": "0", "answered": "0", "happened": "0"}
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
-            if (guardrail := state.guardrail) is None:
-                continue
-            for stream, entries in cast(Read, await LOG.xread(cast(Any, last))):
-                take = getattr(guardrail, stream)
-                for ident, entry in entries:
-                    last[stream] = ident
-                    take(entry, int(ident.split("-")[0]) / 1000)
-            if guardrail.must_stop(time.time()):
-                async with session.post(SPLIT_URL, json={"test": guardrail.test, "share": 0}):
-                    log.warning("stopped", extra={"reason": guardrail.reason})
+            if state.guardrail is not None:
+                try:
+                    await look(state.guardrail, last, session)
+                except (redis.RedisError, aiohttp.ClientError, TimeoutError) as error:
+                    log.error("cannot watch", extra={"error": repr(error)})
+
+
+async def look(guardrail: Guardrail, last: dict[str, str], session: aiohttp.ClientSession) -> None:
+    """Read what is new in the log since `last`; take B out where that must be."""
+    for stream, entries in cast(Read, await LOG.xread(cast(Any, last))):
+        take = getattr(guardrail, stream)
+        for ident, entry in entries:
+            last[stream] = ident
+            take(entry, int(ident.split("-")[0]) / 1000)
+    if guardrail.must_stop(time.time()):
+        async with session.post(SPLIT_URL, json={"test": guardrail.test, "share": 0}):
+            guardrail.stopped = time.time()
+            log.warning("stopped", extra={"reason": guardrail.reason})
 
 
 @asynccontextmanager
