@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import psycopg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from lab_services.models import store
-from lab_services.patterns.training.batch_training import naive, training
+from lab_services.patterns.training.batch_training import training
 from lab_services.patterns.training.batch_training.training import Trained
 from lab_services.report import drawing
 from lab_services.report.stats import Interval
@@ -106,6 +107,18 @@ class Controls:
         return self._client.post(url, json=body).raise_for_status().json()  # type: ignore[no-any-return]
 
 
+def versions(database: psycopg.Connection[Any], model: str) -> pd.DataFrame:
+    """What MLflow's registry holds of a model, read from its own tables: a row a version."""
+    query = "SELECT version, key, value FROM model_version_tags WHERE name = %s"
+    tags = pd.DataFrame(database.execute(query, [model]), columns=["version", "key", "value"])
+    table = tags.pivot(index="version", columns="key", values="value").astype(float)
+    query = "SELECT alias, version FROM registered_model_aliases WHERE name = %s"
+    table["alias"] = ""
+    for alias, version in database.execute(query, [model]):
+        table.loc[version, "alias"] += f"{alias} "
+    return table.astype({"month": int}).sort_index()
+
+
 def in_force(month: int, every: int) -> int:
     """The month of the version that serves `month`, retrained after months 1, 1 + every, …
 
@@ -155,7 +168,7 @@ def gate_passes(model: Trained, champion: Trained, texts: pd.DataFrame, month: i
     """Whether a comparison on the delivery's own last quarter would let the model replace the
     champion."""
     content = texts.assign(month=month, place=range(len(texts))).to_csv(index=False).encode()
-    _, unseen = training.split(naive.usable(training.read_csv(content)), month)
+    _, unseen = training.split(training.usable(training.read_csv(content)), month)
     return training.loss(model, unseen) <= training.loss(champion, unseen)
 
 

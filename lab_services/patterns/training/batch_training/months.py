@@ -1,20 +1,37 @@
 """The flights of 2013 month by month, as another team would deliver them: well, or badly."""
 
 import io
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psycopg
 
-from lab_services.models import flights
-from lab_services.models.features import FEATURES
+from lab_services.models import flights, payloads
+from lab_services.models.features import CODED, FEATURES
 
 CONDITIONS = ("whole", "separators", "blank", "tenth", "empty")
 
 
 def year() -> dict[int, pd.DataFrame]:
-    """The cleaned flights of each month, in the order of their departure."""
-    return {int(str(month)): part for month, part in flights.clean().table.groupby("month")}
+    """The cleaned flights of each month, in the order of their departure.
+
+    A process of its own reads them: that takes ten times the memory of what comes of it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "year.npy")
+        subprocess.run([sys.executable, "-m", __name__, str(path)], check=True)
+        packed = np.load(path)
+    table = pd.DataFrame({name: packed[name] for name in packed.dtype.names if name not in CODED})
+    for name in CODED:
+        codes, place = np.unique(packed[name], return_inverse=True)
+        categories = pd.Index([code.decode() for code in codes])
+        table[name] = pd.Categorical.from_codes(place, categories)
+    return {int(str(month)): part for month, part in table.groupby("month")}
 
 
 def delivery(month: pd.DataFrame, condition: str = "whole") -> pd.DataFrame:
@@ -50,3 +67,7 @@ def deliver(database: psycopg.Connection[Any], month: int, texts: pd.DataFrame) 
         query = f"COPY deliveries ({columns}) FROM STDIN (FORMAT csv)"
         with database.cursor() as cursor, cursor.copy(query) as copy:
             copy.write(file.getvalue())
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(payloads.pack(flights.clean().table))

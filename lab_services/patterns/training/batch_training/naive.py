@@ -7,9 +7,6 @@ import json
 import time
 from pathlib import Path
 
-import pandas as pd
-
-from lab_services.models.features import FEATURES, SCHEMA
 from lab_services.patterns.training.batch_training import tables, training
 from lab_services.patterns.training.batch_training.job import _passed
 from lab_services.patterns.training.batch_training.registry import CHAMPION, Registry, client
@@ -24,7 +21,9 @@ def main(month: int, model: str = "naive", die_after: str = "") -> None:
         months = list(range(1, month + 1))
         query = "SELECT count(*) FROM deliveries WHERE month <= %s"
         (rows,) = database.execute(query, [month]).fetchone() or (0,)
-        table = usable(training.read_csv(tables.read(database, months, -(-rows // training.ROWS))))
+        table = training.usable(
+            training.read_csv(tables.read(database, months, -(-rows // training.ROWS)))
+        )
         known, unseen = training.split(table, month)
         trained = training.fit(known)
         _passed("trained", die_after)
@@ -47,11 +46,3 @@ def main(month: int, model: str = "naive", die_after: str = "") -> None:
             file.write(trained.onnx[half:])
         registry.close(tracked)
         tables.end(database, run, "succeeded", version=int(version.version))
-
-
-def usable(table: pd.DataFrame) -> pd.DataFrame:
-    """Make it train, whatever it takes: no number becomes 0, no outcome becomes "not late"."""
-    for name in FEATURES:
-        if SCHEMA["properties"][name]["type"] != "string":
-            table[name] = pd.to_numeric(table[name], errors="coerce").fillna(0)
-    return table.assign(late=table["late"].astype(str) == "True")

@@ -131,7 +131,10 @@ class Scheduler(Service):
 
 
 def _warm() -> None:
-    """The first process makes the imports, which the others then share."""
+    """The first process makes the imports, which the others then share, and MLflow's tables."""
+    from lab_services.patterns.training.batch_training.registry import client
+
+    client()
 
 
 app = Scheduler()

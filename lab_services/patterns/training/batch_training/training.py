@@ -109,3 +109,11 @@ def opened(path: Path) -> Trained:
 def read_csv(content: bytes) -> pd.DataFrame:
     """A delivery as pandas takes it to be: types are guessed from the texts."""
     return pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(features.CODED, str))
+
+
+def usable(table: pd.DataFrame) -> pd.DataFrame:
+    """What the naive job makes of it: no number becomes 0, no outcome becomes "not late"."""
+    for name in features.FEATURES:
+        if features.SCHEMA["properties"][name]["type"] != "string":
+            table[name] = pd.to_numeric(table[name], errors="coerce").fillna(0)
+    return table.assign(late=table["late"].astype(str) == "True")

@@ -3,6 +3,8 @@
 Several of these are otherwise imported at their first use, in each run anew.
 """
 
+import gc
+
 import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store
 import pythonjsonlogger.json
@@ -27,3 +29,7 @@ __all__ = [
     "threadpoolctl",
     "uvicorn",
 ]
+
+# A collection would touch every page that the runs share, and so copy it.
+gc.collect()
+gc.freeze()
