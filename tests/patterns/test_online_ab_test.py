@@ -300,6 +300,20 @@ def test_wrong_answers_count_once_the_flight_is_in(guardrails, late, stops):
     assert guardrails.verdict(guardrail)["wrong"]["b"] == (20 if stops else 0)
 
 
+def test_it_reads_the_log_from_the_moment_on_at_which_it_is_asked(guardrails, monkeypatch):
+    """A guardrail that reads a year of log before it sees the first failure."""
+
+    async def clock():
+        return 1700000000, 5
+
+    monkeypatch.setattr(guardrails, "LOG", SimpleNamespace(time=clock))
+    answer = asyncio.run(guardrails.begin({"test": "mine"}))
+    assert answer["test"] == "mine" and answer["stopped"] == 0
+    assert guardrails.state.guardrail.read == dict.fromkeys(
+        ("assigned", "answered", "happened"), "1700000000000"
+    )
+
+
 def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
     """A guardrail that knows and does nothing, or that ends with the first error."""
     assigned = [(f"1000-{n}", entry(n)) for n in range(20)]
@@ -324,7 +338,7 @@ def test_it_reads_the_log_and_takes_b_out(guardrails, monkeypatch):
                 raise guardrails.aiohttp.ClientError("the splitter restarts")
             yield None
 
-    async def xread(last):
+    async def xread(read):
         if reads:
             return reads.pop()
         raise guardrails.redis.ConnectionError("the log restarts")

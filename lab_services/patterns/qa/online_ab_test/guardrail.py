@@ -50,8 +50,10 @@ class Guardrail:
     A failure is known within the second; whether an answer was wrong, only when the flight is in.
     """
 
-    def __init__(self, test: str) -> None:
+    def __init__(self, test: str, since: str = "0") -> None:
         self.test = test
+        # The place in each stream up to which it has read.
+        self.read = dict.fromkeys(("assigned", "answered", "happened"), since)
         self.against = {"failures": Evidence(), "wrong": Evidence()}
         self.reason, self.stopped = "", 0.0
         self._unanswered: dict[str, tuple[str, float, float]] = {}
@@ -99,23 +101,22 @@ state = State()
 
 async def watch() -> None:
     """Look again and again; where the log or the splitter does not answer, try once more."""
-    last = {"assigned": "0", "answered": "0", "happened": "0"}
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             if state.guardrail is not None:
                 try:
-                    await look(state.guardrail, last, session)
+                    await look(state.guardrail, session)
                 except (redis.RedisError, aiohttp.ClientError, TimeoutError) as error:
                     log.error("cannot watch", extra={"error": repr(error)})
 
 
-async def look(guardrail: Guardrail, last: dict[str, str], session: aiohttp.ClientSession) -> None:
-    """Read what is new in the log since `last`; take B out where that must be."""
-    for stream, entries in cast(Read, await LOG.xread(cast(Any, last))):
+async def look(guardrail: Guardrail, session: aiohttp.ClientSession) -> None:
+    """Read what is new in the log; take B out where that must be."""
+    for stream, entries in cast(Read, await LOG.xread(cast(Any, guardrail.read))):
         take = getattr(guardrail, stream)
         for ident, entry in entries:
-            last[stream] = ident
+            guardrail.read[stream] = ident
             take(entry, int(ident.split("-")[0]) / 1000)
     if guardrail.must_stop(time.time()):
         async with session.post(SPLIT_URL, json={"test": guardrail.test, "share": 0}):
@@ -137,7 +138,8 @@ app = Service("guardrail", watching)
 @app.post("/watch")
 async def begin(wanted: Watch) -> Verdict:
     """Watch a test from now on, with nothing held against it yet."""
-    state.guardrail = Guardrail(wanted["test"])
+    seconds, _ = await LOG.time()
+    state.guardrail = Guardrail(wanted["test"], since=f"{seconds * 1000}")
     return verdict(state.guardrail)
 
 
