@@ -1,0 +1,402 @@
+"""Prediction monitoring: what is counted, compared and remembered."""
+
+import asyncio
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from redis.exceptions import ConnectionError as RedisGone
+from starlette.testclient import TestClient
+
+from lab_services.models import build
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.patterns.operation.prediction_monitoring import drift, live, months
+from lab_services.patterns.operation.prediction_monitoring.live import Phase
+from lab_services.stack.catalogue import compose_path
+
+RANDOM = np.random.default_rng(0)
+
+
+# --- drift ----------------------------------------------------------------------------------------
+
+
+def reference(**columns):
+    return drift.Reference({name: np.asarray(values) for name, values in columns.items()})
+
+
+def test_every_value_falls_into_a_bin():
+    """A value that the reference did not hold, and that is not counted at all."""
+    usual = reference(wind=np.arange(100.0), origin=["JFK"] * 60 + ["EWR"] * 40)
+    assert usual.count("wind", [-1e9, 0.0, 50.0, 1e9]).sum() == 4
+    assert usual.count("origin", ["JFK", "XXX", "EWR"]).sum() == 3
+    assert usual.places("origin", ["XXX", "AAA", "ZZZ"]).tolist() == [usual.bins("origin") - 1] * 3
+
+
+def test_texts_are_told_apart():
+    """Two airports in one bin: one of them could vanish unseen."""
+    usual = reference(origin=["JFK"] * 60 + ["EWR"] * 40)
+    assert len(set(usual.places("origin", ["JFK", "EWR", "LGA"]).tolist())) == 3
+
+
+def test_a_column_of_mostly_one_value_still_has_two_bins():
+    """Visibility is 10 miles nearly always: in one bin nothing could ever be seen of it."""
+    usual = reference(visibility=[10.0] * 98 + [3.0, 1.0])
+    assert usual.bins("visibility") == 2
+    moved = usual.count("visibility", np.zeros(50))
+    assert drift.psi(usual.counts["visibility"], moved) > 0.25
+
+
+def test_a_constant_column_has_one_bin():
+    """A cut through a constant, beyond which lies an empty bin for ever."""
+    usual = reference(rain=np.zeros(50))
+    assert usual.bins("rain") == 1
+    assert usual.count("rain", [0.0, 5.0]).tolist() == [2.0]
+
+
+def test_psi_is_zero_for_the_same_shares_and_grows_with_the_distance():
+    """An index that has a sign, or that depends on how many there are."""
+    counts = np.array([100.0, 200.0, 700.0])
+    assert drift.psi(counts, counts) == 0
+    near, far = drift.psi(counts, np.array([[150, 200, 650], [700, 200, 100]]).astype(float))
+    assert 0 < near < 0.25 < far
+    # By hand, without the half that is added: two bins, 50 % each, against 20 % and 80 %.
+    large = drift.psi(np.array([5e6, 5e6]), np.array([2e6, 8e6]))
+    assert large == pytest.approx(0.3 * math.log(2.5) + 0.3 * math.log(1.6), rel=1e-4)
+
+
+def test_psi_of_an_empty_bin_is_finite():
+    """The logarithm of nothing."""
+    assert math.isfinite(drift.psi(np.array([10.0, 0.0]), np.array([0.0, 10.0])))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "share"), [([], 0.0), (["a", "b"], 0.0), (["a", "a", "a", "b"], 0.5)]
+)
+def test_repeated_share(inputs, share):
+    """The first of its kind counted as a copy."""
+    assert drift.repeated_share(inputs) == share
+
+
+# --- the services ---------------------------------------------------------------------------------
+
+
+class Log:
+    """What the predictor and the monitor need of Redis."""
+
+    def __init__(self, gone=False):
+        self.lines, self.gone = [], gone
+        self.batch = []
+
+    def pipeline(self, transaction):
+        self.batch = []
+        return self
+
+    def xadd(self, stream, fields, **options):
+        self.batch.append(fields)
+
+    async def execute(self):
+        if self.gone:
+            raise RedisGone("gone")
+        for fields in self.batch:
+            raw = {
+                k.encode(): v if isinstance(v, bytes) else str(v).encode()
+                for k, v in fields.items()
+            }
+            self.lines.append((f"{len(self.lines) * 10 + 1_000_000}-0".encode(), raw))
+
+    async def xread(self, streams):
+        after = int(next(iter(streams.values())).split("-")[0])
+        new = [line for line in self.lines if int(line[0].split(b"-")[0]) > after]
+        return [[b"predictions", new]] if new else None
+
+
+@pytest.fixture
+def predictor(monkeypatch):
+    monkeypatch.setenv("MODEL", str(build.ensure("good")["good"]))
+    monkeypatch.setenv("LOG_URL", "redis://127.0.0.1:1")  # nobody is there
+    from lab_services.patterns.operation.prediction_monitoring import app
+
+    app.waiting.clear()
+    yield app
+    app.waiting.clear()
+
+
+def test_the_predictor_answers_without_its_log(predictor):
+    """A log that is away and takes the predictions with it."""
+    with TestClient(predictor.app) as client:
+        answer = client.post("/predict", json=EXAMPLE)
+        assert answer.status_code == 200
+        assert 0 <= answer.json()["probability"] <= 1
+        assert 'predictions_total{late="' in client.get("/metrics").text
+
+
+def test_null_is_refused(predictor):
+    """The premise of the lab: the API itself is no place for a silent null."""
+    with TestClient(predictor.app) as client:
+        assert client.post("/predict", json=EXAMPLE | {"visibility": None}).status_code == 422
+
+
+def test_what_is_written_leaves_the_queue_once(predictor):
+    """A prediction that is logged twice, or lost because the log was away for a moment."""
+    predictor.waiting.extend({"flight": b"{}", "probability": at / 10} for at in range(3))
+    asyncio.run(predictor.write_waiting(Log(gone=True)))
+    assert len(predictor.waiting) == 3
+    log = Log()
+    asyncio.run(predictor.write_waiting(log))
+    asyncio.run(predictor.write_waiting(log))
+    assert len(log.lines) == 3
+    assert not predictor.waiting
+
+
+@pytest.fixture
+def watching(monkeypatch):
+    """A monitor that has learnt what is usual, and the value of one of its gauges."""
+    from lab_services.patterns.operation.prediction_monitoring import monitor as module
+
+    registry = CollectorRegistry()
+    monitor = module.Monitor(registry)
+    columns = {
+        name: np.array([value] * 400)
+        if isinstance(value, str)
+        else np.random.default_rng(1).uniform(value * 0.5, value * 1.5 + 0.1, 400)
+        for name, value in EXAMPLE.items()
+    }
+    monitor.learn({**columns, "probability": np.linspace(0, 1, 400)})
+
+    def feed(count, now=1000.0, **changes):
+        random = np.random.default_rng(2)
+        for _ in range(count):
+            place = random.integers(400)
+            flight = {name: columns[name][place].item() for name in FEATURES} | changes
+            raw = json.dumps(flight).encode()
+            monitor.window.append(module.Prediction(now, raw, flight, place / 400))
+        monitor.look(now)
+
+    def told(name, **labels):
+        return registry.get_sample_value(name, labels)
+
+    return monitor, feed, told
+
+
+def test_the_monitor_is_calm_while_nothing_changes(watching):
+    """An index that is high by itself."""
+    _, feed, told = watching
+    feed(300)
+    assert max(told("drift_psi", column=name) for name in FEATURES) < 0.25
+    assert told("drift_ks", column="wind") < 0.1
+    assert told("window_predictions") == 300
+    assert told("late_share") == pytest.approx(told("late_share_reference"), abs=0.1)
+
+
+def test_the_monitor_sees_zeros_and_repeats(watching):
+    """A fault that leaves every gauge where it was."""
+    monitor, feed, told = watching
+    feed(300, visibility=0.0)
+    assert told("drift_psi", column="visibility") > 0.25
+    assert told("zero_share", column="visibility") == 1
+    assert told("zero_share_reference", column="visibility") == 0
+    assert told("drift_psi", column="wind") < 0.25
+    monitor.window.extend([monitor.window[-1]] * 700)
+    monitor.look(1000.0)
+    assert told("repeated_share") > 0.6
+
+
+def test_too_few_predictions_say_nothing(watching):
+    """An alarm over three flights in the night."""
+    _, feed, told = watching
+    feed(10, visibility=0.0)
+    assert told("drift_psi", column="visibility") is None
+    assert told("window_predictions") == 10
+
+
+def test_the_monitor_reads_each_line_once_and_lets_old_ones_go(watching):
+    """A window that holds a line twice, or that never forgets."""
+    monitor, _, _ = watching
+    log = Log()
+    log.batch = [{"flight": json.dumps(EXAMPLE).encode(), "probability": 0.4}] * 5
+    asyncio.run(log.execute())
+    now = 1000.1  # the lines are of 1000.00 to 1000.04 s
+    asyncio.run(monitor.read(log, now))
+    asyncio.run(monitor.read(log, now))
+    assert [round(line.at, 2) for line in monitor.window] == [
+        1000.0,
+        1000.01,
+        1000.02,
+        1000.03,
+        1000.04,
+    ]
+    asyncio.run(monitor.read(log, now + 60))
+    assert not monitor.window
+
+
+def test_rules_watch_what_is_told(watching):
+    """A rule over a number that nobody tells: it would be silent for ever."""
+    folder = compose_path("operation/prediction-monitoring").parent
+    groups = yaml.safe_load((folder / "rules.yml").read_text())["groups"]
+    assert [group["name"] for group in groups] == ["operation", "input", "prediction", "monitor"]
+    _, feed, told = watching
+    feed(100)
+    text = " ".join(rule["expr"] for group in groups for rule in group["rules"])
+    for name in ("late_share", "late_share_reference", "repeated_share", "monitor_looked_at"):
+        assert name in text
+        assert told(name) is not None
+    for name in ("drift_psi", "zero_share", "zero_share_reference"):
+        assert name in text
+        assert told(name, column="wind") is not None
+
+
+# --- the live part --------------------------------------------------------------------------------
+
+
+def test_each_request_is_of_its_phase():
+    """A fault that begins a request too late."""
+    phases = [Phase("healthy", 2), Phase("", 1), Phase("zero", 2, lambda f: {**f, "wind": 0.0})]
+    flights = [{"wind": 5.0}, {"wind": 6.0}]
+    requests, schedule = live.traffic_in(phases, "http://127.0.0.1:1/predict", flights, rate=50)
+    assert len(requests) == len(schedule)
+    for request, offset in zip(requests, schedule.offsets, strict=True):
+        assert (request.json["wind"] == 0) == (offset >= 3)
+        assert request.labels["phase"] == (
+            "healthy" if offset < 2 else "" if offset < 3 else "zero"
+        )
+    assert live.spans(phases) == {"healthy": (0, 2), "zero": (3, 5)}
+
+
+def test_times_are_joined_to_spans():
+    """Two alarms told as one, or one as many."""
+    assert live.joined([]) == []
+    assert live.joined([1.0, 1.25, 1.5, 4.0, 4.25]) == [(1.0, 1.5), (4.0, 4.25)]
+
+
+def test_seconds_on_and_first_on():
+    """An alarm from before a fault that is taken for its discovery."""
+    on = [(1.0, 2.0), (6.0, 9.0)]
+    assert live.seconds_on(on, (1.5, 7.0)) == pytest.approx(1.5)
+    assert live.seconds_on(on, (3.0, 5.0)) == 0
+    assert live.first_on(on, (4.0, 8.0)) == 2.0
+    assert live.first_on(on, (8.0, 10.0)) == 0.0
+    assert live.first_on(on, (3.0, 5.0)) == math.inf
+
+
+def test_the_graph_page_has_every_expression():
+    """An expression with a brace that breaks the address."""
+    page = live.graph("http://127.0.0.1:9090", 'up{job="a"}', "b")
+    assert page.startswith("http://127.0.0.1:9090/graph?g0.expr=up%7Bjob")
+    assert "g1.expr=b" in page
+
+
+# --- the months -----------------------------------------------------------------------------------
+
+
+def made(days=60, a_day=200, seed=0):
+    random = np.random.default_rng(seed)
+    n = days * a_day
+    columns = {"wind": random.normal(10, 3, n), "probability": random.random(n)}
+    return months.Predictions(
+        columns, random.random(n) < 0.2, np.ones(n, dtype=int), np.repeat(np.arange(days), a_day)
+    )
+
+
+def test_days_are_split_where_the_day_changes():
+    """A flight on two days, or on none."""
+    days = made(5).days
+    assert [len(day) for day in days] == [200] * 5
+    assert [day.day[0] for day in days] == list(range(5))
+
+
+def test_trailing_sums():
+    """A window that is a day too long."""
+    counts = np.arange(1.0, 6.0).reshape(-1, 1)
+    assert months.trailing(counts, 2).ravel().tolist() == [1, 3, 5, 7, 9]
+    assert counts.ravel().tolist() == [1, 2, 3, 4, 5]
+
+
+def test_independent_windows_keep_to_the_theory():
+    """A formula that is off by a factor."""
+    of = made(400, 100)
+    usual = of.reference()
+    for threshold in (0.1, 0.2):
+        measured = months.share_above(threshold, 100, usual, "wind", of)
+        theory = months.share_above_theory(threshold, 100, usual, "wind")
+        assert measured.value == pytest.approx(theory, abs=0.06)
+
+
+def alarm(factor=1.5, window=1, lag=0):
+    of = made()
+    usual = of.reference()
+    faulty = {**of.columns, "wind": of.columns["wind"] * factor}
+    counted = months.daily_counts(usual, "wind", of)
+    after = months.daily_counts(usual, "wind", months.replace(of, columns=faulty))
+    return months.Alarm(
+        lambda counts: months.psi(usual.counts["wind"], counts), counted, after, window, lag
+    )
+
+
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize("rate", [0, 1, 3.5])
+def test_a_threshold_keeps_its_false_alarms(window, rate):
+    """An alarm that is called careful and is not."""
+    tried = alarm(window=window)
+    threshold = tried.threshold(rate)
+    assert tried.false_alarms(threshold) <= rate
+    # The lowest: just below it, there is one more.
+    assert tried.false_alarms(threshold * 0.999) > rate - 7 / 50
+
+
+def test_a_large_fault_is_found_on_its_first_day_and_none_is_not_found():
+    """A delay that is counted from the wrong day; a fault that was not there and is found."""
+    found = alarm(factor=3.0)
+    assert set(found.delays(found.threshold(0)).tolist()) == {1.0}
+    nothing = alarm(factor=1.0)
+    assert set(nothing.delays(nothing.threshold(0)).tolist()) == {float(months.SEARCHED)}
+
+
+def test_late_labels_delay_by_as_much():
+    """Labels that are known before they are in."""
+    late, at_once = alarm(lag=4), alarm()
+    threshold = at_once.threshold(1)
+    assert (late.delays(threshold) - at_once.delays(threshold)).tolist() == [4.0] * 45
+
+
+def test_mean_delay_has_its_value_inside():
+    """An interval beside its own value."""
+    told = months.mean_delay(np.array([1.0, 2.0, 9.0] * 10))
+    assert told.low <= told.value == 4.0 <= told.high
+    assert told.unit == "days"
+
+
+def test_operating_curve_falls():
+    """A threshold that is lowered and finds less."""
+    curve = months.operating_curve(alarm(factor=1.1))
+    delays = [curve[rate].value for rate in sorted(curve)]
+    assert len(delays) > 4
+    assert delays == sorted(delays, reverse=True)
+
+
+def test_faults_do_what_they_are_called():
+    """Freezing at 32 °C."""
+    assert months.celsius(np.array([32.0, 212.0])).tolist() == [0.0, 100.0]
+    assert months.kilometres(np.array([1.0])).tolist() == [1.609344]
+    assert months.zero(np.array([5, 6])).tolist() == [0, 0]
+
+
+def test_many_tests_ring_more_often_unless_corrected():
+    """A correction that corrects nothing."""
+    p = np.random.default_rng(0).random((4000, 20))
+    plain = months.any_alarm(p, 0.05, corrected=False)
+    assert plain.value == pytest.approx(1 - 0.95**20, abs=0.03)
+    assert months.any_alarm(p, 0.05, corrected=True).value < 0.07
+
+
+def test_slow_drift_is_seen_from_afar_only():
+    """A comparison with yesterday that sees what grew over months, or a fixed one that does not."""
+    of = made()
+    usual = of.reference()
+    counts = months.daily_counts(usual, "wind", months.growing(of, "wind", 0.01))
+    fixed = months.drift_by_week(counts, usual.counts["wind"])
+    before = months.drift_by_week(counts, None)
+    assert fixed[8.0].value > 4 * fixed[1.0].value
+    assert before[8.0].value < 2 * before[1.0].value
