@@ -87,6 +87,8 @@ class ComposeFile:
     path: Path
     services: Mapping[str, Service]
     volumes: tuple[str, ...] = ()
+    # `x-traffic` names the services that a lab's traffic goes to, for the picture.
+    traffic: tuple[str, ...] = ()
 
     def service(self, name: str) -> Service:
         """The service of that name. Raises LabError naming those there are."""
@@ -202,7 +204,10 @@ class _Reader:
         }
         if not services:
             raise self._error(("services",), "there is no service in it")
-        compose = ComposeFile(self.path, services, tuple(volumes))
+        traffic = content.get("x-traffic") or []
+        if not isinstance(traffic, list) or not set(traffic) <= set(services):
+            raise self._error(("x-traffic",), f"a list of services: {', '.join(services)}")
+        compose = ComposeFile(self.path, services, tuple(volumes), tuple(traffic))
         self._check_relations(compose)
         return compose
 

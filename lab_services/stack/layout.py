@@ -55,7 +55,8 @@ class Layout:
                 return [(start.center, start.bottom), (start.center, turn), (gutter, turn),
                         (gutter, end.y)]  # fmt: skip
             channel, side = gutter, end.x if end.center > gutter else end.x + WIDTH
-        elif end.center < gutter:
+        elif end.center < gutter or (end.center == gutter and start.row == 0):
+            # What comes from outside takes the left side, where calls between services do not.
             channel, side = MARGIN * 0.4, end.x
         else:
             channel, side = self.width - MARGIN * 0.4, end.x + WIDTH

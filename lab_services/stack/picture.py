@@ -35,9 +35,10 @@ def draw(compose: ComposeFile, replicas: Sequence[Replica] | None, title: str) -
     names = [s.name for s in services]
     edges = [c for c in topology.calls(compose) if c.caller in names and c.callee in names]
     called = {c.callee for c in edges}
-    entries = [s for s in services if s.name not in called] or services[:1]
-    roots = [topology.Call(_CALLERS, s.name) for s in entries]
-    edges += [root for root, s in zip(roots, entries, strict=True) if s.ports]
+    uncalled = [s.name for s in services if s.name not in called] or names[:1]
+    entries = _entries(compose)
+    roots = [topology.Call(_CALLERS, name) for name in dict.fromkeys((*uncalled, *entries))]
+    edges += [root for root in roots if root.callee in entries]
     sheet = layout.arrange(topology.layers([_CALLERS, *names], [*roots, *edges]))
     arrows = "".join(_arrow(sheet.way(e.caller, e.callee)) for e in edges)
     parts = [f'<g opacity="0.6">{arrows}</g>']
@@ -63,9 +64,20 @@ def draw(compose: ComposeFile, replicas: Sequence[Replica] | None, title: str) -
     )
 
 
+def _entries(compose: ComposeFile) -> list[str]:
+    """Who gets the traffic; where the file does not say it, those whom no other service calls."""
+    called = {c.callee for c in topology.calls(compose)}
+    return list(compose.traffic) or [
+        s.name
+        for s in compose.services.values()
+        if s.ports and not s.is_job and s.name not in called
+    ]
+
+
 def describe(compose: ComposeFile, replicas: Sequence[Replica] | None) -> str:
     """The picture in words."""
-    sentences = []
+    entries = ", ".join(_entries(compose))
+    sentences = [f"{_CALLERS} goes to {entries}"] if entries else []
     for service in compose.services.values():
         if service.is_job:
             continue

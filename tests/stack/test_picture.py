@@ -9,6 +9,7 @@ import pytest
 from lab_services.stack import compose, layout, picture, topology
 from lab_services.stack.catalogue import compose_path
 from lab_services.stack.runtime import Replica
+from tests.stack.conftest import Write
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,11 +37,27 @@ def test_states_are_told_in_words(web_single: compose.ComposeFile) -> None:
     svg = picture.draw(web_single, replicas, "A <stack>")
     words = ET.fromstring(svg).find(f"{SVG}desc")
     assert words is not None and words.text == (
-        "predictor (1 ready, 1 exited); proxy (1 paused), calls predictor"
+        "your traffic goes to proxy; predictor (1 ready, 1 exited); "
+        "proxy (1 paused), calls predictor"
     )
     assert any("1 of 2 ready" in text for text in texts(svg))
     assert any("paused" in text for text in texts(svg))
     assert ET.fromstring(svg).find(f"{SVG}title").text == "A <stack>"  # type: ignore[union-attr]
+
+
+def test_traffic_goes_where_the_file_says(write: Write) -> None:
+    """Traffic drawn into whatever nobody else calls: a monitor, say, that calls the predictor."""
+    monitor = (
+        "  monitor: {image: x, command: a, environment: {URL: 'http://web:80'}, ports: [%s]}\n"
+    )
+    web = "  web: {image: x, command: b, ports: ['127.0.0.1::80']}\n"
+    path = Path(write(monitor % "'127.0.0.1::81'" + web))
+    assert "goes to monitor" in picture.describe(compose.read(path, {}), None)
+    path.write_text("x-traffic: [web]\n" + path.read_text())
+    assert "goes to web" in picture.describe(compose.read(path, {}), None)
+    path.write_text(path.read_text().replace("[web]", "[wep]"))
+    with pytest.raises(compose.ComposeError, match="compose.yaml:1.*x-traffic"):
+        compose.read(path, {})
 
 
 def test_the_picture_of_a_file_has_no_states(web_single: compose.ComposeFile) -> None:
