@@ -238,7 +238,7 @@ def test_rules_watch_what_is_told(watching):
     groups = yaml.safe_load((folder / "rules.yml").read_text())["groups"]
     assert [group["name"] for group in groups] == ["operation", "input", "prediction", "monitor"]
     _, feed, told = watching
-    feed(100)
+    feed(200)
     text = " ".join(rule["expr"] for group in groups for rule in group["rules"])
     for name in ("late_share", "late_share_reference", "repeated_share", "monitor_looked_at"):
         assert name in text

@@ -26,7 +26,8 @@ WINDOW = settings.number("WINDOW_SECONDS", 2, low=0.5, high=3600)
 EVERY = settings.number("EVERY_SECONDS", 0.5, low=0.1, high=3600)
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
 REFERENCE_FLIGHTS = 5000
-LEAST = 50  # a window of fewer predictions says nothing
+# Fewer predictions have a PSI above 0.25 by chance alone; the gauges then keep what they told last.
+LEAST = 150
 
 
 class Prediction(NamedTuple):
