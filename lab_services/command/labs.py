@@ -49,14 +49,17 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     if lab is not None and lab.startswith("-"):
         options, lab = (lab, *options), None
     folder = paths.repository() / "labs"
-    target = folder if lab is None else notebook(lab)
+    # Not as an argument, which only the browser that it opens itself is told of.
+    page = []
+    if lab is not None:
+        page = [f"--LabApp.default_url=/lab/tree/{notebook(lab).relative_to(folder)}"]
     program = shutil.which("jupyter-lab", path=str(Path(sys.executable).parent))
     if program is None:
         raise LabError("JupyterLab is not in this environment.", "`make env` installs it.")
     sys.stdout.flush()
     # In many containers root is the only user; the server listens on loopback, with a token.
     allow = ["--allow-root"] if os.geteuid() == 0 else []
-    os.execv(program, [program, f"--ServerApp.root_dir={folder}", *allow, str(target), *options])
+    os.execv(program, [program, f"--ServerApp.root_dir={folder}", *allow, *page, *options])
 
 
 def notebook(lab: str) -> Path:
