@@ -56,10 +56,10 @@ def _column(about: dict[str, Any]) -> pa.Column:
 
 
 def _in_words(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    found = []
+    missing = [name for name in (*FEATURES, "late") if name not in table.columns]
+    found = [f"{name} is missing" for name in missing]
     for name in dict.fromkeys(failures["column"].dropna()):
         if name not in table.columns:
-            found.append(f"{name} is missing")
             continue
         values = table[name]
         if values.isna().any():
