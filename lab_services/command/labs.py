@@ -57,9 +57,16 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     if program is None:
         raise LabError("JupyterLab is not in this environment.", "`make env` installs it.")
     sys.stdout.flush()
-    # In many containers root is the only user; the server listens on loopback, with a token.
-    allow = ["--allow-root"] if os.geteuid() == 0 else []
-    os.execv(program, [program, f"--ServerApp.root_dir={folder}", *allow, *page, *options])
+    settings = [
+        f"--ServerApp.root_dir={folder}",
+        # A lab asks nobody but its own services.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    if os.geteuid() == 0:
+        # In many containers root is the only user; the server listens on loopback, with a token.
+        settings.append("--allow-root")
+    os.execv(program, [program, *settings, *page, *options])
 
 
 def notebook(lab: str) -> Path:
