@@ -51,13 +51,13 @@ def _edges(values: NDArray[Any], bins: int) -> NDArray[Any]:
     if values.dtype.kind == "U":
         names, often = np.unique(values, return_counts=True)
         return np.sort(names[np.argsort(-often, kind="stable")[: bins - 1]])
-    below = values[values < values.max()]
+    below: NDArray[Any] = values[values < values.max()]
     if not len(below):
         return below  # one value only, and so one bin
     # A value that nothing lies above is no cut: the bin beyond it would be empty for ever.
     cuts = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="lower"))
-    inside = cuts[cuts < values.max()]
-    return inside if len(inside) else below.max(keepdims=True)
+    inside: NDArray[Any] = cuts[cuts < values.max()]
+    return inside if len(inside) else np.array([below.max()])
 
 
 def psi(reference: Counts, window: Counts) -> Any:
