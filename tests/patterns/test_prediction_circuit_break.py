@@ -229,11 +229,12 @@ def test_the_callers_doors_are_the_proxys(envoy):
 # --- reading -------------------------------------------------------------------------------------
 
 
-def recorded(rows, seconds=10.0):
+def recorded(rows, late=0.0, note=""):
     """A recording from tuples: intended, latency (s), status."""
     table = pd.DataFrame(rows, columns=["intended", "latency", "status"])
     table["ok"] = table["status"].between(200, 399)
-    return traffic.Recording(table.assign(warmup=False), begin=0.0, seconds=seconds)
+    table["started"] = table["intended"] + late
+    return traffic.Recording(table.assign(warmup=False), begin=0.0, seconds=10.0, note=note)
 
 
 ROWS = [
@@ -255,6 +256,13 @@ def test_shares_by_who_answered():
     assert measuring.by_fallback(recording, 0.1).value == pytest.approx(1 / 6)
     assert measuring.by_anyone(recording, 0.5).value == pytest.approx(4 / 6)
     assert len(measuring.during(recording, 1.0, 2.0)) == 2
+
+
+def test_only_lateness_that_matters_to_the_deadline_is_noted():
+    """A verdict on traffic that was not sent, and one that is withheld for milliseconds."""
+    assert measuring.by_model(recorded(ROWS, late=0.02, note="late"), 0.5).note == ""
+    assert measuring.by_model(recorded(ROWS, late=0.02, note="late"), 0.1).note == "late"
+    assert measuring.by_anyone(recorded(ROWS, late=0.2, note="late"), 0.5).note == "late"
 
 
 def test_times_to_trip_and_to_recover():
