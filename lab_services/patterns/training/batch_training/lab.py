@@ -144,6 +144,11 @@ def ratio(a: Days, b: Days) -> Interval:
     return _drawn([a, b], lambda p: p[0].mean(axis=-1) / p[1].mean(axis=-1), "ratio")
 
 
+def excess(a: Days, b: Days) -> Interval:
+    """By which share the mean of `a` is above that of `b`; the same days are drawn for both."""
+    return _drawn([a, b], lambda p: p[0].mean(axis=-1) / p[1].mean(axis=-1) - 1, "share")
+
+
 def share_kept(worst: Days, some: Days, best: Days) -> Interval:
     """Which share of the gain from `worst` to `best` one has with `some`."""
 

@@ -40,6 +40,7 @@ class Watch:
     def __init__(self) -> None:
         self.armed: Armed = {"model": "", "stale_after": 1.0}
         self.since = 0.0
+        self.down = False
         self.fired: dict[str, float] = {}
         self.ages: list[tuple[float, float]] = []
 
@@ -62,36 +63,37 @@ class Watch:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        """Look and probe while the service runs."""
         with tables.connect() as database:
             tables.create(database)
-        looking = asyncio.create_task(self._look())
+        # Apart from one another: a probe of a dead host may take its whole second.
+        tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._probe())]
         yield
-        looking.cancel()
+        for task in tasks:
+            task.cancel()
 
     async def _look(self) -> None:
-        url = f"{settings.text('SCHEDULER_URL')}/ready"
         database = await psycopg.AsyncConnection.connect(
             settings.text("DATABASE_URL"), autocommit=True
         )
+        while True:
+            since = self.since
+            asked = {"model": self.armed["model"], "since": since}
+            row: Any = await (await database.execute(_QUESTION, asked)).fetchone()
+            if self.armed["model"] and since == self.since:  # else it was armed anew meanwhile
+                self.saw(time.time(), row[0] > 0, row[1] > 0, self.down, row[2])
+            await asyncio.sleep(EVERY)
+
+    async def _probe(self) -> None:
+        url = f"{settings.text('SCHEDULER_URL')}/ready"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session:
             while True:
-                if self.armed["model"]:
-                    await self._ask(database, session, url)
+                try:
+                    async with session.get(url) as answer:
+                        self.down = answer.status != 200
+                except (aiohttp.ClientError, TimeoutError):
+                    self.down = True
                 await asyncio.sleep(EVERY)
-
-    async def _ask(
-        self, database: psycopg.AsyncConnection[object], session: aiohttp.ClientSession, url: str
-    ) -> None:
-        since = self.since
-        found = await database.execute(_QUESTION, {"model": self.armed["model"], "since": since})
-        row: Any = await found.fetchone()
-        try:
-            async with session.get(url) as answer:
-                down = answer.status != 200
-        except (aiohttp.ClientError, TimeoutError):
-            down = True
-        if since == self.since:  # else it was armed anew meanwhile
-            self.saw(time.time(), row[0] > 0, row[1] > 0, down, row[2])
 
 
 _QUESTION = """SELECT
