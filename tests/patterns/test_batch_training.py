@@ -409,18 +409,18 @@ def test_the_naive_job_leaves_a_version_more(database, mlflow):
 
 def test_a_lock_keeps_two_runs_apart_and_dies_with_its_owner(database):
     """Two runs of a month at once; a lock that somebody has to remove by hand."""
-    other = tables.connect()
-    with tables.claim(other, "month") as mine:
-        assert mine
-        with tables.claim(database, "month") as second:
-            assert not second
+
+    def free():
+        query = "SELECT pg_try_advisory_lock(hashtext('late 5')), pg_advisory_unlock_all()"
+        return database.execute(query).fetchone()[0]
+
     owner = tables.connect()
-    owner.execute("SELECT pg_advisory_lock(hashtext('month'))")
-    owner.close()
+    with tables.locked(owner, "late 5"):
+        assert not free()
+    assert free()
+    owner.execute("SELECT pg_advisory_lock(hashtext('late 5'))")
+    assert not free()
+    owner.close()  # as a kill does
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        with tables.claim(database, "month") as mine:
-            if mine:
-                break
-    assert mine
-    other.close()
+    while not free():
+        assert time.monotonic() < deadline

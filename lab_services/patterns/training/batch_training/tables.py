@@ -37,23 +37,11 @@ def create(database: psycopg.Connection[Any]) -> None:
 
 
 @contextmanager
-def claim(database: psycopg.Connection[Any], name: str) -> Iterator[bool]:
-    """Whether this connection may have the lock of that name; given back at the end.
+def locked(database: psycopg.Connection[Any], name: str) -> Iterator[None]:
+    """Wait for the lock of that name, and hold it.
 
     PostgreSQL itself gives it back when the connection ends, so a killed run blocks nobody.
     """
-    mine = database.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name]).fetchone()
-    got = bool(mine and mine[0])
-    try:
-        yield got
-    finally:
-        if got and not database.closed:
-            database.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
-
-
-@contextmanager
-def locked(database: psycopg.Connection[Any], name: str) -> Iterator[None]:
-    """Wait for the lock of that name, and hold it."""
     database.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
     try:
         yield

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import aiohttp
 import psycopg
+from psycopg_pool import AsyncConnectionPool
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -73,16 +75,19 @@ class Watch:
             task.cancel()
 
     async def _look(self) -> None:
-        database = await psycopg.AsyncConnection.connect(
-            settings.text("DATABASE_URL"), autocommit=True
-        )
-        while True:
-            since = self.since
-            asked = {"model": self.armed["model"], "since": since}
-            row: Any = await (await database.execute(_QUESTION, asked)).fetchone()
-            if self.armed["model"] and since == self.since:  # else it was armed anew meanwhile
-                self.saw(time.time(), row[0] > 0, row[1] > 0, self.down, row[2])
-            await asyncio.sleep(EVERY)
+        url = settings.text("DATABASE_URL")
+        row: Any = (0, 0, 0.0)
+        async with AsyncConnectionPool(url, min_size=1, max_size=1, open=False, timeout=1) as pool:
+            while True:
+                since = self.since
+                asked = {"model": self.armed["model"], "since": since}
+                # Where the database does not answer there is no news, and the age grows.
+                with contextlib.suppress(psycopg.Error):
+                    async with pool.connection() as database:
+                        row = await (await database.execute(_QUESTION, asked)).fetchone()
+                if self.armed["model"] and since == self.since:  # else it was armed meanwhile
+                    self.saw(time.time(), row[0] > 0, row[1] > 0, self.down, row[2])
+                await asyncio.sleep(EVERY)
 
     async def _probe(self) -> None:
         url = f"{settings.text('SCHEDULER_URL')}/ready"
