@@ -26,7 +26,10 @@ FALLBACK = 203  # the status of an answer that does not come from the predictor
 # A generator that is late by more than this share of a deadline speaks against what it measured.
 _LATE_SHARE = 0.1
 # The limits that the proxy knows, in requests per second (envoy.yaml).
-LIMITS = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200, 250, 320, 400)
+LIMITS = (
+    *(10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
+    *(100, 120, 140, 160, 200, 250, 320, 400),
+)
 
 
 @dataclass(frozen=True)
