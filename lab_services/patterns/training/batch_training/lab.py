@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from calendar import month_abbr
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lab_services.report import drawing
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.stack import Stack
+from lab_services.stack.fault import Fault
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
 # time, and a thirtieth of one is about a day.
@@ -117,6 +119,19 @@ def versions(database: psycopg.Connection[Any], model: str) -> pd.DataFrame:
     for alias, version in database.execute(query, [model]):
         table.loc[version, "alias"] += f"{alias} "
     return table.astype({"month": int}).sort_index()
+
+
+def runs(database: psycopg.Connection[Any], since: float) -> list[Fault]:
+    """Each month's first run that ended well, from `since` (Unix s) on, to shade in a timeline."""
+    query = (
+        "SELECT DISTINCT ON (month) month, extract(epoch FROM began)::float,"
+        " extract(epoch FROM ended)::float FROM job_runs WHERE model = 'late'"
+        " AND status = 'succeeded' AND extract(epoch FROM began) > %s ORDER BY month, began"
+    )
+    return [
+        Fault("train", month_abbr[month], None, began, ended)
+        for month, began, ended in database.execute(query, [since])
+    ]
 
 
 def in_force(month: int, every: int) -> int:
