@@ -6,12 +6,13 @@ that is killed goes on with it when it is started again. Each run is a process o
 
 import asyncio
 import multiprocessing
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
@@ -28,8 +29,10 @@ from lab_services.services.service import Service
 HERE = "lab_services.patterns.training.batch_training"
 Month = Annotated[int, Field(ge=1, le=12, examples=[5])]
 
-# Jobs are forked from a process that has imported everything, so a run starts in milliseconds.
-context = multiprocessing.get_context("forkserver")
+# Jobs are forked from a process that has imported everything, so a run starts in milliseconds. The
+# system libraries of macOS do not survive a fork: there each run takes seconds to import.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+context: Any = multiprocessing.get_context(_METHOD)
 context.set_forkserver_preload([f"{HERE}.warm"])
 
 
