@@ -22,7 +22,7 @@ from prometheus_client import Gauge
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from lab_services.patterns.training.batch_training import tables
+from lab_services.patterns.training.batch_training import process, tables
 from lab_services.services import settings
 from lab_services.services.service import Service
 
@@ -65,10 +65,10 @@ class Ended(TypedDict):
 def run(month: int, model: str, job: str = "job", die_after: str = "") -> Ended:
     """Run the job in a process of its own, wait for its end and write down its exit code."""
     began = time.perf_counter()
-    process = context.Process(target=_job, args=(job, month, model, die_after))
-    process.start()
-    process.join()
-    code = process.exitcode or 0
+    started = context.Process(target=process.run, args=(job, month, model, die_after))
+    started.start()
+    started.join()
+    code = started.exitcode or 0
     with tables.connect() as database:
         database.execute(
             "INSERT INTO firings (model, month, exit_code) VALUES (%s, %s, %s)",
@@ -77,17 +77,6 @@ def run(month: int, model: str, job: str = "job", die_after: str = "") -> Ended:
     if code == 0:
         app.last_success.set_to_current_time()
     return {"exit_code": code, "seconds": time.perf_counter() - began}
-
-
-def _job(job: str, month: int, model: str, die_after: str) -> None:
-    if job == "naive":
-        from lab_services.patterns.training.batch_training import naive
-
-        naive.main(month, model, die_after)
-    else:
-        from lab_services.patterns.training.batch_training import job as real
-
-        real.main(month, model, die_after)
 
 
 def month_end(plan: Plan, began: float) -> None:
@@ -127,17 +116,10 @@ class Scheduler(Service):
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
-        await asyncio.to_thread(context.Process(target=_warm).start)
+        await asyncio.to_thread(context.Process(target=process.warm).start)
         self.plan.start()
         yield
         self.plan.shutdown(wait=False)
-
-
-def _warm() -> None:
-    """The first process makes the imports, which the others then share, and MLflow's tables."""
-    from lab_services.patterns.training.batch_training.registry import client
-
-    client()
 
 
 app = Scheduler()

@@ -17,12 +17,13 @@ import sklearn.preprocessing
 import threadpoolctl
 import uvicorn
 
-from lab_services.patterns.training.batch_training import job, naive
+from lab_services.patterns.training.batch_training import job, naive, process
 
 __all__ = [
     "job",
     "mlflow",
     "naive",
+    "process",
     "pythonjsonlogger",
     "skl2onnx",
     "sklearn",
