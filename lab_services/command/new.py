@@ -9,7 +9,7 @@ from lab_services import paths
 from lab_services.errors import LabError
 
 GROUPS = ("serving", "qa", "training", "operation", "lifecycle")
-_CAPTIONS = {"qa": "QA"}
+_CAPTIONS = {"qa": "Quality assurance"}
 _TEMPLATES = Path(__file__).parent / "chapter"
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
