@@ -33,6 +33,7 @@ def client(good, monkeypatch):
                 for name, value in {"MODEL": str(good), **environment}.items():
                     settings.setenv(name, value)
                 # A namespace of its own each time: two with other settings live side by side.
+                settings.delitem(sys.modules, MODULE, raising=False)
                 pattern = runpy.run_module(MODULE)
                 pattern["app"].model = pattern["model"]
                 return stack.enter_context(TestClient(pattern["app"]))

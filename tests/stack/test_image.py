@@ -180,6 +180,7 @@ def test_image_has_compiled_services_and_real_servers(
     assert run(client, built, "python", "-c", script).split() == ["True", "True", "True"]
     assert run(client, built, "redis-server", "--version").startswith("Redis server")
     assert "PONG" not in run(client, built, "redis-cli", "--version")
+    assert run(client, built, "pg_isready", "--version").startswith("pg_isready")
     assert run(client, built, "prometheus", "--version").startswith("prometheus")
     assert run(client, built, "curl", "--version").startswith("curl")
 
