@@ -4,7 +4,11 @@
 
 Environment: HOST (127.0.0.1), PORT (5432), POSTGRES_USER (postgres), POSTGRES_PASSWORD (required),
 POSTGRES_DATA (postgres, below the working folder). There is one database, `postgres`; the user owns
-it. What the folder holds is kept: a killed service starts where it was.
+it. A replica that is started again has new files, so what must outlive a kill lies in a volume:
+
+    environment: {HOST: 0.0.0.0, POSTGRES_PASSWORD: lab, POSTGRES_DATA: /data/postgres}
+    volumes: ["database:/data"]
+    healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1]}
     stop_signal: SIGINT
 
 SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait until its last client has gone.

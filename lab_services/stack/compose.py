@@ -445,7 +445,7 @@ class _Reader:
             raise self._error(
                 (*at, "test"),
                 "a readiness test is [CMD, curl, -fsS, http://127.0.0.1:PORT/PATH], "
-                "[CMD, redis-cli, -p, PORT, ping] or [CMD, pg_isready, -p, PORT]",
+                "[CMD, redis-cli, -p, PORT, ping] or [CMD, pg_isready, -h, 127.0.0.1, -p, PORT]",
             )
         if probe.port not in [p.container for p in ports]:
             raise self._error((*at, "test"), f"port {probe.port} is not published under `ports`")

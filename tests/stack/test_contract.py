@@ -470,7 +470,7 @@ DATABASE = """  database:
     volumes: ['kept:/data']
     stop_signal: SIGINT
     ports: ['127.0.0.1::5432']
-    healthcheck: {test: [CMD, pg_isready]}
+    healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1]}
   writer:
     image: ${LAB_IMAGE:-lab-services}
     command: [python, -c, "%s"]
