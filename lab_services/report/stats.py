@@ -22,6 +22,7 @@ from lab_services.report import bootstrap, numbers
 from lab_services.report.bootstrap import CONFIDENCE, Series
 
 ROUND = "round"
+_LATE_SHARE = 0.1
 
 
 class Recorded(Protocol):
@@ -220,6 +221,10 @@ class Share(Statistic, ABC):
         """What the share is multiplied by."""
         return 1.0
 
+    def note(self, requests: Requests) -> str:
+        """What speaks against the share."""
+        return note(requests)
+
     def __call__(self, requests: Requests) -> Interval:
         series = self.rounds(requests)
         if not series:
@@ -229,7 +234,8 @@ class Share(Statistic, ABC):
         share = float(joined.mean())
         low, high = _share_ends(share, n)
         by = self.rate(requests)
-        return Interval(share * by, low * by, high * by, len(joined), self.unit, note(requests))
+        told = self.note(requests)
+        return Interval(share * by, low * by, high * by, len(joined), self.unit, told)
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
         table = rows(requests)
@@ -266,6 +272,9 @@ class Goodput(Share):
 
     def rate(self, requests: Requests) -> float:
         return offered(requests)
+
+    def note(self, requests: Requests) -> str:
+        return note_at(requests, self.deadline)
 
 
 P50, P95, P99 = Quantile(0.50), Quantile(0.95), Quantile(0.99)
@@ -345,6 +354,20 @@ def rows(requests: Requests) -> pd.DataFrame:
 def note(requests: Requests) -> str:
     """Why the traffic was not what was asked for, or nothing."""
     return "" if isinstance(requests, pd.DataFrame) else requests.note
+
+
+def note_at(requests: Requests, deadline: float) -> str:
+    """`note`, where only the `deadline` (seconds) is asked after.
+
+    A generator that was late notes what would matter to a quantile of its latencies; to a share of
+    answers inside a deadline a tenth of that deadline matters.
+    """
+    if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
+        table = rows(requests)
+        late = float((table["started"] - table["intended"]).quantile(0.99))
+        if late <= _LATE_SHARE * deadline:
+            return ""
+    return note(requests)
 
 
 def _parts(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:

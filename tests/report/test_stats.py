@@ -1,6 +1,7 @@
 """Statistics of recordings."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -253,3 +254,17 @@ def test_interval_in_words():
     assert str(Interval(0.0123, 0.0118, 0.0131, 9, "s")) == "12.3 ms (11.8 to 13.1 ms)"
     assert str(Interval(3.4321, 3.35, 3.52, 9, "ratio")) == "3.43× (3.35 to 3.52×)"
     assert str(Interval.exact(2, "cores")) == "2 cores"
+
+
+@pytest.mark.parametrize(
+    ("late", "ended", "noted"), [(0.01, False, ""), (0.2, False, "late"), (0.01, True, "late")]
+)
+def test_only_lateness_that_matters_to_the_deadline_is_noted(late, ended, noted):
+    """A generator 10 ms late takes the evidence from a share of answers within a second."""
+    moments = np.arange(200) / 100
+    table = pd.DataFrame(
+        {"intended": moments, "started": moments + late, "latency": 0.5, "ok": True}
+    )
+    recording = SimpleNamespace(table=table, note="late", late=True, interrupted=ended)
+    assert goodput(recording, 1.0).note == noted
+    assert P50(recording).note == "late"
