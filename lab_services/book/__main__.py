@@ -20,7 +20,7 @@ from lab_services.book.extension import RUNS
 from lab_services.errors import LabError
 from lab_services.report.claims import Verdict
 from lab_services.report.engine import Progress
-from lab_services.report.run import Run, execute
+from lab_services.report.run import FILE, Run, execute
 
 
 def build(root: Path, runs: Path, *, short: bool = False) -> int:
@@ -75,8 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=paths.repository(), help="the repository")
     parser.add_argument("--runs", type=Path, help="where runs are kept; default: ROOT/runs")
     chosen = parser.parse_args(arguments)
+    runs = chosen.runs or chosen.root / "runs"
     try:
-        return build(chosen.root, chosen.runs or chosen.root / "runs", short=chosen.short)
+        # Else every lab would be run anew, in minutes, since none is found where it is looked for.
+        if any(runs.glob(f"*/*/{FILE}")):
+            raise LabError(
+                f"{runs} holds the runs of one runtime.", f"Give the folder above: {runs.parent}"
+            )
+        return build(chosen.root, runs, short=chosen.short)
     except LabError as error:
         _say(str(error))
         return error.exit_code

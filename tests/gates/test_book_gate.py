@@ -120,3 +120,16 @@ def test_chapter_outside_the_contents_stops_the_book(book):
     built = build(book(*GOOD, toc=TOC[: TOC.index("    sections")]))
     assert built.returncode != 0
     assert "labs/gates/small is not in _toc.yml" in built.stdout
+
+
+def test_runs_of_one_runtime_are_not_taken_for_none(book):
+    """Every lab run anew, in minutes, because its run was looked for one folder above."""
+    root = book(*GOOD)
+    run = root / "kept/docker/gates/small/measurements.json"
+    run.parent.mkdir(parents=True)
+    run.write_text("{}")
+    command = [sys.executable, "-m", "lab_services.book", "--root", root, "--runs"]
+    refused = subprocess.run([*command, root / "kept/docker"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert f"Give the folder above: {root / 'kept'}" in refused.stderr
+    assert not (root / "_build").exists()

@@ -234,7 +234,8 @@ def recorded(rows, late=0.0, note=""):
     table = pd.DataFrame(rows, columns=["intended", "latency", "status"])
     table["ok"] = table["status"].between(200, 399)
     table["started"] = table["intended"] + late
-    return traffic.Recording(table.assign(warmup=False), begin=0.0, seconds=10.0, note=note)
+    table = table.assign(warmup=False)
+    return traffic.Recording(table, begin=0.0, seconds=10.0, late=bool(note), note=note)
 
 
 ROWS = [

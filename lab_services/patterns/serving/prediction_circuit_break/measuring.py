@@ -16,15 +16,13 @@ from matplotlib.lines import Line2D
 from lab_services.models import features, store
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.stats import Interval, Share, rows
+from lab_services.report.stats import Interval, Requests, Share, note_at, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
 FALLBACK = 203  # the status of an answer that does not come from the predictor
-# A generator that is late by more than this share of a deadline speaks against what it measured.
-_LATE_SHARE = 0.1
 # The limits that the proxy knows, in requests per second (envoy.yaml).
 LIMITS = (
     *(10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
@@ -91,28 +89,23 @@ class Answered(Share):
     def hit(self, table: pd.DataFrame) -> "pd.Series[bool]":
         return table["status"].isin(self.statuses) & (table["latency"] <= self.deadline)
 
+    def note(self, requests: Requests) -> str:
+        return note_at(requests, self.deadline)
+
 
 def by_model(recording: Recording, deadline: float) -> Interval:
     """Share of requests that the predictor answered inside the deadline (seconds)."""
-    return _answered(recording, deadline, (200,))
+    return Answered(deadline, (200,))(recording)
 
 
 def by_fallback(recording: Recording, deadline: float = 1.0) -> Interval:
     """Share of requests that the fallback answered inside the deadline (seconds)."""
-    return _answered(recording, deadline, (FALLBACK,))
+    return Answered(deadline, (FALLBACK,))(recording)
 
 
 def by_anyone(recording: Recording, deadline: float) -> Interval:
     """Share of requests answered inside the deadline, by the predictor or by the fallback."""
-    return _answered(recording, deadline, (200, FALLBACK))
-
-
-def _answered(recording: Recording, deadline: float, statuses: tuple[int, ...]) -> Interval:
-    # A recording notes what would matter to a quantile of its latencies: where most requests are
-    # refused within milliseconds, that is milliseconds. Here only the deadline is asked after.
-    late = recording.lateness.get(0.99, 0.0) > _LATE_SHARE * deadline
-    judged = recording if late else replace(recording, note="")
-    return Answered(deadline, statuses)(judged)
+    return Answered(deadline, (200, FALLBACK))(recording)
 
 
 def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> float:
