@@ -153,12 +153,17 @@ class Stack:
     def stats(self, seconds: float = 0.5) -> "pd.DataFrame":
         """One row per replica: processor use in cores over `seconds`, memory in MB.
 
-        `cpu_seconds` is the processor time since the replica's start.
+        `cpu_seconds` is the processor time since the replica's start. With `seconds=0` it is asked
+        once, and `cpu` is nan. A Docker engine takes up to a second to answer.
+
+        >>> stack.stats(0)["memory_mb"]
         """
         import pandas as pd
 
-        first = {(u["service"], u["number"]): u for u in self._call("usage")}
-        time.sleep(seconds)
+        first = {}
+        if seconds:
+            first = {(u["service"], u["number"]): u for u in self._call("usage")}
+            time.sleep(seconds)
         rows = []
         for u in self._call("usage"):
             before = first.get((u["service"], u["number"]), u)
