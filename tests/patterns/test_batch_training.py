@@ -105,7 +105,7 @@ def test_a_missing_column_is_refused():
 
 def test_some_empty_outcomes_are_refused():
     """The last days of a month not in yet."""
-    texts = months.delivery(month())
+    texts = months.delivery(month()).astype(str)
     texts.loc[900:, "late"] = ""
     table = training.read_csv(texts.to_csv(index=False).encode())
     with pytest.raises(checks.MonthRefused, match="late is empty in 100 of 1,000"):

@@ -44,10 +44,11 @@ def delivery(month: pd.DataFrame, condition: str = "whole") -> pd.DataFrame:
     """
     if condition not in CONDITIONS:
         raise ValueError(f"{condition!r} is none of {', '.join(CONDITIONS)}.")
-    texts = month[[*FEATURES, "late"]].astype(str)
+    # Categories hold each text once: a tenth of the memory, and of the kernel's peak.
+    texts = month[[*FEATURES, "late"]].apply(lambda column: column.astype(str).astype("category"))
     if condition == "separators":
         for name in ("departs", "distance"):
-            texts[name] = [f"{int(value):,}" for value in month[name]]
+            texts[name] = month[name].map(lambda value: f"{int(value):,}").astype("category")
     elif condition == "blank":
         texts["late"] = ""
     elif condition == "tenth":
