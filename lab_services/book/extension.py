@@ -24,7 +24,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab_services import paths
-from lab_services.book import mathml
+from lab_services.book import looks, mathml
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
 from lab_services.report.run import FILE, Run
@@ -38,7 +38,7 @@ _CELL = 10_000
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register roles, directives, the renderer of formulas and the style sheet."""
+    """Register roles, directives, the renderer of formulas and the looks."""
     mathml.setup(app)
     app.add_role("measured", Measured(_value))
     app.add_role("measured-range", Measured(_range))
@@ -46,8 +46,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claims-from-run", ClaimsFromRun)
     app.add_directive("run-info", RunInfo)
     app.add_directive("topology", Topology)
-    app.connect("builder-inited", _add_static)
-    app.add_css_file("lab.css")
+    looks.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -189,6 +188,3 @@ def _provenance(run: Run) -> str:
         f"({machine['cores']} cores), {place}"
     )
 
-
-def _add_static(app: Sphinx) -> None:
-    app.config.html_static_path.append(str(Path(__file__).parent / "static"))

@@ -1,0 +1,18 @@
+// Loaded in the head, before the page is drawn.
+(() => {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const chosen = () =>
+    root.dataset.mode === "auto" ? (dark.matches ? "dark" : "light") : root.dataset.mode;
+
+  // The theme leaves this empty at a first visit, reports that as an error, and draws twice.
+  root.dataset.mode ||= "auto";
+  root.dataset.theme = chosen();
+
+  // Paper is white.
+  addEventListener("beforeprint", () => (root.dataset.theme = "light"));
+  addEventListener("afterprint", () => (root.dataset.theme = chosen()));
+
+  // A page opened as a file may not read another one: search results come without their summaries.
+  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+})();
