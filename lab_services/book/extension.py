@@ -187,4 +187,3 @@ def _provenance(run: Run) -> str:
         f"measured on {when.day} {when:%B %Y} on {machine['processor']} "
         f"({machine['cores']} cores), {place}"
     )
-

@@ -22,10 +22,11 @@ def _inline(translator: HTML5Translator, node: nodes.math) -> None:
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    # A scroll bar of its own: a long formula must not widen the page on a phone.
+    # A scroll bar of its own, which the keyboard reaches: a long formula must not widen the page on
+    # a phone.
+    opening = '<div class="lab-math" tabindex="0" role="group" aria-label="Formula">'
     number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
-    drawn = _mathml(node, as_block=True)
-    translator.body.append(f'<div class="lab-math">{number}{drawn}</div>')
+    translator.body.append(f"{opening}{number}{_mathml(node, as_block=True)}</div>")
     raise nodes.SkipNode
 
 
