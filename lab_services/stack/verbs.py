@@ -65,6 +65,8 @@ class Kept:
     runtime: Runtime
     came: threading.Event = field(default_factory=threading.Event)  # `up` has ended, so or so
     faults: list[Fault] = field(default_factory=list)
+    # By service: what the proxies in front of it were told of delays and errors.
+    told: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Keeper:
@@ -179,6 +181,7 @@ class Keeper:
     def start(self, emit: Emit, stack: str, service: str, replica: int) -> None:
         kept = self._kept(stack)
         kept.runtime.start(service, replica)
+        self._tell_again(kept, service)
         self._settle(kept)
 
     def pause(self, emit: Emit, stack: str, service: str, replica: int) -> None:
@@ -265,6 +268,15 @@ class Keeper:
             for name, proxy in envoy.proxies_of(topology, service).items()
         }
         envoy.set_fault(topology, service, addresses, values)
+        kept.told.setdefault(service, {}).update(values)
+
+    def _tell_again(self, kept: Kept, proxy: str) -> None:
+        """A proxy that was started anew knows of no delay or error that still lasts."""
+        if all(replica.state == "exited" for replica in kept.runtime.replicas(proxy)):
+            return
+        for service, values in list(kept.told.items()):
+            if proxy in envoy.proxies_of(kept.runtime.compose, service):
+                self._tell_proxies(kept, service, values)
 
     def _lasting(
         self, stack: str, kind: str, service: str, detail: str, act: Callable[[Runtime], None]
@@ -274,6 +286,7 @@ class Keeper:
         kept.faults.append(fault)
         try:
             act(kept.runtime)
+            self._tell_again(kept, service)
         finally:
             kept.faults[kept.faults.index(fault)] = replace(fault, end=time.time())
             self._settle(kept)

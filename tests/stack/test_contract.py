@@ -319,6 +319,18 @@ def test_delay_errors_heal(echo: Stack) -> None:
     assert None not in (delay.end, every.end)
 
 
+def test_a_fault_outlives_its_proxy(echo: Stack) -> None:
+    """A proxy started anew that forgets a fault, which the list of faults still shows."""
+    echo.errors("echo", 503)
+    echo.kill("proxy")
+    echo.start("proxy")
+    assert ask(echo)[0] == 503
+    assert echo.faults[-2].kind == "errors"
+    assert echo.faults[-2].end is None
+    echo.heal("echo")
+    assert ask(echo)[0] == 200
+
+
 @pytest.mark.parametrize("share", [0, -0.5, 1.01, 0.005, float("nan")])
 def test_a_share_is_whole_percents(echo: Stack, share: float) -> None:
     """Envoy's filter would round silently, and the lab would measure another share."""
