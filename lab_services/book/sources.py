@@ -1,5 +1,6 @@
 """What the book is built from: pages and labs that mirror each other, and a kept run for each."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from lab_services.report.run import Run, RunMissing
 
 # Containers first: that is what a reader would deploy.
 _RUNTIMES = ("docker", "process")
+# A link to a service of the run, in HTML or Markdown: it ended with the run.
+_GONE = re.compile(
+    r"<a\b[^>]*href=\"http://127\.0\.0\.1\b[^>]*>(.*?)</a>"
+    r"|\[([^\]]*)\]\(http://127\.0\.0\.1\b[^)]*\)"
+)
 _COPIED = ("_config.yml", "_toc.yml", "book", "labs", "lab_services/patterns")
 
 
@@ -91,12 +97,15 @@ def stage(root: Path, runs: list[Run], target: Path, runs_folder: str) -> None:
 
 
 def _shown(run: Run) -> bytes:
-    """The executed notebook without what is only for the run's file, which MyST-NB warns of."""
+    """The executed notebook without what is only for the run's file, which MyST-NB warns of, and
+    without links to services that no longer run."""
     notebook = nbformat.read(run.notebook, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             for mime in (measurements.MIME, drawing.MIME, claims.MIME):
                 output.get("data", {}).pop(mime, None)
+            for mime in output.get("data", {}).keys() & {"text/html", "text/markdown"}:
+                output["data"][mime] = _GONE.sub(r"\1\2", output["data"][mime])
     return str(nbformat.writes(notebook)).encode()  # type: ignore[no-untyped-call]
 
 
