@@ -40,8 +40,8 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 book: env  ## build the book into _build/html; any warning fails
 	@$(BIN)/python -m lab_services.book
 
-serve: book  ## build the book and show it at http://127.0.0.1:8000
-	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+serve: env  ## build the book and show it at http://127.0.0.1:8000, or at PORT=8001
+	@$(BIN)/python -m lab_services.book --serve $(PORT)
 
 bench: env  ## how fast, how small: ratios measured side by side, minutes
 	@failed=; for file in tests/bench/bench_*.py; do \

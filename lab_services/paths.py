@@ -3,6 +3,15 @@
 import os
 from pathlib import Path
 
+# The folders of book, labs and patterns, and what the book calls them.
+GROUPS = {
+    "serving": "Serving",
+    "qa": "Quality assurance",
+    "training": "Training",
+    "operation": "Operation",
+    "lifecycle": "Lifecycle",
+}
+
 
 def repository() -> Path:
     """The checkout this package runs from (labs, book and lock file lie beside the package)."""

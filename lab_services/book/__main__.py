@@ -1,62 +1,116 @@
 """Build the book from the kept runs, and make the runs that are missing.
 
-    python -m lab_services.book [--short] [--root FOLDER] [--runs FOLDER]
+    python -m lab_services.book [--short] [--root FOLDER] [--runs FOLDER] [--serve [PORT]]
 
 The site is _build/html. Exit code 0 only when every lab's run went through and Sphinx has not
 warned of anything.
 """
 
 import argparse
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab_services import paths
-from lab_services.book import sources
-from lab_services.book.extension import RUNS
+from lab_services.book import mirror, serve, sources
+from lab_services.command.columns import columns
 from lab_services.errors import LabError
-from lab_services.report.claims import Verdict
+from lab_services.report import numbers
+from lab_services.report.claims import Verdict, counted
 from lab_services.report.engine import Progress
 from lab_services.report.run import FILE, Run, execute
+
+# MyST-NB gives line 3 of the fifth cell as 50003.
+_CELL = 10_000
 
 
 def build(root: Path, runs: Path, *, short: bool = False) -> int:
     """Build the site of `root` into its `_build/html`; gives Sphinx's exit code.
 
     Labs without a kept run, or changed since, are run on plain processes first (`short` with the
-    parameters of their short mode). Raises LabError when a lab fails or a page or lab is missing.
+    parameters of their short mode). Raises LabError when a lab fails, or when a chapter is not
+    whole.
     """
-    chosen = [_run(root, runs, slug, short=short) for slug in sources.slugs(root)]
+    begin = time.monotonic()
+    chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
+    for slug in mirror.slugs(root):
+        found = sources.kept_runs(root, runs, slug)
+        made = "kept" if found else "made now"
+        found = found or [_make(root, runs, slug, short=short)]
+        for run in found:
+            _check(run)
+            rows.append(
+                (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))
+            )
+        chosen.append(found)
+    labs = time.monotonic() - begin
+    code = _sphinx(root, chosen)
+    _say(f"\n{columns(rows)}\n")
+    site = time.monotonic() - begin - labs
+    _say(f"labs {_seconds(labs)}, site {_seconds(site)}" + (": FAILED" if code else ""))
+    return code
+
+
+def _make(root: Path, runs: Path, slug: str, *, short: bool) -> Run:
+    return execute(
+        root / "labs" / f"{slug}.ipynb",
+        runtime="process",
+        out=runs,
+        short=short,
+        progress=lambda step: _tell(slug, step),
+    )
+
+
+def _check(run: Run) -> None:
+    if run.failed:
+        raise LabError(
+            f"The run of labs/{run.lab}.ipynb has failed.\n{run.failed}",
+            f"See {run.folder}/run.html.",
+        )
+    broken = [
+        f"labs/{run.lab}.ipynb, cell {claim['cell']}: the claim fails: {claim['text']}."
+        for claim in run.claims
+        if claim["verdict"] == Verdict.FAILS
+    ]
+    if broken:
+        raise LabError("\n".join(broken), f"Run the lab again; the run is in {run.folder}.")
+
+
+def _sphinx(root: Path, chosen: list[list[Run]]) -> int:
     staged = root / "_build" / "source"
-    sources.stage(root, chosen, staged, RUNS)
+    sources.stage(root, chosen, staged)
     # -W: a warning is an error, a missing number as well as a broken link; all are reported.
     command = [str(Path(sysconfig.get_path("scripts")) / "jupyter-book"), "build", str(staged)]
     command += ["--path-output", str(root), "-n", "-W", "--keep-going"]
-    return subprocess.run(command, check=False).returncode
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process:
+        for line in process.stdout or ():
+            _say(located(line.rstrip("\n"), staged))
+    if process.returncode:
+        # Else the next build would take the pages as read, warn of nothing and pass.
+        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+    return process.returncode
 
 
-def _run(root: Path, runs: Path, slug: str, *, short: bool) -> Run:
-    run = sources.kept_run(root, runs, slug)
-    if run is None:
-        begin = time.monotonic()
-        run = execute(
-            root / "labs" / f"{slug}.ipynb",
-            runtime="process",
-            out=runs,
-            short=short,
-            progress=lambda step: _tell(slug, step),
-        )
-        _say(f"{slug}: run made in {time.monotonic() - begin:.0f} s")
-    else:
-        _say(f"{slug}: the kept run of {run.data['when']} on {run.runtime}")
-    if run.failed:
-        raise LabError(f"The lab's run has failed.\n{run.failed}", f"See {run.folder}/run.html.")
-    if broken := [c["text"] for c in run.claims if c["verdict"] == Verdict.FAILS]:
-        raise LabError(f"Claims of {slug} fail: {'; '.join(broken)}.", "Run the lab again.")
-    return run
+def located(line: str, staged: Path) -> str:
+    """A warning's place as somebody who writes the book knows it: the file in git, and the cell."""
+
+    def cell(found: re.Match[str]) -> str:
+        place, row = divmod(int(found[2]), _CELL)
+        return f"{found[1]}, cell {sources.own_cell(staged / found[1], place)}:{row}:"
+
+    line = line.replace(f"{staged}/", "")
+    return re.sub(rf"(labs/\S+\.ipynb):(\d{{{len(str(_CELL))},}}):", cell, line)
+
+
+def _seconds(seconds: float) -> str:
+    return numbers.written(float(seconds), "s")
 
 
 def _tell(slug: str, step: Progress) -> None:
@@ -74,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="run missing labs in short mode")
     parser.add_argument("--root", type=Path, default=paths.repository(), help="the repository")
     parser.add_argument("--runs", type=Path, help="where runs are kept; default: ROOT/runs")
+    parser.add_argument(
+        "--serve", type=int, nargs="?", const=serve.PORT, metavar="PORT", help="then show the site"
+    )
     chosen = parser.parse_args(arguments)
     runs = chosen.runs or chosen.root / "runs"
     try:
@@ -82,7 +139,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise LabError(
                 f"{runs} holds the runs of one runtime.", f"Give the folder above: {runs.parent}"
             )
-        return build(chosen.root, runs, short=chosen.short)
+        if chosen.serve is None:
+            return build(chosen.root, runs, short=chosen.short)
+        # A taken port is told at once, and not after the build.
+        with serve.Server(chosen.root / "_build" / "html", chosen.serve) as server:
+            if code := build(chosen.root, runs, short=chosen.short):
+                return code
+            _say(f"http://127.0.0.1:{server.server_port} shows it. Ctrl-C ends.")
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+        return 0
+    except KeyboardInterrupt:
+        return 130
     except LabError as error:
         _say(str(error))
         return error.exit_code

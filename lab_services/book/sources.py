@@ -1,18 +1,16 @@
-"""What the book is built from: pages and labs that mirror each other, and a kept run for each."""
+"""What the book is built from: the kept runs, and the sources with the executed labs over them."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import yaml
 
-from lab_services.errors import LabError
 from lab_services.report import claims, drawing, measurements
-from lab_services.report.notebook import Lab
-from lab_services.report.run import Run, RunMissing
+from lab_services.report.notebook import Lab, numbered
+from lab_services.report.run import FILE, Run, RunMissing
 
+# Where the sources that are built hold the runs, by the slug of their lab.
+RUNS = "_runs"
 # Containers first: that is what a reader would deploy.
 _RUNTIMES = ("docker", "process")
 # A link to a service of the run, in HTML or Markdown: it ended with the run.
@@ -23,53 +21,26 @@ _GONE = re.compile(
 _COPIED = ("_config.yml", "_toc.yml", "book", "labs", "lab_services/patterns")
 
 
-class BookIncomplete(LabError):
-    """A page without its lab, a lab without its page, or either not in the table of contents."""
-
-
-def slugs(root: Path) -> list[str]:
-    """Every lab of the book. Raises BookIncomplete, naming every file that is missing."""
-    groups = sorted(folder.name for folder in (root / "labs").glob("*") if folder.is_dir())
-    labs = {f"{g}/{f.stem}" for g in groups for f in (root / "labs" / g).glob("*.ipynb")}
-    pages = {f"{g}/{f.stem}" for g in groups for f in (root / "book" / g).glob("*.md")}
-    pages = {page for page in pages if not page.endswith("/index")}
-    listed = set(_files(yaml.safe_load((root / "_toc.yml").read_text())))
-    problems = [f"labs/{slug}.ipynb has no page book/{slug}.md." for slug in sorted(labs - pages)]
-    problems += [f"book/{slug}.md has no lab labs/{slug}.ipynb." for slug in sorted(pages - labs)]
-    problems += [
-        f"{name} is not in _toc.yml."
-        for slug in sorted(labs & pages)
-        for name in (f"book/{slug}", f"labs/{slug}")
-        if name not in listed
-    ]
-    problems += [
-        f"lab_services/patterns/{slug.replace('-', '_')}/compose.yaml is missing: a chapter's "
-        "page, lab and stack have one slug."
-        for slug in sorted(labs)
-        if not (root / "lab_services/patterns" / slug.replace("-", "_") / "compose.yaml").is_file()
-    ]
-    if problems:
-        raise BookIncomplete("\n".join(problems))
-    return sorted(labs)
-
-
-def kept_run(root: Path, runs: Path, slug: str) -> Run | None:
-    """The run to show: made from the lab as it is now, on containers rather than processes."""
+def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
+    """The runs made from the lab as it is now, at most one of each runtime, containers first."""
     lab = Lab(slug, root / "labs" / f"{slug}.ipynb")
+    found = []
     for runtime in _RUNTIMES:
         try:
             run = Run.load(runs / runtime / slug)
         except RunMissing:
             continue
         if run.made_from(lab):
-            return run
-    return None
+            found.append(run)
+    return found
 
 
-def stage(root: Path, runs: list[Run], target: Path, runs_folder: str) -> None:
+def stage(root: Path, runs: list[list[Run]], target: Path) -> None:
     """Lay out the sources in `target`: the repository's, and over its labs the executed ones.
 
-    A file that has not changed is not touched, so that Sphinx reads only what has.
+    Of each chapter's `runs` the first is shown; of another only the measurements are laid beside
+    it, under the name of its runtime. A file that has not changed is not touched, so that Sphinx
+    reads only what has.
     """
     wanted: dict[Path, bytes] = {}
     for name in _COPIED:
@@ -79,13 +50,14 @@ def stage(root: Path, runs: list[Run], target: Path, runs_folder: str) -> None:
             hidden = any(part.startswith((".", "__")) for part in file.relative_to(root).parts[:-1])
             if file.is_file() and not hidden:
                 wanted[file.relative_to(root)] = file.read_bytes()
-    for run in runs:
-        wanted[Path("labs") / f"{run.lab}.ipynb"] = _shown(run)
-        for file in run.folder.rglob("*"):
+    for shown, *others in runs:
+        wanted[Path("labs") / f"{shown.lab}.ipynb"] = _shown(shown)
+        place = Path(RUNS) / shown.lab
+        for file in shown.folder.rglob("*"):
             if file.suffix in (".json", ".svg"):
-                wanted[Path(runs_folder) / run.lab / file.relative_to(run.folder)] = (
-                    file.read_bytes()
-                )
+                wanted[place / file.relative_to(shown.folder)] = file.read_bytes()
+        for run in others:
+            wanted[place / run.runtime / FILE] = (run.folder / FILE).read_bytes()
     for file in [f for f in target.rglob("*") if f.is_file()]:
         if file.relative_to(target) not in wanted:
             file.unlink()
@@ -94,6 +66,15 @@ def stage(root: Path, runs: list[Run], target: Path, runs_folder: str) -> None:
         if not to.is_file() or to.read_bytes() != content:
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(content)
+
+
+def own_cell(notebook: Path, place: int) -> int:
+    """The number that the `place`-th cell of an executed notebook has in the committed lab.
+
+    Papermill puts a cell with the parameters of the run among them.
+    """
+    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    return next(n for n, cell in numbered(executed) if cell is executed.cells[place - 1])
 
 
 def _shown(run: Run) -> bytes:
@@ -107,16 +88,3 @@ def _shown(run: Run) -> bytes:
             for mime in output.get("data", {}).keys() & {"text/html", "text/markdown"}:
                 output["data"][mime] = _GONE.sub(r"\1\2", output["data"][mime])
     return str(nbformat.writes(notebook)).encode()  # type: ignore[no-untyped-call]
-
-
-def _files(entry: Any) -> Iterator[str]:
-    """Every `file` and `root` of a table of contents."""
-    if isinstance(entry, dict):
-        for key, value in entry.items():
-            if key in ("file", "root"):
-                yield str(value)
-            else:
-                yield from _files(value)
-    elif isinstance(entry, list):
-        for one in entry:
-            yield from _files(one)

@@ -7,9 +7,8 @@ import click
 
 from lab_services import paths
 from lab_services.errors import LabError
+from lab_services.paths import GROUPS
 
-GROUPS = ("serving", "qa", "training", "operation", "lifecycle")
-_CAPTIONS = {"qa": "Quality assurance"}
 _TEMPLATES = Path(__file__).parent / "chapter"
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -88,7 +87,7 @@ def _filled(name: str, words: dict[str, str]) -> str:
 def _listed(contents: str, group: str, lab: str) -> str:
     """The table of contents with the chapter at the end of its group's part."""
     entry = f"      - file: book/{lab}\n        sections:\n          - file: labs/{lab}\n"
-    caption = f"  - caption: {_CAPTIONS.get(group, group.capitalize())}\n"
+    caption = f"  - caption: {GROUPS[group]}\n"
     before, found, after = (contents.rstrip() + "\n").partition(caption)
     if not found:
         return f"{before}{caption}    chapters:\n{entry}"

@@ -2,7 +2,8 @@
 
 import html
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -181,6 +182,17 @@ def as_row(claim: Claim) -> dict[str, Any]:
         "bound": claim.bound,
         "reason": claim.reason,
     }
+
+
+def counted(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many claims came to which verdict: `7 hold, 1 fails`."""
+    found = Counter(row["verdict"] for row in rows)
+    words = {
+        Verdict.HOLDS: ("holds", "hold"),
+        Verdict.FAILS: ("fails", "fail"),
+        Verdict.NOT_ENOUGH: ("lacks evidence", "lack evidence"),
+    }
+    return ", ".join(f"{found[v]} {words[v][found[v] > 1]}" for v in Verdict if found[v])
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -6,29 +6,29 @@ import nbformat
 
 PAGE = """# Small
 
-It gains {measured}`gates/small:gain`.
+It gains {measured}`serving/small:gain`.
 
-```{run-info} gates/small
+```{run-info} serving/small
 ```
 
-```{figure-from-run} gates/small:gain
+```{figure-from-run} serving/small:gain
 The gain.
 ```
 
-```{claims-from-run} gates/small
+```{claims-from-run} serving/small
 ```
 
-```{literalinclude} /lab_services/patterns/gates/small/app.py
+```{literalinclude} /lab_services/patterns/serving/small/app.py
 ```
 
-With $\\frac{c}{S}$, see {doc}`the lab </labs/gates/small>`.
+With $\\frac{c}{S}$, see {doc}`the lab </labs/serving/small>`.
 """
 TOC = """format: jb-book
 root: book/index
 chapters:
-  - file: book/gates/small
+  - file: book/serving/small
     sections:
-      - file: labs/gates/small
+      - file: labs/serving/small
 """
 COMPOSE = "services:\n  app:\n    image: lab\n    command: [python, -m, app]\n"
 MEASURE = """

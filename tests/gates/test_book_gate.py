@@ -23,11 +23,11 @@ def test_good_book_is_built_from_its_run(book):
     root = book(*GOOD)
     built = build(root)
     assert built.returncode == 0, built.stdout
-    page = (root / "_build/html/book/gates/small.html").read_text()
+    page = (root / "_build/html/book/serving/small.html").read_text()
     assert "It gains <span" in page and ">1.4" in page
     assert "The gain." in page and "<svg" in page and "it gains" in page
     assert "<math" in page and "app</span>" in page
-    lab = (root / "_build/html/labs/gates/small.html").read_text()
+    lab = (root / "_build/html/labs/serving/small.html").read_text()
     assert "holds: it gains" in lab and "<svg" in lab
     for text in (page, lab):
         assert not re.findall(
@@ -37,25 +37,25 @@ def test_good_book_is_built_from_its_run(book):
     # The kept run is used again.
     again = build(root)
     assert again.returncode == 0, again.stdout
-    assert "the kept run of" in again.stdout and "run made" not in again.stdout
+    assert "kept" in again.stdout and "made now" not in again.stdout
     # A changed lab is run again: no number of yesterday's lab under today's text. And what the
     # run could not show is said.
     book(MEASURE.replace("1.4, 1.3, 1.5", "2.4, 1.1, 3.5"), *GOOD[1:])
     changed = build(root)
     assert changed.returncode == 0, changed.stdout
-    assert "run made" in changed.stdout
-    page = (root / "_build/html/book/gates/small.html").read_text()
+    assert "made now" in changed.stdout
+    page = (root / "_build/html/book/serving/small.html").read_text()
     assert ">2.4" in page and ">1.4" not in page
     assert "not enough evidence" in page
 
 
 HOLES = {
-    "```{figure-from-run} gates/small:gone\n```": "no figure 'gone'",
-    "{measured}`gates/small:gone`": "no number 'gone'",
-    "{measured-range}`gates/other:gain`": "no kept run in",
+    "```{figure-from-run} serving/small:gone\n```": "no figure 'gone'",
+    "{measured}`serving/small:gone`": "no number 'gone'",
+    "{measured-range}`serving/other:gain`": "no kept run in",
     "{measured}`gain`": "names nothing in a run",
-    "{doc}`/labs/gates/gone`": "unknown document",
-    "{numref}`gates/small:gone`": "undefined label",
+    "{doc}`/labs/serving/gone`": "unknown document",
+    "{numref}`serving/small:gone`": "undefined label",
 }
 
 
@@ -66,11 +66,11 @@ def test_holes_are_named(book):
         page += "\n"
         places[page.count("\n") + 1] = said
         page += f"{asked}\n"
-    cell = "A lab's own text asks for {measured}`gates/small:gone`."
+    cell = "A lab's own text asks for {measured}`serving/small:gone`."
     built = build(book(*GOOD, page=page, text=cell))
     assert built.returncode != 0
     for line, said in places.items():
-        assert re.search(rf"book/gates/small\.md:{line}: WARNING: .*{said}", built.stdout), (
+        assert re.search(rf"book/serving/small\.md:{line}: WARNING: .*{said}", built.stdout), (
             f"{said} in line {line} of:\n{built.stdout}"
         )
     assert re.search(r"small\.ipynb, cell 1:\d+: WARNING: .*no number 'gone'", built.stdout), (
@@ -80,15 +80,18 @@ def test_holes_are_named(book):
 
 def test_one_hole_is_enough(book):
     """A build that fails only when several things are wrong."""
-    assert build(book(*GOOD, page=f"{PAGE}\n{{measured}}`gates/small:gone`\n")).returncode != 0
+    assert build(book(*GOOD, page=f"{PAGE}\n{{measured}}`serving/small:gone`\n")).returncode != 0
 
 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ((MEASURE, "1 / 0"), "gates/small, cell 3: ZeroDivisionError"),
+        ((MEASURE, "1 / 0"), "serving/small, cell 3: ZeroDivisionError"),
         ((MEASURE, CLAIM.replace("1.2", "2"), SETTLE), "1 of 1 claims fail"),
-        ((MEASURE, CLAIM.replace("1.2", "2"), "claims"), "Claims of gates/small fail: it gains"),
+        (
+            (MEASURE, CLAIM.replace("1.2", "2"), "claims"),
+            "labs/serving/small.ipynb, cell 4: the claim fails: it gains",
+        ),
     ],
 )
 def test_failing_lab_stops_the_book(book, cells, said):
@@ -101,9 +104,12 @@ def test_failing_lab_stops_the_book(book, cells, said):
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("book/gates/small.md", "labs/gates/small.ipynb has no page"),
-        ("labs/gates/small.ipynb", "book/gates/small.md has no lab"),
-        ("lab_services/patterns/gates/small/compose.yaml", "compose.yaml is missing"),
+        ("book/serving/small.md", "labs/serving/small.ipynb has no page"),
+        ("labs/serving/small.ipynb", "book/serving/small.md has no lab"),
+        (
+            "lab_services/patterns/serving/small/compose.yaml",
+            "has no stack lab_services/patterns/serving/small",
+        ),
     ],
 )
 def test_half_a_chapter_stops_the_book(book, missing, said):
@@ -119,13 +125,13 @@ def test_chapter_outside_the_contents_stops_the_book(book):
     """A chapter that was written and is not in the book."""
     built = build(book(*GOOD, toc=TOC[: TOC.index("    sections")]))
     assert built.returncode != 0
-    assert "labs/gates/small is not in _toc.yml" in built.stdout
+    assert "labs/serving/small is not in _toc.yml" in built.stdout
 
 
 def test_runs_of_one_runtime_are_not_taken_for_none(book):
     """Every lab run anew, in minutes, because its run was looked for one folder above."""
     root = book(*GOOD)
-    run = root / "kept/docker/gates/small/measurements.json"
+    run = root / "kept/docker/serving/small/measurements.json"
     run.parent.mkdir(parents=True)
     run.write_text("{}")
     command = [sys.executable, "-m", "lab_services.book", "--root", root, "--runs"]

@@ -1,0 +1,72 @@
+"""What roles and directives share: the kept run that a page asks, and the warning without it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from lab_services.book.sources import RUNS
+from lab_services.errors import LabError
+from lab_services.report.run import FILE, Run
+
+PLACES = {"docker": "in containers", "process": "as plain processes"}
+_log = logging.getLogger(__name__)
+
+
+class FromRun(SphinxDirective):
+    """A directive with one argument; LabError becomes a warning at its line."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            return self.made()
+        except LabError as error:
+            return [missing(error, self.get_source_info(), self.block_text)]
+
+    def made(self) -> list[nodes.Node]:
+        """What stands in the page."""
+        raise NotImplementedError
+
+
+def kept(asking: SphinxDirective | SphinxRole, lab: str) -> Run:
+    """The run that the book shows of a lab. Raises LabError."""
+    folder = Path(asking.env.srcdir) / RUNS / lab
+    run = Run.load(folder)
+    asking.env.note_dependency(str(folder / FILE))
+    return run
+
+
+def asked(asking: SphinxDirective | SphinxRole, text: str) -> tuple[Run, str]:
+    """The run and the name in `group/slug:name`. Raises LabError."""
+    lab, colon, name = text.partition(":")
+    if not colon or not name:
+        raise LabError(f"{text!r} names nothing in a run: write group/slug:name.")
+    return kept(asking, lab), name
+
+
+def missing(error: LabError, place: tuple[str, int], text: str) -> nodes.Node:
+    """The warning, and the request itself in the page, for those who look at it nevertheless."""
+    source, line = place
+    _log.warning("%s", error, location=f"{source}:{line}", type="lab", subtype="run")
+    return nodes.literal(text, text)
+
+
+def provenance(run: Run) -> str:
+    """`measured on 22 November 2026 on a Xeon with 2 cores, in containers`."""
+    return f"measured on {day(run)} on {machine(run)}, {PLACES[run.runtime]}"
+
+
+def day(run: Run) -> str:
+    """`22 November 2026`."""
+    when = datetime.fromisoformat(run.data["when"])
+    return f"{when.day} {when:%B %Y}"
+
+
+def machine(run: Run) -> str:
+    """`Intel(R) Xeon(R) Processor (2 cores)`."""
+    found: dict[str, Any] = run.data["machine"]
+    return f"{found['processor']} ({found['cores']} cores)"

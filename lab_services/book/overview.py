@@ -1,0 +1,187 @@
+"""Sphinx: what all chapters have measured, on one page.
+
+- ``{key-numbers}`` has a section a chapter: the numbers that its page names in its front matter
+- ``{claims-index}`` counts the verdicts, then has a section a chapter with each of its claims
+
+Both take the chapters from the table of contents; a new one joins by being there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+
+from lab_services.book import front_matter, mirror
+from lab_services.book.from_run import PLACES, FromRun, kept, missing, provenance
+from lab_services.errors import LabError
+from lab_services.report.claims import Verdict, counted
+from lab_services.report.run import FILE, Run
+
+
+def setup(app: Sphinx) -> None:
+    """Register both directives."""
+    app.add_directive("key-numbers", KeyNumbers)
+    app.add_directive("claims-index", ClaimsIndex)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter with the text of its page, the run that the book shows, and those beside it."""
+
+    slug: str
+    page: str
+    runs: Sequence[Run]
+
+    @property
+    def title(self) -> str:
+        """The page's own, else the slug."""
+        return front_matter.title(self.page) or self.slug
+
+
+class _Overview(FromRun):
+    """A section for each chapter."""
+
+    required_arguments = 0
+
+    @property
+    def root(self) -> Path:
+        """The folder of the book's sources."""
+        return Path(self.env.srcdir)
+
+    def chapters(self) -> list[Chapter]:
+        """Every chapter. Raises LabError."""
+        # Whatever has changed in a chapter or its runs, this page shows it.
+        self.env.note_reread()
+        return [self._chapter(slug) for slug in mirror.slugs(self.root)]
+
+    def section(self, chapter: Chapter, content: Iterator[nodes.Node]) -> nodes.section:
+        """A section with an anchor and the way to the chapter's page and lab."""
+        made = nodes.section("", nodes.title("", chapter.title), names=[chapter.slug])
+        self.state.document.note_implicit_target(made, made)
+        page = self._link(f"book/{chapter.slug}", "Read the page")
+        lab = self._link(f"labs/{chapter.slug}", "open the lab")
+        made += nodes.paragraph("", "", page, nodes.Text(" or "), lab, nodes.Text("."))
+        made += list(content)
+        return made
+
+    def _chapter(self, slug: str) -> Chapter:
+        shown = kept(self, slug)
+        beside = [Run.load(file.parent) for file in sorted(shown.folder.glob(f"*/{FILE}"))]
+        return Chapter(slug, (self.root / mirror.file("page", slug)).read_text(), [shown, *beside])
+
+    def _link(self, document: str, text: str) -> nodes.Node:
+        return pending_xref(
+            "",
+            nodes.inline("", text),
+            refdomain="std",
+            reftype="doc",
+            reftarget=f"/{document}",
+            refexplicit=True,
+            refwarn=True,
+            refdoc=self.env.docname,
+        )
+
+
+class KeyNumbers(_Overview):
+    """The numbers that each page calls its key numbers."""
+
+    def made(self) -> list[nodes.Node]:
+        return [self.section(chapter, self._numbers(chapter)) for chapter in self.chapters()]
+
+    def _numbers(self, chapter: Chapter) -> Iterator[nodes.Node]:
+        run = chapter.runs[0]
+        file = self.root / mirror.file("page", chapter.slug)
+        yield _when_and_where(run)
+        rows = []
+        try:
+            for number in front_matter.key_numbers(chapter.page, file.name):
+                try:
+                    interval = run.measurement(number.name)
+                except LabError as error:
+                    yield missing(error, (str(file), number.line), number.name)
+                    continue
+                entry = run.data["measurements"][number.name]
+                # A number that was counted has no interval.
+                between = "" if interval.low == interval.high else str(entry["range"])
+                rows.append([_cell(number.says), _cell(entry["text"]), _cell(between)])
+        except LabError as error:
+            yield missing(error, (str(file), 1), chapter.slug)
+        if rows:
+            yield _table(["What was measured", "Value", "95 % interval"], rows)
+
+
+class ClaimsIndex(_Overview):
+    """The verdict of every claim in the last run, on each runtime that has one."""
+
+    def made(self) -> list[nodes.Node]:
+        chapters = self.chapters()
+        runtimes = [runtime for runtime in PLACES if _claims(chapters, runtime)]
+        lines: list[tuple[nodes.Node, Sequence[Chapter]]] = [
+            (nodes.reference("", each.title, internal=True, refid=nodes.make_id(each.slug)), [each])
+            for each in chapters
+        ]
+        rows = []
+        for name, some in [*lines, (nodes.strong("", "All"), chapters)]:
+            total = sum(len(chapter.runs[0].claims) for chapter in some)
+            counts = [counted(_claims(some, runtime)) or "no run" for runtime in runtimes]
+            rows.append([_cell(name), _cell(str(total)), *map(_cell, counts)])
+        heads = ["Chapter", "Claims", *(PLACES[runtime].capitalize() for runtime in runtimes)]
+        sections = [self.section(chapter, _verdicts(chapter)) for chapter in chapters]
+        return [_table(heads, rows), *sections]
+
+
+def _claims(chapters: Sequence[Chapter], runtime: str) -> list[dict[str, Any]]:
+    runs = [run for chapter in chapters for run in chapter.runs if run.runtime == runtime]
+    return [claim for run in runs for claim in run.claims]
+
+
+def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
+    for run in chapter.runs:
+        yield _when_and_where(run)
+    rows = []
+    for claim in chapter.runs[0].claims:
+        cells = [_cell(claim["text"], claim["bound"])]
+        for run in chapter.runs:
+            found = next((c for c in run.claims if c["text"] == claim["text"]), None)
+            cells.append(_verdict(found) if found else _cell("not claimed"))
+        rows.append(cells)
+    heads = [PLACES[run.runtime].capitalize() for run in chapter.runs]
+    yield _table(["Claim", *heads], rows)
+
+
+def _verdict(claim: dict[str, Any]) -> nodes.Node:
+    """The verdict and what was measured; what does not hold stands out."""
+    verdict = claim["verdict"]
+    shown = nodes.Text(verdict) if verdict == Verdict.HOLDS else nodes.strong("", verdict)
+    return _cell(shown, claim["measured"]["text"], claim["reason"])
+
+
+def _when_and_where(run: Run) -> nodes.Node:
+    text = provenance(run)
+    short = ", in a short run" if run.data["short"] else ""
+    return nodes.paragraph("", f"{text[0].upper()}{text[1:]}{short}.", classes=["run-info"])
+
+
+def _cell(main: str | nodes.Node, *small: str) -> nodes.entry:
+    """A cell of a table: its text, and below it smaller ones."""
+    made = nodes.entry("", nodes.paragraph("", "", _text(main) if isinstance(main, str) else main))
+    made += [nodes.paragraph("", "", _text(each), classes=["run-info"]) for each in small if each]
+    return made
+
+
+def _text(words: str) -> nodes.Text:
+    """A narrow column may not part the sign from its number."""
+    return nodes.Text(words.replace(" %", "\N{NO-BREAK SPACE}%"))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[nodes.Node]]) -> nodes.Node:
+    """A table whose columns the browser makes as wide as they need."""
+    group = nodes.tgroup(cols=len(heads))
+    group += [nodes.colspec(colwidth=1) for _ in heads]
+    group += nodes.thead("", nodes.row("", *(_cell(head) for head in heads)))
+    group += nodes.tbody("", *(nodes.row("", *row) for row in rows))
+    return nodes.table("", group, classes=["colwidths-auto", "lab-overview"])
