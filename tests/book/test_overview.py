@@ -12,12 +12,12 @@ from bs4 import BeautifulSoup, Tag
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval
 
-# The page's own directives on plain Sphinx: no theme, no labs, a second a build.
+# The page's own directives on plain Sphinx with hand-made runs: no lab is executed.
 CONFIG = """
 extensions = ["myst_nb", "lab_services.book.extension"]
 root_doc = "book/index"
 exclude_patterns = ["_runs", "lab_services"]
-html_theme = "basic"
+html_theme = "sphinx_book_theme"
 nb_execution_mode = "off"
 """
 GAIN = Interval(1.4, 1.3, 1.5, 100, "ratio")
@@ -104,7 +104,7 @@ class Sources:
 
     def page(self, name: str) -> Tag:
         text = (self.root / "site" / f"{name}.html").read_text()
-        return BeautifulSoup(text, "html.parser").find("div", class_="body")
+        return BeautifulSoup(text, "html.parser").find("article")
 
 
 @pytest.fixture
