@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab_services import paths
-from lab_services.book import mirror, serve, sources
+from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.command.columns import columns
 from lab_services.errors import LabError
 from lab_services.report import numbers
@@ -37,6 +37,7 @@ def build(root: Path, runs: Path, *, short: bool = False) -> int:
     parameters of their short mode). Raises LabError when a lab fails, or when a chapter is not
     whole.
     """
+    catalogue.check(root)
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     for slug in mirror.slugs(root):

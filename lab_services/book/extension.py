@@ -25,7 +25,7 @@ from sphinx.util.docutils import SphinxRole
 
 import lab_services
 from lab_services import paths
-from lab_services.book import looks, mathml, overview
+from lab_services.book import guide, looks, mathml, overview, repository, times
 from lab_services.book.from_run import FromRun, asked, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
@@ -37,6 +37,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register roles, directives, the renderer of formulas and the looks."""
     mathml.setup(app)
     overview.setup(app)
+    guide.setup(app)
+    repository.setup(app)
+    times.setup(app)
     app.add_role("measured", Measured(_value))
     app.add_role("measured-range", Measured(_range))
     app.add_directive("figure-from-run", FigureFromRun)
@@ -84,9 +87,10 @@ class FigureFromRun(FromRun):
         legend = nodes.legend("", *written[1:])
         legend += nodes.paragraph("", provenance(run), classes=["run-info"])
         figure += legend
-        # An id makes it a numbered figure, and the target of {numref}.
-        figure["names"].append(f"{run.lab}:{name}")
-        self.state.document.note_explicit_target(figure, figure)
+        # An id makes it a numbered figure, and the target of {numref}; elsewhere it is a guest.
+        if self.env.docname.endswith(run.lab):
+            figure["names"].append(f"{run.lab}:{name}")
+            self.state.document.note_explicit_target(figure, figure)
         return [figure]
 
 

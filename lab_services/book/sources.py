@@ -18,7 +18,10 @@ _GONE = re.compile(
     r"<a\b[^>]*href=\"http://127\.0\.0\.1\b[^>]*>(.*?)</a>"
     r"|\[([^\]]*)\]\(http://127\.0\.0\.1\b[^)]*\)"
 )
-_COPIED = ("_config.yml", "_toc.yml", "book", "labs", "lab_services/patterns")
+_COPIED = (
+    *("_config.yml", "_toc.yml", "CONTRIBUTING.md", "LICENSE"),
+    *("book", "labs", "lab_services/patterns"),
+)
 
 
 def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:

@@ -85,11 +85,20 @@ def _filled(name: str, words: dict[str, str]) -> str:
 
 
 def _listed(contents: str, group: str, lab: str) -> str:
-    """The table of contents with the chapter at the end of its group's part."""
+    """The table of contents with the chapter at the end of its group's part.
+
+    Where the group has no part yet, it gets one behind the groups before it.
+    """
     entry = f"      - file: book/{lab}\n        sections:\n          - file: labs/{lab}\n"
-    caption = f"  - caption: {GROUPS[group]}\n"
-    before, found, after = (contents.rstrip() + "\n").partition(caption)
-    if not found:
-        return f"{before}{caption}    chapters:\n{entry}"
-    part, mark, rest = after.partition("  - caption: ")
-    return before + caption + part + entry + mark + rest
+    mark = "  - caption: "
+    first, *parts = (contents.rstrip() + "\n").split(mark)
+    captions = [part.partition("\n")[0] for part in parts]
+    groups = list(GROUPS.values())
+    caption = GROUPS[group]
+    if caption in captions:
+        parts[captions.index(caption)] += entry
+    else:
+        earlier = groups[: groups.index(caption)]
+        place = max((n for n, c in enumerate(captions) if c in earlier), default=len(parts) - 1)
+        parts.insert(place + 1, f"{caption}\n    chapters:\n{entry}")
+    return mark.join([first, *parts])
