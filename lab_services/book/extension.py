@@ -7,6 +7,7 @@
 - ``{run-info} serving/web-single`` says when, where and on which runtime it was measured
 - ``{topology} serving/web-single`` draws the stack
 - ``{key-numbers}`` and ``{claims-index}`` show those of all chapters (`overview`)
+- what `guide` draws from the catalogue, `times` tells of the labs, `repository` of its address
 
 What a page asks for and the run does not hold is a warning with file, line and name, and so fails
 the build.

@@ -216,7 +216,7 @@ def _state(book: Catalogue, entry: Entry) -> str:
 
 
 def _place(slug: str) -> str:
-    return nodes.make_id(slug)
+    return str(nodes.make_id(slug))
 
 
 def _link(text: str, to: str) -> nodes.reference:
