@@ -26,7 +26,7 @@ from sphinx.util.docutils import SphinxRole
 
 import lab_services
 from lab_services import paths
-from lab_services.book import guide, looks, mathml, overview, repository, times
+from lab_services.book import code, guide, looks, mathml, overview, repository, times
 from lab_services.book.from_run import FromRun, asked, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
@@ -47,6 +47,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claims-from-run", ClaimsFromRun)
     app.add_directive("run-info", RunInfo)
     app.add_directive("topology", Topology)
+    code.setup(app)
     looks.setup(app)
     # Pages are read anew when what draws them has changed.
     app.add_config_value("lab_services_code", _code(), "env", types=(str,))
