@@ -133,28 +133,41 @@ def read(root: Path) -> Catalogue:
     Raises LabError, naming the file and every entry at fault: an unknown, doubled or misplaced
     slug, a text that is missing, a relation to nothing or stated twice, a page without an entry.
     """
-    file = root / FILE
+    data = _data(root)
+    found = _entries(data)
+    trees = tuple(
+        Tree(each["name"], each["title"], _question(each)) for each in data.get("guide", ())
+    )
+    pages = _pages(root)
+    problems = _wrong_relations(found)
+    problems += _wrong_guide(found, trees)
+    problems += [_homeless(page, found) for page in sorted(pages - found.keys())]
+    _raise(problems)
+    return Catalogue(found, trees, frozenset(pages))
+
+
+def entries(root: Path) -> Mapping[str, Entry]:
+    """The entries by slug, whichever pages there are; none where the book has no catalogue."""
+    return _entries(_data(root)) if (root / FILE).is_file() else {}
+
+
+def _data(root: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(file.read_text())
+        data: dict[str, Any] = yaml.safe_load((root / FILE).read_text())
     except FileNotFoundError as error:
         raise LabError(f"The book has no catalogue: {FILE} is missing.") from error
     except yaml.YAMLError as error:
         raise LabError(f"{FILE} is not YAML: {error}.") from error
+    return data
+
+
+def _entries(data: dict[str, Any]) -> dict[str, Entry]:
     raw = data["entries"]
     problems = [problem for each in raw for problem in _faults(each)]
     counted = Counter(each.get("slug") for each in raw)
     problems += [f"{slug} is there twice." for slug, count in counted.items() if count > 1]
     _raise(problems)
-    entries = {each["slug"]: _entry(each) for each in raw}
-    trees = tuple(
-        Tree(each["name"], each["title"], _question(each)) for each in data.get("guide", ())
-    )
-    pages = _pages(root)
-    problems = _wrong_relations(entries)
-    problems += _wrong_guide(entries, trees)
-    problems += [_homeless(page, entries) for page in sorted(pages - entries.keys())]
-    _raise(problems)
-    return Catalogue(entries, trees, frozenset(pages))
+    return {each["slug"]: _entry(each) for each in raw}
 
 
 def _raise(problems: list[str]) -> None:

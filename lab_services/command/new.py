@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lab_services import paths
+from lab_services.book import catalogue
 from lab_services.errors import LabError
 from lab_services.paths import GROUPS
 
@@ -22,14 +23,20 @@ _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
     """,
 )
 @click.argument("lab")
-@click.option("--title", help="The chapter's title; else made of the slug.")
+@click.option("--title", help="The chapter's title; else the catalogue's, or made of the slug.")
 def new(lab: str, title: str | None) -> None:
     """Make a page, a lab, a stack and a test for LAB (group/slug), ready to run.
 
     What they hold is a small working chapter, there to be replaced bit by bit.
     """
-    for file in make(paths.repository(), lab, title):
+    root = paths.repository()
+    for file in make(root, lab, title):
         click.echo(file)
+    known = catalogue.entries(root)
+    if known and lab not in known:
+        click.echo(
+            f"\n{catalogue.FILE} does not know {lab}: give it an entry, or no book is built."
+        )
     click.echo(f"\nNow: lab run labs/{lab}.ipynb --short")
 
 
@@ -49,8 +56,9 @@ def make(root: Path, lab: str, title: str | None = None) -> list[Path]:
     if not contents.exists():
         raise LabError("There is no book here.", "Run `lab` from a checkout of the project.")
     folder = f"{group}/{slug.replace('-', '_')}"
+    planned = catalogue.entries(root).get(lab)
     words = {
-        "title": title or slug.replace("-", " ").capitalize(),
+        "title": title or (planned.title if planned else slug.replace("-", " ").capitalize()),
         "group": group,
         "slug": slug,
         "path": folder,

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from lab_services import paths
-from lab_services.command.new import make
+from lab_services.book import catalogue
+from lab_services.command.new import make, new
 
 
 def captions(root: Path) -> list[str]:
@@ -31,3 +33,20 @@ def test_a_chapter_goes_to_its_group(tmp_path: Path, group: str, caption: str) -
     groups = [each for each in after if each in paths.GROUPS.values()]
     assert groups == [each for each in paths.GROUPS.values() if each in groups]
     assert after[0] == "Start here" and after[-1] == before[-1]
+
+
+def test_a_planned_chapter_has_its_name_from_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern with another name on its page; one that the book will refuse, without a word."""
+    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    (tmp_path / "book").mkdir()
+    for name in ("_toc.yml", catalogue.FILE):
+        shutil.copy(Path(__file__).parents[2] / name, tmp_path / name)
+    said = CliRunner().invoke(new, ["serving/prep-pred"]).output
+    assert "does not know" not in said
+    page = (tmp_path / "book/serving/prep-pred.md").read_text()
+    assert "# Preparation and prediction apart\n" in page
+    said = CliRunner().invoke(new, ["serving/unheard-of"]).output
+    assert "book/catalogue.yml does not know serving/unheard-of" in said
+    assert "# Unheard of\n" in (tmp_path / "book/serving/unheard-of.md").read_text()
