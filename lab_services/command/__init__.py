@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from lab_services.command import doctor, fault, labs, load, models, new, run, stacks
+from lab_services.command import doctor, fault, jupyterlab, labs, load, models, new, run, stacks
 from lab_services.command.group import Lab
 
 cli = Lab(
@@ -38,7 +38,7 @@ cli = Lab(
 )
 for command in (
     labs.list_labs,
-    labs.open_lab,
+    jupyterlab.open_lab,
     doctor.doctor,
     stacks.up,
     stacks.ps,

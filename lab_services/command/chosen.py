@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,25 @@ class Running:
         """Who owns it: a terminal's `lab up`, or the process of a notebook or a test."""
         owner = self.keeper.info.owner
         return "lab up" if owner is None else f"process {owner}"
+
+    @property
+    def ready(self) -> str:
+        """How many replicas of each service are ready: `proxy 1/1, predictor 1/2`."""
+        replicas = self.description["replicas"]
+        total = Counter(each["service"] for each in replicas)
+        ready = Counter(each["service"] for each in replicas if each["state"] == "ready")
+        return ", ".join(f"{service} {ready[service]}/{count}" for service, count in total.items())
+
+    @property
+    def lasting_faults(self) -> str:
+        """The faults that have not ended: `kill predictor 2; delay predictor 0.2 s, 100%`."""
+        lasting = [each for each in self.description["faults"] if each["end"] is None]
+        return "; ".join(
+            " ".join(
+                str(part) for part in (f["kind"], f["service"], f["replica"], f["detail"]) if part
+            )
+            for f in lasting
+        )
 
     def row(self) -> tuple[str, str, str, str]:
         """Id, lab, runtime and starter, for a table."""

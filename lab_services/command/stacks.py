@@ -3,11 +3,10 @@
 import signal
 import threading
 import time
-from collections import Counter
 
 import click
 
-from lab_services.command.chosen import Running, choose, lab_name, running, stack_option
+from lab_services.command.chosen import choose, lab_name, running, stack_option
 from lab_services.command.columns import columns
 from lab_services.errors import LabError
 
@@ -67,7 +66,7 @@ def ps(stack: str | None) -> None:
         click.echo("No stack runs.")
         return
     head = ("id", "lab", "runtime", "started by", "ready", "faults")
-    rows = [(*each.row(), _ready(each), _faults(each)) for each in there]
+    rows = [(*each.row(), each.ready, each.lasting_faults) for each in there]
     click.echo(columns([head, *rows]))
 
 
@@ -141,18 +140,3 @@ def _end_everything() -> None:
     for line in sweep():
         click.echo(f"removed: {line}")
     click.echo("Nothing is left.")
-
-
-def _ready(stack: Running) -> str:
-    replicas = stack.description["replicas"]
-    total = Counter(each["service"] for each in replicas)
-    ready = Counter(each["service"] for each in replicas if each["state"] == "ready")
-    return ", ".join(f"{service} {ready[service]}/{count}" for service, count in total.items())
-
-
-def _faults(stack: Running) -> str:
-    lasting = [each for each in stack.description["faults"] if each["end"] is None]
-    return "; ".join(
-        " ".join(str(part) for part in (f["kind"], f["service"], f["replica"], f["detail"]) if part)
-        for f in lasting
-    )

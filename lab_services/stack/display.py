@@ -106,6 +106,7 @@ def show_live(stack: "Stack") -> None:
 
 
 def _link(port: int) -> str:
-    # Behind a hub the reader's browser does not share this machine's loopback.
-    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    # Behind a hub the reader's browser does not share this machine's loopback; JupyterLab's proxy
+    # does. LAB_JUPYTER says so without a hub: the path under which JupyterLab is reached.
+    prefix = os.environ.get("LAB_JUPYTER") or os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     return f"{prefix}proxy/{port}/" if prefix else f"http://127.0.0.1:{port}/"

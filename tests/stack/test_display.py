@@ -40,7 +40,8 @@ def test_table(replicas: list[Replica]) -> None:
 
 def test_links(replicas: list[Replica], monkeypatch: pytest.MonkeyPatch) -> None:
     """A link for what a browser can open, an address for what it cannot, none for what is down."""
-    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    for name in ("JUPYTERHUB_SERVICE_PREFIX", "LAB_JUPYTER"):
+        monkeypatch.delenv(name, raising=False)
     html = display.html_of(Stack(ECHO, "process"), replicas)
     assert html.count("<a ") == 1
     assert '<a href="http://127.0.0.1:20002/">echo:8000</a>' in html
@@ -52,6 +53,16 @@ def test_links_behind_a_hub(replicas: list[Replica], monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
     html = display.html_of(Stack(ECHO, "process"), replicas)
     assert '<a href="/user/me/proxy/20002/">echo:8000</a>' in html
+
+
+def test_links_where_jupyterlab_alone_is_reached(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Codespaces one port of the machine is forwarded: JupyterLab's."""
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    monkeypatch.setenv("LAB_JUPYTER", "/")
+    html = display.html_of(Stack(ECHO, "process"), replicas)
+    assert '<a href="/proxy/20002/">echo:8000</a>' in html
 
 
 def test_progress_in_a_log(write: Write) -> None:
