@@ -26,7 +26,7 @@ from sphinx.util.docutils import SphinxRole
 
 import lab_services
 from lab_services import paths
-from lab_services.book import code, guide, looks, mathml, overview, repository, times
+from lab_services.book import code, guide, launch, looks, mathml, overview, repository, times
 from lab_services.book.from_run import FromRun, asked, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
@@ -35,7 +35,7 @@ from lab_services.stack.catalogue import compose_path
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register roles, directives, the renderer of formulas and the looks."""
+    """Register roles, directives, the renderer of formulas, looks and launch buttons."""
     mathml.setup(app)
     overview.setup(app)
     guide.setup(app)
@@ -49,6 +49,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("topology", Topology)
     code.setup(app)
     looks.setup(app)
+    launch.setup(app)
     # Pages are read anew when what draws them has changed.
     app.add_config_value("lab_services_code", _code(), "env", types=(str,))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
