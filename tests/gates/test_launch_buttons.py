@@ -39,11 +39,11 @@ def test_page_and_lab_open_the_lab(book):
     owner, name = url.split("/")[-2:]
     site = root / "_build/html"
     for tree in ("book", "labs"):
-        told = addresses(site / tree / "gates/small.html")
+        told = addresses(site / tree / "serving/small.html")
         assert told["Binder"] == (
-            f"https://mybinder.org/v2/gh/{owner}/{name}/main?urlpath=lab/workspaces/gates-small"
+            f"https://mybinder.org/v2/gh/{owner}/{name}/main?urlpath=lab/workspaces/serving-small"
         )
         assert told["JupyterHub"].startswith(f"{HUB}/hub/user-redirect/git-pull?repo=")
-        assert f"urlpath=lab/tree/{name}/labs/gates/small.ipynb&branch=main" in told["JupyterHub"]
+        assert f"urlpath=lab/tree/{name}/labs/serving/small.ipynb&branch=main" in told["JupyterHub"]
         assert told["Codespaces"] == f"https://codespaces.new/{owner}/{name}"
     assert not addresses(site / "book/index.html")
