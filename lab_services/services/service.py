@@ -9,14 +9,14 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import Field
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from lab_services.services import settings
+from lab_services.services import index, settings
 from lab_services.services.gathering import Answer, Asked, Gathered, Many, one_by_one
 from lab_services.services.hot import JSON, RAISED, HotRoute, ShortWay, again
 from lab_services.services.metrics import Histogram
@@ -142,6 +142,10 @@ class Service(FastAPI):
 
 
 def _add_operation(app: Service) -> None:
+    @app.get("/", include_in_schema=False)
+    async def front() -> HTMLResponse:
+        return HTMLResponse(index.page(app.title, app.routes))
+
     @app.get("/live", tags=["operation"])
     async def live() -> Status:
         """Whether the process answers at all. Where it does not, restart it."""

@@ -1,3 +1,4 @@
+import re
 from contextlib import asynccontextmanager
 
 import pytest
@@ -52,6 +53,29 @@ def test_an_endpoint_that_raises_is_handled_alike(service):
         assert answer.headers["x-lid"] == "on"
         assert client.post("/say", json={"word": "fault"}).status_code == 500
         assert client.post("/say", json={"word": "well"}).json() == {"word": "well"}
+
+
+def test_the_front_page_tells_what_can_be_asked(service):
+    """A link to a service that ends at a 404; one of its own that leaves JupyterLab's proxy."""
+
+    @service.get("/words/{word}")
+    async def known(word: str) -> Word:
+        """Whether <it> is known.
+
+        More of it.
+        """
+        return {"word": word}
+
+    with TestClient(service) as client:
+        answer = client.get("/")
+        assert answer.headers["content-type"].startswith("text/html")
+        assert '<a href="metrics">GET /metrics</a>' in answer.text
+        assert "<dt>POST /say</dt>" in answer.text
+        assert "<dt>GET /words/{word}</dt><dd>Whether &lt;it&gt; is known.</dd>" in answer.text
+        for link in re.findall(r'href="([^"]*)"', answer.text):
+            assert not link.startswith(("/", "http"))
+            assert client.get(f"/{link}").status_code == 200
+        assert "/" not in client.get("/openapi.json").json()["paths"]
 
 
 def test_an_endpoint_is_called_once(service):
