@@ -37,11 +37,11 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
 	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' --ignore tests/labs
 
-book: env  ## build the book into _build/html; any warning fails
-	@$(BIN)/python -m lab_services.book
+book: env  ## build the book into _build/html; BOOK='--runtime docker' asks for runs in containers
+	@$(BIN)/python -m lab_services.book $(BOOK)
 
 serve: env  ## build the book and show it at http://127.0.0.1:8000, or at PORT=8001
-	@$(BIN)/python -m lab_services.book --serve $(PORT)
+	@$(BIN)/python -m lab_services.book $(BOOK) --serve $(PORT)
 
 bench: env  ## how fast, how small: ratios measured side by side, minutes
 	@failed=; for file in tests/bench/bench_*.py; do \

@@ -1,6 +1,6 @@
 """Build the book from the kept runs, and make the runs that are missing.
 
-    python -m lab_services.book [--short] [--root FOLDER] [--runs FOLDER] [--serve [PORT]]
+    python -m lab_services.book [--runtime RUNTIME]... [--short] [--runs FOLDER] [--serve [PORT]]
 
 The site is _build/html. Exit code 0 only when every lab's run went through and Sphinx has not
 warned of anything.
@@ -15,37 +15,42 @@ import sysconfig
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from lab_services import paths
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.command.columns import columns
+from lab_services.command.run import execute
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
-from lab_services.report.engine import Progress
-from lab_services.report.run import FILE, Run, execute
+from lab_services.report.run import FILE, Run
 
 # MyST-NB gives line 3 of the fifth cell as 50003.
 _CELL = 10_000
 
 
-def build(root: Path, runs: Path, *, short: bool = False) -> int:
+def build(root: Path, runs: Path, *, runtimes: Sequence[str] = (), short: bool = False) -> int:
     """Build the site of `root` into its `_build/html`; gives Sphinx's exit code.
 
-    Labs without a kept run, or changed since, are run on plain processes first (`short` with the
-    parameters of their short mode). Raises LabError when a lab fails, or when a chapter is not
+    A lab must have a run of each of the `runtimes`, or of any if none is named, made from the lab
+    as it is now. What is missing is made first, `short` with the parameters of the short mode and
+    on plain processes if none is named. Raises LabError when a lab fails, or when a chapter is not
     whole.
     """
     catalogue.check(root)
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     for slug in mirror.slugs(root):
+        there = {run.runtime for run in sources.kept_runs(root, runs, slug)}
+        asked = runtimes or ([] if there else ["process"])
+        for runtime in (each for each in asked if each not in there):
+            execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, short=short)
         found = sources.kept_runs(root, runs, slug)
-        made = "kept" if found else "made now"
-        found = found or [_make(root, runs, slug, short=short)]
         for run in found:
             _check(run)
+            made = "kept" if run.runtime in there else "made now"
             rows.append(
                 (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))
             )
@@ -56,16 +61,6 @@ def build(root: Path, runs: Path, *, short: bool = False) -> int:
     site = time.monotonic() - begin - labs
     _say(f"labs {_seconds(labs)}, site {_seconds(site)}" + (": FAILED" if code else ""))
     return code
-
-
-def _make(root: Path, runs: Path, slug: str, *, short: bool) -> Run:
-    return execute(
-        root / "labs" / f"{slug}.ipynb",
-        runtime="process",
-        out=runs,
-        short=short,
-        progress=lambda step: _tell(slug, step),
-    )
 
 
 def _check(run: Run) -> None:
@@ -114,10 +109,6 @@ def _seconds(seconds: float) -> str:
     return numbers.written(float(seconds), "s")
 
 
-def _tell(slug: str, step: Progress) -> None:
-    _say(f"{slug}: cell {step.cell} of {step.cells}: {step.heading}")
-
-
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -126,6 +117,9 @@ def _say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab_services.book", description=__doc__)
+    parser.add_argument(
+        "--runtime", action="append", choices=list(sources.RUNTIMES), help="ask for a run on this"
+    )
     parser.add_argument("--short", action="store_true", help="run missing labs in short mode")
     parser.add_argument("--root", type=Path, default=paths.repository(), help="the repository")
     parser.add_argument("--runs", type=Path, help="where runs are kept; default: ROOT/runs")
@@ -140,14 +134,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise LabError(
                 f"{runs} holds the runs of one runtime.", f"Give the folder above: {runs.parent}"
             )
+        make = partial(build, chosen.root, runs, runtimes=chosen.runtime or (), short=chosen.short)
         if chosen.serve is None:
-            return build(chosen.root, runs, short=chosen.short)
+            return make()
         # A taken port is told at once, and not after the build.
         with serve.Server(chosen.root / "_build" / "html", chosen.serve) as server:
-            if code := build(chosen.root, runs, short=chosen.short):
+            if code := make():
                 return code
-            _say(f"http://127.0.0.1:{server.server_port} shows it. Ctrl-C ends.")
             with suppress(KeyboardInterrupt):
+                _say(f"http://127.0.0.1:{server.server_port} shows it. Ctrl-C ends.")
                 server.serve_forever()
         return 0
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from lab_services.report.run import FILE, Run, RunMissing
 # Where the sources that are built hold the runs, by the slug of their lab.
 RUNS = "_runs"
 # Containers first: that is what a reader would deploy.
-_RUNTIMES = ("docker", "process")
+RUNTIMES = ("docker", "process")
 # A link to a service of the run, in HTML or Markdown: it ended with the run.
 _GONE = re.compile(
     r"<a\b[^>]*href=\"http://127\.0\.0\.1\b[^>]*>(.*?)</a>"
@@ -28,7 +28,7 @@ def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
     """The runs made from the lab as it is now, at most one of each runtime, containers first."""
     lab = Lab(slug, root / "labs" / f"{slug}.ipynb")
     found = []
-    for runtime in _RUNTIMES:
+    for runtime in RUNTIMES:
         try:
             run = Run.load(runs / runtime / slug)
         except RunMissing:

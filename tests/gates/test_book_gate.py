@@ -66,16 +66,22 @@ def test_holes_are_named(book):
         page += "\n"
         places[page.count("\n") + 1] = said
         page += f"{asked}\n"
-    cell = "A lab's own text asks for {measured}`serving/small:gone`."
-    built = build(book(*GOOD, page=page, text=cell))
+    cell = (
+        "A lab's own text asks for {measured}`serving/small:gone`.\n\n"
+        "```{figure-from-run} serving/small:lost\n```"
+    )
+    root = book(*GOOD, page=page, text=cell)
+    assert build(root).returncode != 0
+    # Also the second time, when nothing has changed since.
+    built = build(root)
     assert built.returncode != 0
     for line, said in places.items():
         assert re.search(rf"book/serving/small\.md:{line}: WARNING: .*{said}", built.stdout), (
             f"{said} in line {line} of:\n{built.stdout}"
         )
-    assert re.search(r"small\.ipynb, cell 1:\d+: WARNING: .*no number 'gone'", built.stdout), (
-        built.stdout
-    )
+    for said in ("no number 'gone'", "no figure 'lost'"):
+        place = r"labs/serving/small\.ipynb, cell 1:\d+"
+        assert re.search(rf"{place}: WARNING: .*{said}", built.stdout), built.stdout
 
 
 def test_one_hole_is_enough(book):
