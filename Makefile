@@ -2,7 +2,7 @@
 # Works with GNU make 3.81, which macOS has: no .ONESHELL, no .SHELLFLAGS.
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-python book serve bench clean
+.PHONY: help env lab test test-python book serve links bench clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -42,6 +42,9 @@ book: env  ## build the book into _build/html; BOOK='--runtime docker' asks for 
 
 serve: env  ## build the book and show it at http://127.0.0.1:8000, or at PORT=8001
 	@$(BIN)/python -m lab_services.book $(BOOK) --serve $(PORT)
+
+links: book  ## ask every other host that the book links to whether it still answers
+	@$(BIN)/jupyter-book build _build/source --path-output . --builder linkcheck
 
 bench: env  ## how fast, how small: ratios measured side by side, minutes
 	@failed=; for file in tests/bench/bench_*.py; do \
