@@ -1,0 +1,133 @@
+"""Which runs the book is built from, which are made first, and what is said of them."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lab_services.book import __main__ as book
+from lab_services.errors import LabError
+from lab_services.report.notebook import Lab
+
+SLUG = "serving/small"
+
+
+class Project:
+    """A book of one chapter; its lab's runs are written by hand, and no site is built."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.runs = root, root / "runs"
+        self.made: list[str] = []
+        self.shown: list[list[str]] = []
+        for name in (f"book/{SLUG}.md", f"lab_services/patterns/{SLUG}/compose.yaml"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).touch()
+        toc = {"chapters": [{"file": f"book/{SLUG}"}, {"file": f"labs/{SLUG}"}]}
+        (root / "_toc.yml").write_text(json.dumps(toc))
+        kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        (root / f"labs/{SLUG}.ipynb").parent.mkdir(parents=True)
+        nbformat.write(nbformat.v4.new_notebook(metadata=kernel), root / f"labs/{SLUG}.ipynb")
+
+    def run(self, runtime: str, verdict: str = "holds", error: dict | None = None) -> None:
+        data = {
+            "lab": SLUG,
+            "runtime": runtime,
+            "source": Lab(SLUG, self.root / f"labs/{SLUG}.ipynb").digest(),
+            "seconds": 61.0,
+            "error": error,
+            "claims": [{"text": "it gains", "verdict": verdict, "cell": 7}],
+        }
+        file = self.runs / runtime / SLUG / "measurements.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(data))
+
+    def execute(self, lab: str, runtime: str, out: Path, *, short: bool) -> None:
+        assert (lab, out, short) == (str(self.root / f"labs/{SLUG}.ipynb"), self.runs, False)
+        self.made.append(runtime)
+        self.run(runtime)
+
+    def sphinx(self, root: Path, chosen: list) -> int:
+        self.shown = [[run.runtime for run in runs] for runs in chosen]
+        return 0
+
+    def build(self, *words: str) -> int:
+        return book.main(["--root", str(self.root), *words])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path)
+    monkeypatch.setattr(book, "execute", made.execute)
+    monkeypatch.setattr(book, "_sphinx", made.sphinx)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "made", "shown"),
+    [
+        ([], [], ["process"], ["process"]),
+        (["docker"], [], [], ["docker"]),
+        (["process"], [], [], ["process"]),
+        (["process"], ["docker"], ["docker"], ["docker", "process"]),
+        ([], ["process", "docker"], ["process", "docker"], ["docker", "process"]),
+    ],
+)
+def test_what_is_missing_is_made(project, kept, asked, made, shown):
+    """Minutes spent on a run that is there; a published book without the runtime asked for."""
+    for runtime in kept:
+        project.run(runtime)
+    assert project.build(*(word for runtime in asked for word in ("--runtime", runtime))) == 0
+    assert project.made == made
+    assert project.shown == [shown]
+
+
+def test_a_changed_lab_is_run_again(project):
+    """Numbers of yesterday's lab under today's text."""
+    project.run("docker")
+    notebook = nbformat.read(project.root / f"labs/{SLUG}.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("1"))
+    nbformat.write(notebook, project.root / f"labs/{SLUG}.ipynb")
+    assert project.build() == 0
+    assert project.shown == [["process"]]
+
+
+def test_it_sums_up_which_runs_it_took(project, capsys):
+    """A book of which nobody can tell whether it shows a run of today."""
+    project.run("process")
+    assert project.build("--runtime", "docker") == 0
+    said = capsys.readouterr().err
+    assert "serving/small  docker   made now  61.0 s  1 holds" in said
+    assert "serving/small  process  kept      61.0 s  1 holds" in said
+    assert "site" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("runtime", ["docker", "process"])
+def test_a_claim_that_fails_on_either_runtime_stops_it(project, runtime, capsys):
+    """A page of claims with a failing one, because another runtime's run is shown."""
+    project.run("docker")
+    project.run("process")
+    project.run(runtime, verdict="fails")
+    assert project.build() == 1
+    said = capsys.readouterr().err
+    assert f"labs/{SLUG}.ipynb, cell 7: the claim fails: it gains." in said
+    assert f"runs/{runtime}/{SLUG}" in said
+    assert not project.shown
+
+
+def test_a_run_that_broke_off_stops_it(project, capsys):
+    """Half a run's numbers in a whole page."""
+    project.run("docker", error={"cell": 5, "type": "KeyError", "message": "'a'", "last": ["so"]})
+    assert project.build() == 1
+    said = capsys.readouterr().err
+    assert f"The run of labs/{SLUG}.ipynb has failed." in said
+    assert f"{SLUG}, cell 5: KeyError: 'a'\n  so" in said
+
+
+def test_a_damaged_run_is_named(project):
+    """A traceback of a parser in place of the file to remove."""
+    project.run("docker")
+    file = project.runs / "docker" / SLUG / "measurements.json"
+    file.write_text("{")
+    with pytest.raises(LabError, match=r"measurements\.json is damaged"):
+        book.build(project.root, project.runs)
