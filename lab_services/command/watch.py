@@ -62,22 +62,22 @@ _PAGE = """<!doctype html>
 <title>{title}</title><base target="_blank">
 <style>
 :root {{ color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif }}
-body {{ margin: 1em; overflow-wrap: anywhere }}
+body {{ margin: 1em; overflow-wrap: anywhere; background: Canvas; color: CanvasText }}
 h1, h2 {{ font-size: 1.1em; margin: 0 0 .5em }}
 h1 {{ position: absolute; clip-path: inset(50%) }}
 section + section {{ margin-top: 1.5em; border-top: 1px solid; padding-top: 1em }}
 ul {{ padding-left: 1.2em; font-size: .85em }}
 </style>
-<h1>{title}</h1><main id="stacks">{content}</main>
+<main><h1>{title}</h1><div id="stacks">{content}</div></main>
 <script>
-const main = document.getElementById("stacks");
-let shown = main.innerHTML;
+const place = document.getElementById("stacks");
+let shown = place.innerHTML;
 async function look() {{
   const light = parent.document.body.dataset.jpThemeLight;
   if (light) document.documentElement.style.colorScheme = light === "true" ? "light" : "dark";
   if (!document.hidden) {{
     const text = await fetch("now").then(a => a.ok ? a.text() : shown).catch(() => shown);
-    if (text !== shown) main.innerHTML = shown = text;
+    if (text !== shown) place.innerHTML = shown = text;
   }}
   setTimeout(look, 2000);
 }}
