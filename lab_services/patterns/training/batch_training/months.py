@@ -45,7 +45,8 @@ def delivery(month: pd.DataFrame, condition: str = "whole") -> pd.DataFrame:
     if condition not in CONDITIONS:
         raise ValueError(f"{condition!r} is none of {', '.join(CONDITIONS)}.")
     # Categories hold each text once: a tenth of the memory, and of the kernel's peak.
-    texts = month[[*FEATURES, "late"]].apply(lambda column: column.astype(str).astype("category"))
+    columns = month[[*FEATURES, "late"]]
+    texts: pd.DataFrame = columns.apply(lambda c: c.astype(str).astype("category"))
     if condition == "separators":
         for name in ("departs", "distance"):
             texts[name] = month[name].map(lambda value: f"{int(value):,}").astype("category")
