@@ -35,7 +35,8 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 	@UV_PROJECT_ENVIRONMENT='.venv-$(notdir $(PYTHON))' \
 	  $(UV) sync --frozen --compile-bytecode --quiet $(CHOICE)
 	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
-	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' --ignore tests/labs
+	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' \
+	  --ignore tests/labs --ignore tests/browser --ignore tests/binder
 
 book: env  ## build the book into _build/html; BOOK='--runtime docker' asks for runs in containers
 	@$(BIN)/python -m lab_services.book $(BOOK)

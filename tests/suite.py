@@ -16,9 +16,12 @@ STEPS = {
     "style": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "types": ("mypy",),
-    "tests": ("pytest", "--ignore", "tests/labs"),
+    "tests": ("pytest", *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder"))),
     # -s: labs take minutes, and say where they are.
     "labs": ("pytest", "-s", "tests/labs"),
+    # Built from the runs that the labs have just made.
+    "book": ("pytest", "tests/browser"),
+    "binder": ("pytest", "-s", "tests/binder"),
 }
 
 
