@@ -1,5 +1,5 @@
-"""Code in pages, with a span only where a colour is: most of the elements of a lab's page were spans
-around names and brackets, and a phone is slow with ten thousand elements."""
+"""Code in pages, with a span only where a colour is: most of the elements of a lab's page were
+spans around names and brackets, and a phone is slow with ten thousand elements."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,0 +1,94 @@
+"""The site, built once from kept runs, and a browser to look at it.
+
+Both are needed: where either is missing these tests are skipped, and where CI is set they fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from serving import Server
+from visiting import Visit, visit
+
+from lab_services import paths
+from lab_services.book import mirror, sources
+
+ROOT = paths.repository()
+# Those of `make book`, which are longer, and those that tests/labs has made.
+RUNS = (ROOT / "runs", ROOT / "runs" / "tests")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def chapters() -> list[str]:
+    """The slug of every chapter."""
+    return mirror.slugs(ROOT)
+
+
+@pytest.fixture(scope="session")
+def site(chapters: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
+    whole = [runs for runs in RUNS if all(sources.kept_runs(ROOT, runs, s) for s in chapters)]
+    if not whole:
+        missing("No kept run of every lab as it is now: `make book` or `pytest tests/labs` first.")
+    # Beside the _build of this checkout, which somebody may be reading.
+    root = tmp_path_factory.mktemp("book")
+    for entry in ROOT.iterdir():
+        if entry.name not in ("_build", "runs"):
+            (root / entry.name).symlink_to(entry)
+    command = [sys.executable, "-m", "lab_services.book", "--root", root, "--runs", whole[0]]
+    built = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert built.returncode == 0, built.stdout
+    return root / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(site: Path) -> list[str]:
+    """Every page, by its path below the site."""
+    found = (file.relative_to(site) for file in site.rglob("*.html"))
+    return sorted(page.as_posix() for page in found if page.parts[0] != "_static")
+
+
+@pytest.fixture(scope="session")
+def server(site: Path) -> Iterator[Server]:
+    """The site on a port."""
+    server = Server(site)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        missing(f"No browser: none of {', '.join(PROGRAMS)} is on PATH.")
+    # As root Chromium has no sandbox, as in most containers; it sees pages of this checkout only.
+    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def visits(browser: Browser, server: Server, pages: list[str]) -> list[Visit]:
+    """A visit of every page."""
+    return [visit(browser, server.address, page) for page in pages]
+
+
+def missing(what: str) -> NoReturn:
+    """Skip, or fail where CI is set."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(f"{what} With CI set this is a failure.")
