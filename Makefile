@@ -47,6 +47,9 @@ serve: env  ## build the book and show it at http://127.0.0.1:8000, or at PORT=8
 links: book  ## ask every other host that the book links to whether it still answers
 	@$(BIN)/jupyter-book build _build/source --path-output . --builder linkcheck
 
+links: book  ## ask the addresses that the book gives whether they are still there
+	@$(BIN)/jupyter-book build _build/source --path-output _build/links --builder linkcheck
+
 bench: env  ## how fast, how small: ratios measured side by side, minutes
 	@failed=; for file in tests/bench/bench_*.py; do \
 	  echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; \
