@@ -13,6 +13,14 @@
   addEventListener("beforeprint", () => (root.dataset.theme = "light"));
   addEventListener("afterprint", () => (root.dataset.theme = chosen()));
 
+  // A search marks its words in the page it leads to, and fails on words that a picture does not show.
+  document.addEventListener(
+    "readystatechange",
+    () => document.querySelectorAll("svg :is(title, desc)")
+      .forEach((words) => words.classList.add("nohighlight")),
+    { once: true },
+  );
+
   // A page opened as a file may not read another one: search results come without their summaries.
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 })();
