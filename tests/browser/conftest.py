@@ -51,9 +51,12 @@ def site(chapters: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pages(site: Path) -> list[str]:
-    """Every page, by its path below the site."""
-    found = (file.relative_to(site) for file in site.rglob("*.html"))
-    return sorted(page.as_posix() for page in found if page.parts[0] != "_static")
+    """Every page, by its path below the site; not the one that only leads to another."""
+    found = (
+        file for file in site.rglob("*.html") if 'http-equiv="refresh"' not in file.read_text()
+    )
+    below = (file.relative_to(site) for file in found)
+    return sorted(page.as_posix() for page in below if page.parts[0] != "_static")
 
 
 @pytest.fixture(scope="session")
