@@ -1,7 +1,8 @@
-"""Which tests need Docker, and when it may be missing."""
+"""Which tests need Docker or a browser, and when these may be missing."""
 
 import functools
 import os
+import shutil
 import signal
 
 import pytest
@@ -29,6 +30,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"Docker is required here (CI or LAB_REQUIRE_DOCKER): {reason}")
         if not there:
             pytest.skip(f"{reason}; LAB_REQUIRE_DOCKER=1 makes this a failure")
+
+
+# The last one is no command but where macOS has it.
+BROWSERS = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; without one the test is skipped, which in CI is a failure."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        reason = f"No browser: none of {', '.join(BROWSERS)} is there"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}, and it is required in CI.")
+        pytest.skip(f"{reason}; with CI set this is a failure.")
+    return program
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])

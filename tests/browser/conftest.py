@@ -4,7 +4,6 @@ Both are needed: where either is missing these tests are skipped, and where CI i
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +22,6 @@ from lab_services.book import mirror, sources
 ROOT = paths.repository()
 # Those of `make book`, which are longer, and those that tests/labs has made.
 RUNS = (ROOT / "runs", ROOT / "runs" / "tests")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -70,15 +68,12 @@ def server(site: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Browser]:
     """Chromium without a window."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        missing(f"No browser: none of {', '.join(PROGRAMS)} is on PATH.")
     # As root Chromium has no sandbox, as in most containers; it sees pages of this checkout only.
     arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=arguments)
+        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield started
         started.close()
 

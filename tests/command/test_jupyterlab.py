@@ -1,7 +1,6 @@
 """`lab open` in a real browser: the notebook, and beside it what runs."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -9,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from terminal import Terminal
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
 PREFIX = "/user/me/"  # as behind a hub
 CELLS = 4  # from the top until the stack is shown
 
@@ -42,10 +40,10 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(chromium: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
         yield browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         browser.close()
