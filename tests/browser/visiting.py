@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 DESKTOP, PHONE = 1440, 375
 _SETTLED = 400  # ms; after a change of size the theme waits 300 to see what scrolls now
 _GRAVE = {"serious", "critical"}
+_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
 # Preloading asks for style sheets at addresses where there are none.
 _AXE = {"resultTypes": ["violations"], "preload": False}
 # The culprits are those that stick out and are not inside of something that scrolls by itself.
@@ -95,6 +96,7 @@ def listen(page: Page, seen: Visit, address: str) -> None:
 
 
 def _barriers(page: Page, theme: str) -> list[str]:
+    page.evaluate(_FRAME)  # the page hears of the change with its next frame
     shown = page.evaluate("document.documentElement.dataset.theme ?? ''")
     found = [] if shown == theme else [f"{theme}: the page is shown in {shown or 'no theme'}"]
     for fault in Axe().run(page, options=_AXE).response["violations"]:
