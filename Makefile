@@ -44,9 +44,6 @@ book: env  ## build the book into _build/html; BOOK='--runtime docker' asks for 
 serve: env  ## build the book and show it at http://127.0.0.1:8000, or at PORT=8001
 	@$(BIN)/python -m lab_services.book $(BOOK) --serve $(PORT)
 
-links: book  ## ask every other host that the book links to whether it still answers
-	@$(BIN)/jupyter-book build _build/source --path-output . --builder linkcheck
-
 links: book  ## ask the addresses that the book gives whether they are still there
 	@$(BIN)/jupyter-book build _build/source --path-output _build/links --builder linkcheck
 
