@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class FromRun(SphinxDirective):
-    """A directive with one argument; LabError becomes a warning at its line."""
+    """A directive whose LabError becomes a warning at its line; with the argument it asks for."""
 
     required_arguments = 1
 

@@ -14,15 +14,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util.docutils import SphinxDirective
 
-from lab_services.book import catalogue
+from lab_services.book import catalogue, elements
 from lab_services.book.catalogue import STEPS, Catalogue, Entry, Kind, Question
-from lab_services.book.from_run import missing
-from lab_services.errors import LabError
+from lab_services.book.from_run import FromRun
 from lab_services.paths import GROUPS
 
 _DRAWN = "catalogue"
@@ -38,19 +35,18 @@ def setup(app: Sphinx) -> None:
     app.add_css_file("catalogue.css")
 
 
-class _FromCatalogue(SphinxDirective):
-    """A directive without content; LabError becomes a warning at its line."""
+class _FromCatalogue(FromRun):
+    """A directive that draws from the catalogue."""
 
-    def run(self) -> list[nodes.Node]:
+    required_arguments = 0
+
+    def made(self) -> list[nodes.Node]:
         root = Path(self.env.srcdir)
         self.env.note_dependency(str(root / catalogue.FILE))
         self.env.metadata[self.env.docname][_DRAWN] = "yes"
-        try:
-            return self.made(catalogue.read(root))
-        except LabError as error:
-            return [missing(error, self.get_source_info(), self.block_text)]
+        return self.drawn(catalogue.read(root))
 
-    def made(self, book: Catalogue) -> list[nodes.Node]:
+    def drawn(self, book: Catalogue) -> list[nodes.Node]:
         """What stands in the page."""
         raise NotImplementedError
 
@@ -59,18 +55,7 @@ class _FromCatalogue(SphinxDirective):
         name = nodes.inline("", entry.title, classes=["lab-name"])
         shown: list[nodes.Node] = [name]
         if entry.slug in book.written:
-            shown = [
-                addnodes.pending_xref(
-                    "",
-                    name,
-                    refdomain="std",
-                    reftype="doc",
-                    reftarget=f"/book/{entry.slug}",
-                    refdoc=self.env.docname,
-                    refexplicit=True,
-                    refwarn=True,
-                )
-            ]
+            shown = [elements.page_link(f"book/{entry.slug}", name, self.env.docname)]
         for tag in _tags(book, entry):
             shown += [nodes.Text(" "), nodes.inline("", tag, classes=_tag_classes(tag))]
         return shown
@@ -86,7 +71,7 @@ class _FromCatalogue(SphinxDirective):
 class DecisionGuide(_FromCatalogue):
     """A start that leads to the trees, and the trees."""
 
-    def made(self, book: Catalogue) -> list[nodes.Node]:
+    def drawn(self, book: Catalogue) -> list[nodes.Node]:
         start = [_item(_link(tree.title, f"guide-{tree.name}")) for tree in book.guide]
         made: list[nodes.Node] = [
             nodes.paragraph("", "What is it about?", classes=["lab-ask"]),
@@ -114,16 +99,17 @@ class DecisionGuide(_FromCatalogue):
 class Situations(_FromCatalogue):
     """A table for each group; entries that share a situation share its row."""
 
-    def made(self, book: Catalogue) -> list[nodes.Node]:
+    def drawn(self, book: Catalogue) -> list[nodes.Node]:
         made: list[nodes.Node] = []
         for group, title in GROUPS.items():
             rows: dict[str, list[Entry]] = {}
             for entry in book.group(group):
                 for situation in entry.situations:
                     rows.setdefault(situation, []).append(entry)
-            table = _table(
+            table = elements.table(
                 ("What you see", "Where to look"),
                 [(situation, self._names(book, found)) for situation, found in rows.items()],
+                "lab-situations",
             )
             made.append(_section(title, f"situations-{group}", [table]))
         return made
@@ -135,7 +121,7 @@ class Situations(_FromCatalogue):
 class PatternOverview(_FromCatalogue):
     """The names alone, each leading to its place on the map."""
 
-    def made(self, book: Catalogue) -> list[nodes.Node]:
+    def drawn(self, book: Catalogue) -> list[nodes.Node]:
         made: list[nodes.Node] = []
         for group, title in GROUPS.items():
             items = []
@@ -152,7 +138,7 @@ class PatternOverview(_FromCatalogue):
 class PatternMap(_FromCatalogue):
     """A tree for each group: what leads to what; the other relations stand in the boxes."""
 
-    def made(self, book: Catalogue) -> list[nodes.Node]:
+    def drawn(self, book: Catalogue) -> list[nodes.Node]:
         made: list[nodes.Node] = []
         for group, title in GROUPS.items():
             entries = book.group(group)
@@ -234,20 +220,6 @@ def _item(
 
 def _section(title: str, name: str, content: Iterable[nodes.Node]) -> nodes.section:
     return nodes.section("", nodes.title("", title), *content, ids=[name], names=[name])
-
-
-def _table(head: Sequence[str], rows: Iterable[tuple[str, list[nodes.Node]]]) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=50) for _ in head), cols=len(head))
-    titles = [nodes.entry("", nodes.paragraph("", title)) for title in head]
-    group += nodes.thead("", nodes.row("", *titles))
-    group += nodes.tbody(
-        "",
-        *(
-            nodes.row("", nodes.entry("", nodes.paragraph("", text)), nodes.entry("", *found))
-            for text, found in rows
-        ),
-    )
-    return nodes.table("", group, classes=["lab-situations"])
 
 
 def _drawn_again(

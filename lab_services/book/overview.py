@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 
-from lab_services.book import front_matter, mirror
+from lab_services.book import elements, front_matter, mirror
 from lab_services.book.from_run import PLACES, FromRun, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report.claims import Verdict, counted
 from lab_services.report.run import FILE, Run
+
+# Columns are as wide as they need.
+_CLASSES = ("colwidths-auto", "lab-overview")
 
 
 def setup(app: Sphinx) -> None:
@@ -73,17 +75,8 @@ class _Overview(FromRun):
         beside = [Run.load(file.parent) for file in sorted(shown.folder.glob(f"*/{FILE}"))]
         return Chapter(slug, (self.root / mirror.file("page", slug)).read_text(), [shown, *beside])
 
-    def _link(self, document: str, text: str) -> nodes.Node:
-        return pending_xref(
-            "",
-            nodes.inline("", text),
-            refdomain="std",
-            reftype="doc",
-            reftarget=f"/{document}",
-            refexplicit=True,
-            refwarn=True,
-            refdoc=self.env.docname,
-        )
+    def _link(self, page: str, text: str) -> nodes.Node:
+        return elements.page_link(page, nodes.inline("", text), self.env.docname)
 
 
 class KeyNumbers(_Overview):
@@ -111,7 +104,9 @@ class KeyNumbers(_Overview):
         except LabError as error:
             yield missing(error, (str(file), 1), chapter.slug)
         if rows:
-            yield _table(["What was measured", "Value", "95 % interval"], rows)
+            yield elements.table(
+                ["What was measured", "Value", "95\N{NO-BREAK SPACE}% interval"], rows, *_CLASSES
+            )
 
 
 class ClaimsIndex(_Overview):
@@ -131,7 +126,7 @@ class ClaimsIndex(_Overview):
             rows.append([_cell(name), _cell(str(total)), *map(_cell, counts)])
         heads = ["Chapter", "Claims", *(PLACES[runtime].capitalize() for runtime in runtimes)]
         sections = [self.section(chapter, _verdicts(chapter)) for chapter in chapters]
-        return [_table(heads, rows), *sections]
+        return [elements.table(heads, rows, *_CLASSES), *sections]
 
 
 def _claims(chapters: Sequence[Chapter], runtime: str) -> list[dict[str, Any]]:
@@ -150,10 +145,10 @@ def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
             cells.append(_verdict(found) if found else _cell("not claimed"))
         rows.append(cells)
     heads = [PLACES[run.runtime].capitalize() for run in chapter.runs]
-    yield _table(["Claim", *heads], rows)
+    yield elements.table(["Claim", *heads], rows, *_CLASSES)
 
 
-def _verdict(claim: dict[str, Any]) -> nodes.Node:
+def _verdict(claim: dict[str, Any]) -> list[nodes.Node]:
     """The verdict and what was measured; what does not hold stands out."""
     verdict = claim["verdict"]
     shown = nodes.Text(verdict) if verdict == Verdict.HOLDS else nodes.strong("", verdict)
@@ -166,22 +161,12 @@ def _when_and_where(run: Run) -> nodes.Node:
     return nodes.paragraph("", f"{text[0].upper()}{text[1:]}{short}.", classes=["run-info"])
 
 
-def _cell(main: str | nodes.Node, *small: str) -> nodes.entry:
+def _cell(main: str | nodes.Node, *small: str) -> list[nodes.Node]:
     """A cell of a table: its text, and below it smaller ones."""
-    made = nodes.entry("", nodes.paragraph("", "", _text(main) if isinstance(main, str) else main))
-    made += [nodes.paragraph("", "", _text(each), classes=["run-info"]) for each in small if each]
-    return made
+    below = [nodes.paragraph("", "", _text(each), classes=["run-info"]) for each in small if each]
+    return [nodes.paragraph("", "", _text(main) if isinstance(main, str) else main), *below]
 
 
 def _text(words: str) -> nodes.Text:
     """A narrow column may not part the sign from its number."""
     return nodes.Text(words.replace(" %", "\N{NO-BREAK SPACE}%"))
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[nodes.Node]]) -> nodes.Node:
-    """A table whose columns the browser makes as wide as they need."""
-    group = nodes.tgroup(cols=len(heads))
-    group += [nodes.colspec(colwidth=1) for _ in heads]
-    group += nodes.thead("", nodes.row("", *(_cell(head) for head in heads)))
-    group += nodes.tbody("", *(nodes.row("", *row) for row in rows))
-    return nodes.table("", group, classes=["colwidths-auto", "lab-overview"])

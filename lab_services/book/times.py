@@ -14,6 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from lab_services.book import elements
 from lab_services.book.from_run import FromRun, kept, missing, provenance
 from lab_services.errors import LabError
 
@@ -52,7 +53,7 @@ class LabSections(FromRun):
         if run.data["short"]:
             told += " It was a short run: with the lab's own parameters they take longer."
         return [
-            _table(("Section", "Machine"), rows),
+            elements.table(("Section", "Machine"), rows, "colwidths-auto"),
             nodes.paragraph("", told, classes=["run-info"]),
         ]
 
@@ -98,14 +99,3 @@ def _read(asking: SphinxDirective | SphinxRole, lab: str) -> nbformat.NotebookNo
     if not file.is_file():
         raise LabError(f"There is no lab {lab}.")
     return nbformat.read(file, as_version=4)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in head), cols=len(head))
-    group += nodes.thead("", _row(head))
-    group += nodes.tbody("", *(_row(row) for row in rows))
-    return nodes.table("", group, classes=["colwidths-auto"])
-
-
-def _row(cells: tuple[str, str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
