@@ -133,6 +133,9 @@ def test_stats(echo: Stack) -> None:
     assert (stats["memory_mb"] < 300).all()
     assert stats.loc["echo", "cpu"].sum() > 0.01
     assert (stats["cpu_seconds"] >= stats["cpu"] * 0.5).all()
+    once = echo.stats(0)
+    assert once["cpu"].isna().all()  # over no time there is no use of a processor
+    assert (once["cpu_seconds"] >= stats["cpu_seconds"]).all()
 
 
 def test_only_on_loopback(echo: Stack) -> None:
