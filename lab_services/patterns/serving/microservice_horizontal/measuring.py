@@ -1,0 +1,406 @@
+"""What the lab reads off the stack, what theory expects, and two charts; no service imports this."""
+
+import json
+import math
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, product
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lab_services.models import features, payloads, store
+from lab_services.patterns.serving.microservice_horizontal.parts import (
+    PARTS,
+    in_the_place_of,
+    log_odds,
+)
+from lab_services.patterns.serving.prediction_circuit_break.measuring import auc
+from lab_services.report import drawing
+from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
+from lab_services.report.stats import Interval, Requests, Share, note_at, rows
+from lab_services.report.svg import INK
+from lab_services.report.timeline import FaultLike
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Label, Request, alternate
+from lab_services.traffic.schedules import Schedule, poisson
+
+OTHERS = 200  # as compose.yaml tells the branches
+_numbers = count(1)
+_CHUNK = 500
+_ACCEPTED = 202
+
+
+# --- requests that can be found again -----------------------------------------------------------
+
+
+def orders(
+    stack: Stack,
+    flights: Sequence[Mapping[str, Any]],
+    requests: int,
+    path: str = "/predict",
+    *,
+    arm: Label = "",
+    **order: float | bool,
+) -> list[Request]:
+    """So many requests to the front, each with a number of its own and the label `arm`.
+
+    `order` is how the front is to ask: fan, deadline (s), hedge (s), breaker.
+    """
+    query = "?" + urlencode({name: str(value) for name, value in order.items()}) if order else ""
+    url = stack.url("front", path + query)
+    made = []
+    for place in range(requests):
+        flight, number = place % len(flights), next(_numbers)
+        labels: dict[str, Label] = {"arm": arm, "number": number, "flight": flight}
+        made.append(
+            Request(url, json=flights[flight], headers={"x-request": str(number)}, labels=labels)
+        )
+    return made
+
+
+def arms(
+    stack: Stack,
+    flights: Sequence[Mapping[str, Any]],
+    ways: Mapping[Label, Mapping[str, Any]],
+    *,
+    each: int,
+    rate: float,
+    seed: int = 0,
+) -> tuple[list[Request], Schedule]:
+    """Requests that take several ways in turn, and arrivals for at least `each` of every way.
+
+    `ways` says for each label how the front is to ask, as `orders` takes it; `rate` is in requests
+    per second over all ways.
+    """
+    wanted = each * len(ways)
+    # Three standard deviations of a Poisson count more than are wanted.
+    schedule = poisson(rate, (wanted + 3 * math.sqrt(wanted)) / rate, seed)
+    enough = -(-len(schedule) // len(ways))
+    return alternate(
+        *[orders(stack, flights, enough, arm=label, **order) for label, order in ways.items()]
+    ), schedule
+
+
+def with_joins(stack: Stack, recording: Recording) -> Recording:
+    """The recording with what the front noted of each request.
+
+    The new columns are `sent`, how many calls it made; `seconds`, what each branch took; and
+    `arrived`, the branches in the answer. Where the front noted nothing they are 0 and empty.
+    """
+    table = recording.table
+    after = int(table["number"].min()) - 1
+    noted = {
+        each["request"]: each for each in _fetched(stack.url("front", f"/joins?after={after}"))
+    }
+    found = [noted.get(number, {}) for number in table["number"]]
+    return replace(
+        recording,
+        table=table.assign(
+            sent=[each.get("sent", 0) for each in found],
+            seconds=[tuple(each.get("seconds", ())) for each in found],
+            arrived=[tuple(each.get("arrived", ())) for each in found],
+        ),
+    )
+
+
+def with_answers(stack: Stack, recording: Recording) -> Recording:
+    """The recording of submitted flights, with the seconds until the last branch had answered.
+
+    They are in the column `joined`, by the clock of Redis from the entry in the stream on; nan
+    where a branch has not answered yet.
+    """
+    from redis import Redis
+
+    address = urlsplit(stack.url("queue"))
+    with Redis(str(address.hostname), int(address.port or 0)) as redis:
+        entries = redis.xrange("flights")
+        ends = {fields[b"flight"]: _when(ident) for ident, fields in redis.xrange("joined")}
+    took = {
+        int(fields[b"request"]): ends.get(ident, math.nan) - _when(ident)
+        for ident, fields in entries
+    }
+    joined = [took.get(number, math.nan) for number in recording.table["number"]]
+    return replace(recording, table=recording.table.assign(joined=joined))
+
+
+def _when(ident: bytes) -> float:
+    """Seconds: the identifier of a stream's entry begins with its time in milliseconds."""
+    return int(ident.split(b"-")[0]) / 1000
+
+
+def _fetched(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+# --- from recordings ----------------------------------------------------------------------------
+
+
+def call_seconds(recording: Recording) -> npt.NDArray[np.float64]:
+    """What each call of each request took, in seconds."""
+    return np.concatenate([*rows(recording)["seconds"], ()]).astype(float)
+
+
+def during(recording: Recording, begin: float, end: float) -> Recording:
+    """The part of a recording that was meant for the time from `begin` to `end`, Unix seconds.
+
+    Raises ValueError where there is none.
+    """
+    table = rows(recording)
+    inside = table[(table["intended"] >= begin) & (table["intended"] < end)]
+    if inside.empty:
+        raise ValueError("No request was meant for that time.")
+    return replace(recording, table=inside.reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class Between(Share):
+    """Share of requests that were answered after more than `over` and at most `under` seconds.
+
+    Only with the HTTP status `status`, where one is given.
+    """
+
+    over: float = -math.inf
+    under: float = math.inf
+    status: int | None = None
+    unit = "share"
+    label = "answered"
+
+    def hit(self, table: pd.DataFrame) -> "pd.Series[bool]":
+        right = table["ok"].astype(bool) if self.status is None else table["status"] == self.status
+        return right & (table["latency"] > self.over) & (table["latency"] <= self.under)
+
+    def note(self, requests: Requests) -> str:
+        # What a late generator changes in a share is judged by the latency that decides it.
+        return note_at(requests, min(self.under, abs(self.over)))
+
+
+def most_open(recording: Recording) -> int:
+    """How many requests were waiting for their answers at the worst moment."""
+    table = rows(recording)
+    begins = table["intended"].to_numpy()
+    times = np.concatenate([begins, begins + table["latency"].to_numpy()])
+    steps = np.repeat([1, -1], len(table))
+    return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
+
+
+def extra_load(recording: Recording, fan: int) -> float:
+    """Calls beyond one for each branch, as a share of those."""
+    table = rows(recording)
+    return float(table["sent"].sum() / (fan * len(table)) - 1)
+
+
+# --- theory -------------------------------------------------------------------------------------
+
+
+def slow_share(p: float, branches: float, calls: int = 1) -> float:
+    """Share of requests that meet a slow branch: 1 - (1 - p^calls)^branches.
+
+    Each call is slow with the chance `p`, independently, and a branch is slow where all of its
+    `calls` are: Dean and Barroso, "The Tail at Scale", Communications of the ACM 56 (2), 2013.
+    Raises ValueError for a chance outside of 0 to 1.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"{p} is no chance.")
+    return float(1 - (1 - p**calls) ** branches)
+
+
+def branches_until(p: float, share: float) -> float:
+    """With how many branches that share of the requests meets a slow one; the inverse of the above.
+
+    Raises ValueError unless both are between 0 and 1.
+    """
+    if not (0 < p < 1 and 0 < share < 1):
+        raise ValueError("Both are between 0 and 1.")
+    return math.log1p(-share) / math.log1p(-p)
+
+
+Delays = Mapping[str, tuple[float, float]]
+"""For each slow branch: by how many seconds, and what share of its calls."""
+
+
+def arrivals(delays: Delays, deadline: float) -> dict[tuple[str, ...], float]:
+    """How likely it is that just these branches have answered at the deadline (s)."""
+    late = {part: share for part, (seconds, share) in delays.items() if seconds >= deadline}
+    found = {}
+    for missing in product((False, True), repeat=len(late)):
+        gone = {part for part, away in zip(late, missing, strict=True) if away}
+        chance = math.prod(late[p] if p in gone else 1 - late[p] for p in late)
+        found[tuple(part for part in PARTS if part not in gone)] = chance
+    return found
+
+
+def complete_share(delays: Delays, deadline: float) -> float:
+    """Share of requests that all branches have answered at the deadline (s)."""
+    return arrivals(delays, deadline)[tuple(PARTS)]
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+class Quality:
+    """What answers are worth that lack some of their branches: judged by what became of flights.
+
+    It asks the model without a service, about so many flights of November and December.
+    """
+
+    def __init__(self, flights: int = 5_000) -> None:
+        import onnxruntime
+
+        path = store.model_path("good")
+        codes = features.Codes(**store.verify(path)["codes"])
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+        def asked(made: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+            said = session.run(["probabilities"], {"flights": made})[0]
+            return np.asarray(said[:, 1], dtype=float)
+
+        judged = {"seed": 1, "months": (11, 12)}
+        table = features.prepare(payloads.flights(flights, **judged), codes)  # type: ignore[arg-type]
+        self.late = np.array(payloads.outcomes(flights, **judged))  # type: ignore[arg-type]
+        self.whole = asked(table)
+        others = features.prepare(payloads.flights(OTHERS, seed=7, months=(10,)), codes)
+        usual = float(log_odds(asked(others).mean()))
+        self._moves = {}
+        for part, names in PARTS.items():
+            columns = [features.FEATURES.index(name) for name in names]
+            # Many flights share a carrier, a route or an hour's weather: each is asked once.
+            _, first, place = np.unique(
+                table[:, columns], axis=0, return_index=True, return_inverse=True
+            )
+            odds = [
+                log_odds(
+                    asked(in_the_place_of(table[some], part, others))
+                    .reshape(len(some), OTHERS)
+                    .mean(axis=1)
+                )
+                for some in np.array_split(first, -(-len(first) // _CHUNK))
+            ]
+            self._moves[part] = (np.concatenate(odds) - usual)[place.ravel()]
+
+    def said(self, arrived: Sequence[Iterable[str]]) -> npt.NDArray[np.float64]:
+        """The log odds, but for a constant, where flight i gets what `arrived[i]` say; in turn."""
+        there = {part: np.array([part in each for each in arrived]) for part in PARTS}
+        places = np.random.default_rng(0).integers(0, len(arrived), len(self.late))
+        return np.sum([self._moves[p] * there[p][places] for p in PARTS], axis=0, dtype=float)
+
+    def of(self, arrived: Sequence[Iterable[str]]) -> Interval:
+        """AUC where answers are made of these branches, each as often as it stands there.
+
+        The interval comes from 100 bootstrap samples of the flights.
+        """
+        said = self.said(arrived)
+        return self._interval(lambda at: auc(self.late[at], said[at]))
+
+    def lost(self, arrived: Sequence[Iterable[str]]) -> Interval:
+        """AUC of complete answers less that of answers made of these branches, on equal flights."""
+        said, complete = self.said(arrived), self.said([tuple(PARTS)])
+        return self._interval(
+            lambda at: auc(self.late[at], complete[at]) - auc(self.late[at], said[at])
+        )
+
+    def expected(self, delays: Delays, deadline: float, draws: int = 4_000) -> float:
+        """AUC that the delays lead to in theory: `draws` answers drawn from `arrivals`."""
+        chances = arrivals(delays, deadline)
+        kinds = list(chances)
+        drawn = np.random.default_rng(1).choice(len(kinds), draws, p=list(chances.values()))
+        return auc(self.late, self.said([kinds[kind] for kind in drawn]))
+
+    def _interval(self, statistic: Any, draws: int = 100) -> Interval:
+        random, flights = np.random.default_rng(0), len(self.late)
+        value = statistic(np.arange(flights))
+        found = [statistic(random.integers(0, flights, flights)) for _ in range(draws)]
+        low, high = np.quantile(found, [0.025, 0.975])
+        return Interval(value, min(low, value), max(high, value), flights)
+
+
+# --- charts -------------------------------------------------------------------------------------
+
+_COMPLETE, _PARTIAL, _TAKEN, _NONE = "complete", "partial", "taken in", "no answer"
+_LOOKS: dict[str, dict[str, Any]] = {
+    _COMPLETE: {"color": COLOURS[0], "marker": "o", "ms": 3.2},
+    _PARTIAL: {"color": COLOURS[1], "marker": "^", "ms": 4.0},
+    _TAKEN: {"color": COLOURS[2], "marker": "D", "ms": 2.6},
+    _NONE: {"color": COLOURS[3], "marker": "x", "ms": 5.0},
+}
+
+
+def answers(
+    recordings: Mapping[str, Recording],
+    faults: Iterable[FaultLike],
+    *,
+    name: str,
+    title: str,
+    partial: int = 203,
+) -> Chart:
+    """Each request as a point: when it was sent, and how long its answer took; one panel a label.
+
+    A recording with the column `joined` shows two: when the request was taken in, and when the last
+    branch had answered. Faults are shaded. Raises ValueError for more labels than a chart can hold.
+    """
+    drawing.check_labels(recordings)
+    faults = sorted(faults, key=lambda fault: fault.start)
+    begin = min(float(rows(recording)["intended"].min()) for recording in recordings.values())
+    kinds = {label: _kinds(rows(each), partial) for label, each in recordings.items()}
+    seen = [kind for kind in _LOOKS if any((of["kind"] == kind).any() for of in kinds.values())]
+    with drawing.style(name):
+        figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(recordings)))
+        panels = figure.subplots(len(recordings), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        for panel, (label, points) in zip(panels, kinds.items(), strict=True):
+            for kind in seen:
+                own = points[points["kind"] == kind]
+                panel.plot(own["sent"] - begin, own["took"], ls="none", mew=1, **_LOOKS[kind])
+            panel.set_yscale("log")
+            panel.set_title(label, fontweight="bold")
+        for panel in panels:
+            drawing.unit_axis(panel, "y", "s")
+            panel.set_ylabel("answer after")
+            _shade(panel, faults, begin)
+        panels[-1].set_xlabel("seconds")
+        legend = [Line2D([], [], ls="none", mew=1, label=kind, **_LOOKS[kind]) for kind in seen]
+        named = ", ".join(dict.fromkeys(f"{fault.kind} {fault.service}" for fault in faults))
+        if named:
+            legend.append(Line2D([], [], color=INK, alpha=0.25, lw=8, label=named))
+        words = [_in_words(label, points, seen) for label, points in kinds.items()]
+        return drawing.finish(figure, name, title, " ".join(words), legend)
+
+
+def _kinds(table: pd.DataFrame, partial: int) -> pd.DataFrame:
+    """Of each answer: when its request was sent (Unix s), how long it took (s), of which kind."""
+    whole = np.where(table["status"] == partial, _PARTIAL, _COMPLETE)
+    whole = np.where(table["status"] == _ACCEPTED, _TAKEN, whole)
+    kind = np.where(table["ok"].astype(bool), whole, _NONE)
+    points = pd.DataFrame({"sent": table["intended"], "took": table["latency"], "kind": kind})
+    if "joined" in table:
+        # A join may take less than the millisecond that its clock tells.
+        took = table["joined"].clip(lower=0.001)
+        joined = pd.DataFrame({"sent": table["intended"], "took": took, "kind": _COMPLETE})
+        points = pd.concat([points, joined.dropna()], ignore_index=True)
+    return points
+
+
+def _in_words(label: str, points: pd.DataFrame, seen: Sequence[str]) -> str:
+    told = []
+    for kind in seen:
+        took = points.loc[points["kind"] == kind, "took"]
+        if len(took):
+            told.append(f"{len(took)} {kind}, after {took.min():.2g} to {took.max():.2g} s")
+    return f"{label}: {'; '.join(told)}."
+
+
+def _shade(axes: Axes, faults: Iterable[FaultLike], begin: float) -> None:
+    left, right = axes.get_xlim()
+    for fault in faults:
+        until = right if fault.end is None else fault.end - begin
+        axes.axvspan(fault.start - begin, until, facecolor=INK, alpha=0.12, lw=0)
+        axes.axvline(fault.start - begin, **MARK)
+    axes.set_xlim(left, right)
