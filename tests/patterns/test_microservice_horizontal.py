@@ -1,15 +1,482 @@
-"""The service of serving/microservice-horizontal: what it answers when all is well, and when it is not."""
+"""Microservice horizontal: what is asked, what is joined, and what theory says of it."""
 
-from fastapi.testclient import TestClient
+import asyncio
+import importlib
+import math
+from types import SimpleNamespace
 
-from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.microservice_horizontal.app import app
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+from aiohttp import ClientError
+from starlette.testclient import TestClient
+
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.patterns.serving.microservice_horizontal import measuring, parts
+from lab_services.services.worker import Job
+from lab_services.traffic.recording import Recording
+
+PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
+DELAYS = {"weather": (0.07, 0.3), "route": (0.3, 0.2)}
 
 
-def test_a_predictor_that_is_away_is_said_so(monkeypatch):
-    """A traceback, or a wait without end, where nobody answers."""
-    monkeypatch.setenv("PREDICTOR_URL", "http://127.0.0.1:9")
-    with TestClient(app) as client:
-        answer = client.post("/predict", json=EXAMPLE)
+# --- the join -----------------------------------------------------------------------------------
+
+
+def says(odds, usual=-1.0):
+    return {"odds": odds, "usual": usual}
+
+
+def test_a_missing_opinion_changes_nothing():
+    """A gap that counts as a zero, which would be a strong opinion."""
+    neutral = says(-1.0)
+    assert parts.joined([says(0.5), neutral]) == pytest.approx(parts.joined([says(0.5)]))
+    assert parts.joined([neutral]) == pytest.approx(1 / (1 + math.e))
+
+
+def test_opinions_add_up_in_any_order():
+    """A join that depends on who answers first."""
+    one, two = says(0.5), says(-2.0)
+    assert parts.joined([one, two]) == pytest.approx(parts.joined([two, one]))
+    assert parts.joined([one, two]) == pytest.approx(1 / (1 + math.exp(-(-1 + 1.5 - 1.0))))
+
+
+def test_no_opinion_is_no_answer():
+    """A made-up answer where nobody has said anything."""
+    with pytest.raises(ValueError, match="no opinion"):
+        parts.joined([])
+
+
+def test_a_branch_sees_its_part_of_a_flight_and_nothing_else():
+    """A branch that peeks at what belongs to another, or that loses a row."""
+    rows = np.arange(22, dtype=np.float32).reshape(2, 11)
+    others = -np.arange(33, dtype=np.float32).reshape(3, 11)
+    made = parts.in_the_place_of(rows, "hour", others)
+    own = [FEATURES.index("weekday"), FEATURES.index("departs")]
+    rest = [place for place in range(11) if place not in own]
+    assert made.shape == (6, 11)
+    assert (made[:3, own] == rows[0, own]).all() and (made[3:, own] == rows[1, own]).all()
+    assert (made[:3, rest] == others[:, rest]).all() and (made[3:, rest] == others[:, rest]).all()
+
+
+def test_the_parts_are_all_of_a_flight_and_each_once():
+    """A feature that no branch is told, or that counts twice."""
+    told = [name for names in parts.PARTS.values() for name in names]
+    assert sorted(told) == sorted(FEATURES)
+
+
+# --- the front ----------------------------------------------------------------------------------
+
+
+class Branches:
+    """Four branches in this process; `behave[part]` is what each does before it answers."""
+
+    def __init__(self):
+        self.behave, self.asked = {}, []
+
+    def post(self, url, json):
+        part = url.removesuffix("/predict")
+        self.asked.append(part)
+        return self._answer(part, self.asked.count(part))
+
+    def _answer(self, part, time):
+        branches = self
+
+        class Answer:
+            async def __aenter__(self):
+                await branches.behave.get(part, _at_once)(time)
+                return self
+
+            async def __aexit__(self, *_):
+                return False
+
+            async def json(self):
+                return says(0.5)
+
+        return Answer()
+
+
+async def _at_once(time):
+    return None
+
+
+async def never(time):
+    await asyncio.sleep(60)
+
+
+async def slow_at_first(time):
+    await asyncio.sleep(60 if time == 1 else 0)
+
+
+async def fails(time):
+    raise ClientError("no")
+
+
+@pytest.fixture
+def front(monkeypatch):
+    """The front, with branches of this process behind it."""
+    for name in ("CARRIER_URL", "ROUTE_URL", "HOUR_URL", "WEATHER_URL"):
+        monkeypatch.setenv(name, name.removesuffix("_URL").lower())
+    monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
+    module = importlib.reload(importlib.import_module(f"{PACKAGE}.front"))
+    with TestClient(module.app) as client:
+        module.app.state.session = branches = Branches()
+        yield SimpleNamespace(client=client, branches=branches, module=module)
+
+
+def ask(front, number=1, **order):
+    headers = {"x-request": str(number)}
+    return front.client.post("/predict", params=order, json=EXAMPLE, headers=headers)
+
+
+def test_each_branch_is_asked_once_and_all_are_joined(front):
+    """A branch left out, or asked twice, while all is well."""
+    answer = ask(front)
+    assert answer.status_code == 200
+    assert sorted(front.branches.asked) == sorted(parts.PARTS)
+    assert answer.json()["probability"] == pytest.approx(parts.joined([says(0.5)] * 4), abs=1e-5)
+
+
+def test_a_wider_fan_makes_as_many_calls(front):
+    """A fan of sixteen that quietly asks four."""
+    assert ask(front, fan=16).status_code == 200
+    assert len(front.branches.asked) == 16
+    assert front.client.get("/joins").json()[-1]["sent"] == 16
+
+
+def test_at_the_deadline_what_has_arrived_is_the_answer(front):
+    """One branch that holds up the others, or a partial answer that looks like a whole one."""
+    front.branches.behave = {"weather": never, "hour": fails}
+    answer = ask(front, deadline=0.05)
+    assert answer.status_code == 203
+    assert front.client.get("/joins").json()[-1]["arrived"] == ["carrier", "route"]
+
+
+def test_without_any_branch_there_is_no_answer(front):
+    """A probability out of nothing."""
+    front.branches.behave = dict.fromkeys(parts.PARTS, fails)
+    answer = ask(front)
     assert answer.status_code == 503
-    assert "predictor" in answer.json()["detail"]
+    assert "No branch" in answer.json()["detail"]
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_missing_branch(front):
+    """A bug that hides behind partial answers."""
+
+    async def broken(time):
+        raise RuntimeError("a bug")
+
+    front.branches.behave = {"hour": broken}
+    with pytest.raises(RuntimeError, match="a bug"):
+        ask(front)
+
+
+def test_a_slow_call_is_made_once_more_and_a_fast_one_is_not(front):
+    """A hedge that never comes, that waits for the first call, or that doubles the load."""
+    front.branches.behave = {"weather": slow_at_first}
+    assert ask(front, hedge=0.2, deadline=5).status_code == 200
+    assert front.branches.asked.count("weather") == 2
+    assert len(front.branches.asked) == 5
+    assert front.client.get("/joins").json()[-1]["sent"] == 5
+
+
+def test_a_hedged_call_keeps_to_the_deadline(front):
+    """A second call that waits for ever, when both are slow."""
+    front.branches.behave = {"weather": never}
+    assert ask(front, hedge=0.01, deadline=0.05).status_code == 203
+
+
+def test_a_branch_that_fails_again_and_again_is_not_asked(front):
+    """A breaker that never opens, or that opens for all branches at once."""
+    front.branches.behave = {"weather": fails}
+    for number in range(6):
+        assert ask(front, number, breaker=True).status_code == 203
+    assert front.branches.asked.count("weather") == front.module.FAILURES
+    assert front.branches.asked.count("hour") == 6
+
+
+def test_a_late_branch_trips_the_breaker_too(front):
+    """Lateness that is no failure: the breaker for stalls would not see one."""
+    front.branches.behave = {"weather": never}
+    for number in range(5):
+        ask(front, number, breaker=True, deadline=0.02)
+    assert front.branches.asked.count("weather") == front.module.FAILURES
+
+
+@pytest.mark.parametrize(
+    "order", [{"fan": 0}, {"fan": 65}, {"deadline": 0}, {"deadline": 11}, {"hedge": -1}]
+)
+def test_an_order_that_makes_no_sense_is_refused(front, order):
+    """A request that is never answered, or a thousand calls for one."""
+    assert ask(front, **order).status_code == 422
+
+
+def test_joins_are_told_from_a_number_on(front):
+    """The notes of another experiment."""
+    for number in (1, 2, 3):
+        ask(front, number)
+    told = front.client.get("/joins", params={"after": 1}).json()
+    assert [each["request"] for each in told] == [2, 3]
+
+
+# --- the asynchronous join ----------------------------------------------------------------------
+
+
+class Queue:
+    """As much of Redis as the join needs."""
+
+    def __init__(self):
+        self.hashes, self.added, self._results = {}, [], []
+
+    def pipeline(self, transaction):
+        assert transaction  # else two branches could both, or neither, be the last
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._results = []
+
+    def hset(self, key, field, value):
+        self.hashes.setdefault(key, {})[field] = value
+        self._results.append(1)
+
+    def expire(self, key, seconds):
+        self._results.append(seconds > 0)
+
+    def hlen(self, key):
+        self._results.append(len(self.hashes[key]))
+
+    def execute(self):
+        return self._results
+
+    def xadd(self, stream, fields):
+        self.added.append((stream, fields))
+
+
+@pytest.fixture
+def branch(monkeypatch):
+    """Makes the branch of a part, with a model that always says the same."""
+    queue = Queue()
+    monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
+
+    def make(part):
+        monkeypatch.setenv("PART", part)
+        module = importlib.reload(importlib.import_module(f"{PACKAGE}.branch"))
+        model = SimpleNamespace(
+            prepare=lambda flights: np.ones((len(flights), 11), dtype=np.float32),
+            predict=lambda rows: np.full(len(rows), 0.5, dtype=np.float32),
+        )
+        monkeypatch.setattr(module, "model", model)
+        monkeypatch.setattr(module, "queue", queue)
+        module.app.state.others = np.zeros((3, 11), dtype=np.float32)
+        module.app.state.usual = -1.0
+        return module
+
+    make.queue = queue
+    return make
+
+
+def test_the_last_branch_completes_the_join_and_only_the_last(branch):
+    """A join that is never told, or told while a branch is missing."""
+    job = Job("7-0", {"flight": orjson.dumps(EXAMPLE).decode()}, 1)
+    told = []
+    for part in parts.PARTS:
+        branch(part).put_beside(job)
+        told.append(len(branch.queue.added))
+    assert told == [0, 0, 0, 1]
+    assert branch.queue.added == [("joined", {"flight": "7-0"})]
+    assert set(branch.queue.hashes["join:7-0"]) == set(parts.PARTS)
+
+
+def test_a_flight_that_comes_twice_is_joined_once(branch):
+    """A redelivery that makes one branch count for two."""
+    job = Job("7-0", {"flight": orjson.dumps(EXAMPLE).decode()}, 1)
+    for _ in parts.PARTS:
+        branch("weather").put_beside(job)
+    assert branch.queue.added == []
+
+
+def test_a_branch_of_no_part_is_refused(branch):
+    """A slip in a setting that makes two branches of one part."""
+    with pytest.raises(Exception, match="PART"):
+        branch("wheather")
+
+
+# --- theory -------------------------------------------------------------------------------------
+
+
+def test_the_share_of_slow_requests():
+    """The closed form against numbers that the paper gives."""
+    assert measuring.slow_share(0.01, 100) == pytest.approx(0.634, abs=5e-4)
+    assert measuring.slow_share(0.05, 1) == pytest.approx(0.05)
+    assert measuring.slow_share(0.05, 4, calls=2) == pytest.approx(1 - (1 - 0.0025) ** 4)
+    assert measuring.slow_share(0, 10) == 0 and measuring.slow_share(1, 1) == 1
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="chance"):
+            measuring.slow_share(wrong, 2)
+
+
+def test_the_number_of_branches_is_its_inverse():
+    """An exercise whose solution contradicts its check."""
+    for p, share in ((0.01, 0.1), (0.05, 0.5)):
+        assert measuring.slow_share(p, measuring.branches_until(p, share)) == pytest.approx(share)
+    with pytest.raises(ValueError, match="between"):
+        measuring.branches_until(0, 0.5)
+
+
+def test_what_arrives_by_a_deadline():
+    """Chances that do not add up, or a branch that is late and early at once."""
+    for deadline in (0.01, 0.1, 0.5):
+        assert sum(measuring.arrivals(DELAYS, deadline).values()) == pytest.approx(1)
+    assert measuring.complete_share(DELAYS, 0.01) == pytest.approx(0.7 * 0.8)
+    assert measuring.complete_share(DELAYS, 0.1) == pytest.approx(0.8)
+    assert measuring.complete_share(DELAYS, 0.5) == 1
+    assert measuring.arrivals(DELAYS, 0.1)["carrier", "hour", "weather"] == pytest.approx(0.2)
+    assert measuring.arrivals({}, 0.1) == {tuple(parts.PARTS): 1}
+
+
+# --- from recordings ----------------------------------------------------------------------------
+
+
+def recording(**columns):
+    length = len(next(iter(columns.values())))
+    usual = {
+        "intended": np.arange(length, dtype=float),
+        "started": np.arange(length, dtype=float),
+        "latency": np.full(length, 0.01),
+        "status": np.full(length, 200),
+        "ok": np.full(length, True),
+        "warmup": np.full(length, False),
+    }
+    return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
+
+
+def test_shares_of_requests_that_took_so_long():
+    """A failed request that counts as a fast one, or a bound that belongs to both sides."""
+    of = recording(latency=[0.01, 0.1, 0.2, 0.01], ok=[True, True, True, False])
+    assert measuring.Between(over=0.1)(of).value == 0.25
+    assert measuring.Between(under=0.1)(of).value == 0.5
+    assert measuring.Between(over=0.05, under=0.15)(of).value == 0.25
+
+
+def test_shares_of_one_status():
+    """Partial answers that count as whole ones."""
+    of = recording(status=[200, 203, 203, 503], ok=[True, True, True, False])
+    assert measuring.Between(status=200)(of).value == 0.25
+    assert measuring.Between(status=203)(of).value == 0.5
+
+
+def test_a_late_generator_is_held_against_what_it_changes_only():
+    """A claim about 100 ms that is thrown away for 6 ms, or one about 10 ms that is not."""
+    of = recording(latency=[0.01] * 20)
+    of.table["started"] += 0.006
+    of.late, of.note = True, "late"
+    assert measuring.Between(over=0.1)(of).note == ""
+    assert measuring.Between(status=200)(of).note == ""
+    assert measuring.Between(under=0.01)(of).note == "late"
+
+
+def test_how_many_wait_at_the_worst_moment():
+    """Little's law read off wrongly: those who have left still counted."""
+    of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
+    assert measuring.most_open(of) == 3
+
+
+def test_calls_beyond_one_each():
+    """Extra load that forgets how wide the fan is."""
+    assert measuring.extra_load(recording(sent=[4, 5, 4, 4]), 4) == pytest.approx(1 / 16)
+
+
+def test_a_part_of_a_recording():
+    """A phase without requests that silently has a share."""
+    of = recording(latency=[0.1, 0.2, 0.3])
+    assert measuring.during(of, 1.0, 2.0).table["latency"].tolist() == [0.2]
+    with pytest.raises(ValueError, match="No request"):
+        measuring.during(of, 50, 60)
+
+
+class Front:
+    """A stack whose front is nowhere: only its address is asked for."""
+
+    def url(self, service, path="", **_):
+        return f"http://127.0.0.1:1{path}"
+
+
+def test_every_request_has_a_number_of_its_own():
+    """Two requests with one number: the notes of one are taken for the other's."""
+    made, schedule = measuring.arms(
+        Front(), [EXAMPLE], {"a": {}, "b": {"deadline": 0.5}}, each=10, rate=50, oftener={"a": 2}
+    )
+    numbers = [request.labels["number"] for request in made]
+    assert len(set(numbers)) == len(made) >= len(schedule)
+    assert [request.labels["arm"] for request in made[:6]] == ["a", "a", "b"] * 2
+    sent = [request.labels["arm"] for request in made[: len(schedule)]]
+    assert sent.count("b") >= 10 and sent.count("a") >= 20
+    assert all(f"x-request: {r.labels['number']}".encode() in r.message.data for r in made)
+    assert made[2].url.endswith("/predict?deadline=0.5")
+
+
+def test_what_the_front_noted_finds_its_request(monkeypatch):
+    """Notes that are shifted by one, or a request without a note that stops the lab."""
+    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
+    monkeypatch.setattr(measuring, "_fetched", lambda url: notes)
+    found = measuring.with_joins(Front(), recording(number=[7, 8]))
+    assert found.table["sent"].tolist() == [0, 5]
+    assert found.table["arrived"].tolist() == [(), ("hour",)]
+    assert measuring.call_seconds(found).tolist() == [0.1, 0.2]
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quality():
+    from lab_services.models import build
+
+    build.ensure()
+    return measuring.Quality(400)
+
+
+def test_what_is_missing_costs_quality(quality):
+    """A loss that is measured on other flights than the whole, or with the wrong sign."""
+    everything = tuple(parts.PARTS)
+    assert quality.lost([everything]).value == 0
+    assert quality.lost([("route",)]).value > 0.02
+    assert quality.of([everything]).value - quality.of([("route",)]).value == pytest.approx(
+        quality.lost([("route",)]).value
+    )
+
+
+def test_the_theory_of_quality_has_the_whole_as_its_limit(quality):
+    """An expected loss where nothing is late."""
+    assert quality.expected({}, 1.0) == quality.of([tuple(parts.PARTS)]).value
+    assert quality.expected(DELAYS, 0.5) == quality.expected({}, 1.0)
+    assert quality.expected(DELAYS, 0.01) < quality.expected({}, 1.0)
+
+
+# --- the chart ----------------------------------------------------------------------------------
+
+
+def test_the_chart_tells_whole_from_partial_from_none():
+    """Points of a kind that stand for another."""
+    fault = SimpleNamespace(kind="pause", service="weather", replica=1, start=1.0, end=None)
+    of = recording(status=[200, 203, 503], ok=[True, True, False])
+    queued = recording(status=[202, 202, 202], joined=[0.0, 2.0, math.nan])
+    chart = measuring.answers(
+        {"deadline": of, "queue": queued}, [fault], name="stall", title="A stall"
+    )
+    assert "deadline: 1 complete" in chart.alt and "1 partial" in chart.alt
+    assert "1 no answer" in chart.alt
+    assert "queue: 2 complete, after 0.001 to 2 s; 3 taken in" in chart.alt
+    assert "pause weather" in chart.svg
+
+
+def test_too_many_labels_are_refused():
+    """Panels that nobody can tell apart."""
+    with pytest.raises(ValueError, match="series"):
+        measuring.answers(
+            {str(n): recording(status=[200]) for n in range(5)}, [], name="x", title="x"
+        )

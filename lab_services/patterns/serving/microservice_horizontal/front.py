@@ -1,4 +1,4 @@
-"""Microservice horizontal: several independent branches are asked at once, and their answers joined.
+"""Microservice horizontal: independent branches are asked at once, and their answers are joined.
 
 One endpoint joins while the caller waits, in the way that the caller orders; another one only takes
 the flight in, and the branches join what they say in Redis.

@@ -1,4 +1,4 @@
-"""What the lab reads off the stack, what theory expects, and two charts; no service imports this."""
+"""What the lab reads off the stack, what theory expects, and a chart; no service imports this."""
 
 import json
 import math
@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from lab_services.models import features, payloads, store
 from lab_services.patterns.serving.microservice_horizontal.parts import (
@@ -75,19 +76,20 @@ def arms(
     each: int,
     rate: float,
     seed: int = 0,
+    oftener: Mapping[Label, int] | None = None,
 ) -> tuple[list[Request], Schedule]:
     """Requests that take several ways in turn, and arrivals for at least `each` of every way.
 
-    `ways` says for each label how the front is to ask, as `orders` takes it; `rate` is in requests
-    per second over all ways.
+    `ways` says for each label how the front is to ask, as `orders` takes it; a way that stands in
+    `oftener` gets so many times as many. `rate` is in requests per second over all ways.
     """
-    wanted = each * len(ways)
+    turns = [label for label in ways for _ in range((oftener or {}).get(label, 1))]
+    wanted = each * len(turns)
     # Three standard deviations of a Poisson count more than are wanted.
     schedule = poisson(rate, (wanted + 3 * math.sqrt(wanted)) / rate, seed)
-    enough = -(-len(schedule) // len(ways))
-    return alternate(
-        *[orders(stack, flights, enough, arm=label, **order) for label, order in ways.items()]
-    ), schedule
+    enough = -(-len(schedule) // len(turns))
+    streams = [orders(stack, flights, enough, arm=label, **ways[label]) for label in turns]
+    return alternate(*streams), schedule
 
 
 def with_joins(stack: Stack, recording: Recording) -> Recording:
@@ -106,8 +108,8 @@ def with_joins(stack: Stack, recording: Recording) -> Recording:
         recording,
         table=table.assign(
             sent=[each.get("sent", 0) for each in found],
-            seconds=[tuple(each.get("seconds", ())) for each in found],
-            arrived=[tuple(each.get("arrived", ())) for each in found],
+            seconds=pd.Series([tuple(each.get("seconds", ())) for each in found]),
+            arrived=pd.Series([tuple(each.get("arrived", ())) for each in found]),
         ),
     )
 
@@ -264,9 +266,10 @@ class Quality:
             said = session.run(["probabilities"], {"flights": made})[0]
             return np.asarray(said[:, 1], dtype=float)
 
-        judged = {"seed": 1, "months": (11, 12)}
-        table = features.prepare(payloads.flights(flights, **judged), codes)  # type: ignore[arg-type]
-        self.late = np.array(payloads.outcomes(flights, **judged))  # type: ignore[arg-type]
+        asked_about = payloads.flights(flights, seed=1, months=(11, 12))
+        table = features.prepare(asked_about, codes)
+        became = payloads.outcomes(flights, seed=1, months=(11, 12))
+        self.late = np.array(became, dtype=np.bool_)
         self.whole = asked(table)
         others = features.prepare(payloads.flights(OTHERS, seed=7, months=(10,)), codes)
         usual = float(log_odds(asked(others).mean()))
@@ -291,7 +294,10 @@ class Quality:
         """The log odds, but for a constant, where flight i gets what `arrived[i]` say; in turn."""
         there = {part: np.array([part in each for each in arrived]) for part in PARTS}
         places = np.random.default_rng(0).integers(0, len(arrived), len(self.late))
-        return np.sum([self._moves[p] * there[p][places] for p in PARTS], axis=0, dtype=float)
+        odds = np.zeros(len(self.late))
+        for part, answered in there.items():
+            odds += self._moves[part] * answered[places]
+        return odds
 
     def of(self, arrived: Sequence[Iterable[str]]) -> Interval:
         """AUC where answers are made of these branches, each as often as it stands there.
@@ -363,6 +369,7 @@ def answers(
             panel.set_title(label, fontweight="bold")
         for panel in panels:
             drawing.unit_axis(panel, "y", "s")
+            panel.yaxis.set_major_locator(LogLocator(numticks=6))
             panel.set_ylabel("answer after")
             _shade(panel, faults, begin)
         panels[-1].set_xlabel("seconds")

@@ -40,8 +40,9 @@ def in_the_place_of(rows: Rows, part: str, others: Rows) -> Rows:
 
 def log_odds(chance: npt.ArrayLike) -> Numbers:
     """The logarithm of chance against counter-chance; infinite at 0 and 1."""
-    chance = np.asarray(chance, dtype=float)
-    return np.log(chance) - np.log1p(-chance)
+    p = np.asarray(chance, dtype=float)
+    odds: Numbers = np.log(p) - np.log1p(-p)
+    return odds
 
 
 def joined(opinions: Iterable[Opinion]) -> float:
