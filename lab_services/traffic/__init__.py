@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab_services.traffic.generators import GeneratorDied as GeneratorDied
+    from lab_services.traffic.lots import by_lot as by_lot
     from lab_services.traffic.recording import Recording as Recording
     from lab_services.traffic.request import Request as Request
     from lab_services.traffic.request import alternate as alternate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "generators": ("GeneratorDied",),
+    "lots": ("by_lot",),
     "recording": ("Recording",),
     "request": ("Request", "alternate", "requests"),
     "running": ("closed", "last", "send"),

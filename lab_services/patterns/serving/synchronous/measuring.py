@@ -1,0 +1,108 @@
+"""What the lab reads off the stack and the recordings, and the theory; no service imports this."""
+
+import re
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab_services.report.queueing import Queue
+from lab_services.report.stats import Interval, rows
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+
+Board = list[Mapping[str, Any]]
+
+
+def boards(
+    flights: Sequence[Mapping[str, Any]], *, mean: float = 4, most: int = 20, seed: int = 0
+) -> list[Board]:
+    """Flights cut into boards whose lengths are geometric: many short ones, a few long ones.
+
+    Each flight is on one board. Raises ValueError for a mean below 1 or lengths below 1.
+    """
+    if mean < 1 or most < 1:
+        raise ValueError("A board has at least one flight.")
+    random = np.random.default_rng(seed)
+    lengths = np.minimum(random.geometric(1 / mean, len(flights)), most)
+    ends = np.cumsum(lengths)
+    whole = ends <= len(flights)
+    return [
+        list(flights[end - length : end])
+        for end, length in zip(ends[whole], lengths[whole], strict=True)
+    ]
+
+
+def waiting(stack: Stack, way: str) -> int:
+    """How many requests of an application wait for a thread at this moment."""
+    with urllib.request.urlopen(stack.url("web", "/metrics"), timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.search(rf'^waiting{{way="{re.escape(way)}"}} (\S+)$', text, re.MULTILINE)
+    if not found:
+        raise ValueError(f"The application tells nothing of the way {way!r}.")
+    return int(float(found[1]))
+
+
+def returned(recording: Recording, after: float) -> Interval:
+    """Answers that came back per second, from `after` seconds on until the last was sent.
+
+    It is what comes out under overload, where a queue hides what goes in. Counted exactly.
+    """
+    table = rows(recording)
+    begin = float(table["intended"].min()) + after
+    back = (table["intended"] + table["latency"])[table["ok"].astype(bool)]
+    inside = np.sort(back[(back >= begin) & (back <= table["intended"].max())].to_numpy())
+    if len(inside) < 2:
+        raise ValueError("Fewer than two answers came back.")
+    rate = (len(inside) - 1) / (inside[-1] - inside[0])
+    return Interval(rate, rate, rate, len(inside), "requests/s")
+
+
+def slower(latencies: npt.ArrayLike, seconds: float) -> float:
+    """The share of measured latencies above `seconds`: what a deadline there would cut off."""
+    return float(np.mean(np.asarray(latencies, dtype=float) > seconds))
+
+
+def neighbours_wait(
+    q: float, *, threads: int, held: float, predictions: float, others: float
+) -> float:
+    """Seconds within which a share `q` of the requests gets a thread of a shared pool.
+
+    `predictions` per second hold a thread for `held` seconds each, `others` per second for next to
+    no time: one queue whose service time is `held` or nothing (see `Queue.wait_quantile`).
+    """
+    share = predictions / (predictions + others)
+    # Of a time that is `held` with chance p and else 0: mean p * held, scv 1 / p - 1.
+    queue = Queue(threads, share * held, service_scv=1 / share - 1)
+    return queue.wait_quantile(q, predictions + others)
+
+
+def seconds_lost(
+    fault: float, *, rate: float, threads: int, well: float, ill: float, limit: float
+) -> float:
+    """How long after a fault of `fault` seconds answers still take more than `limit` seconds.
+
+    The fluid limit (Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2): while
+    a prediction takes `ill` seconds, `rate` less `threads / ill` requests per second pile up, and
+    nobody takes them away again, so the pool has to work off all of them at `threads / well`. It
+    begins late: the predictions under way at the end still take half of `ill`, on average.
+    Infinite where the pool cannot bear the rate even when all is well.
+    """
+    drains = threads / well
+    growth = rate - threads / ill
+    if growth <= 0:
+        return 0.0
+    if rate >= drains:
+        return np.inf
+    pile = growth * fault - threads + drains * ill / 2
+    bearable = drains * max(0.0, limit - well)
+    return max(0.0, pile - bearable) / (drains - rate)
+
+
+def untimely(recording: Recording, begin: float, limit: float) -> int:
+    """Requests meant for the time from `begin` (Unix s) on without an answer within `limit` s."""
+    table = rows(recording)
+    table = table[table["intended"] >= begin]
+    return int((~(table["ok"].astype(bool) & (table["latency"] <= limit))).sum())

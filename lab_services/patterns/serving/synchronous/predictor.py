@@ -1,0 +1,21 @@
+"""The predictor: it answers for a whole board of flights, and the more flights the longer it takes.
+
+It has one worker and a queue before it, as most model servers have. What has been taken in is
+worked off, also when whoever asked has left.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from lab_services.patterns.serving.web_single import app as web_single
+from lab_services.services.predictor import Flights, Forecast, create_app
+
+app = create_app("predictor of boards", web_single.model)
+worker = ThreadPoolExecutor(max_workers=1)
+
+
+@app.post("/predict/board")
+async def predict(flights: Flights) -> list[Forecast]:
+    """Will each of these flights arrive more than 15 minutes late?"""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(worker, web_single.forecasts, flights)

@@ -1,0 +1,324 @@
+"""The web application against a predictor that the test slows down, and what the lab reads off."""
+
+import contextlib
+import json
+import runpy
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from starlette.testclient import TestClient
+
+from lab_services import paths, traffic
+from lab_services.models import build
+from lab_services.models.features import EXAMPLE
+from lab_services.patterns.serving.prediction_circuit_break.measuring import chances
+from lab_services.patterns.serving.synchronous import measuring
+from lab_services.stack import compose
+from lab_services.stack.catalogue import compose_path
+
+APP = "lab_services.patterns.serving.synchronous.app"
+PREDICTOR = "lab_services.patterns.serving.synchronous.predictor"
+WAYS = ("waits", "bulkhead", "deadline", "guarded")
+TIMED = ("deadline", "guarded", "within/150")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models():
+    """The rough and the good model."""
+    return build.ensure("rough", "good")
+
+
+class Predictor:
+    """A predictor that answers when the test lets it, with the number of flights asked for."""
+
+    def __init__(self):
+        self.status, self.asked, self.free = 200, 0, threading.Event()
+        self.free.set()
+        own = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay open, as the proxy's do
+
+            def do_POST(self):
+                own.asked += 1
+                flights = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                own.free.wait(5)
+                chance = round(len(flights) / 100, 2)
+                body = json.dumps([{"probability": chance, "late": True}] * len(flights)).encode()
+                with contextlib.suppress(OSError):  # the caller may have left
+                    self.send_response(own.status)
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def predictor():
+    own = Predictor()
+    yield own
+    own.free.set()
+    own.server.shutdown()
+    own.server.server_close()
+
+
+@pytest.fixture
+def web(models, predictor, monkeypatch):
+    """The application with two threads in each of its ways."""
+    environment = {
+        "MODEL": str(models["rough"]),
+        "PREDICTOR_URL": predictor.url,
+        "THREADS_IN_ALL": "2",
+        "DEADLINE": "0.15",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with TestClient(runpy.run_module(APP)["app"]) as client:
+        yield client
+
+
+@pytest.fixture
+def users():
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def show(web, way, flights=1):
+    return web.post(f"/{way}/board", json=[EXAMPLE] * flights)
+
+
+def until(condition):
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "threads/3", "within/500"])
+def test_a_sound_predictor_answers(web, way):
+    """A fallback that answers although nothing is wrong."""
+    answer = show(web, way, flights=3)
+    assert answer.status_code == 200
+    assert answer.json() == [{"probability": 0.03, "late": True}] * 3
+
+
+@pytest.mark.parametrize("way", TIMED)
+def test_a_predictor_that_fails_is_replaced_by_the_rough_model(web, predictor, way):
+    """An error handed on to the user, or an answer of the fallback that looks like the model's."""
+    predictor.status = 503
+    answer = show(web, way, flights=2)
+    assert answer.status_code == 203
+    expected = pytest.approx(chances("rough", [EXAMPLE])[0], abs=1e-5)
+    assert [each["probability"] for each in answer.json()] == [expected, expected]
+
+
+@pytest.mark.parametrize("way", ["waits", "bulkhead"])
+def test_without_a_fallback_the_user_gets_the_failure(web, predictor, way):
+    """A baseline that is protected after all."""
+    predictor.status = 503
+    assert show(web, way).status_code == 503
+
+
+@pytest.mark.parametrize("way", TIMED)
+def test_a_late_answer_is_not_waited_for_and_is_nobodys(web, predictor, way):
+    """A deadline that does not hold; then the late answer taken for that of the next request."""
+    predictor.free.clear()
+    assert show(web, way, flights=1).status_code == 203
+    predictor.free.set()
+    answer = show(web, way, flights=7)
+    assert (answer.status_code, answer.json()[0]["probability"]) == (200, 0.07)
+
+
+def test_a_predictor_that_is_away(web, monkeypatch, predictor):
+    """A traceback, or a wait without end, where nobody answers."""
+    predictor.server.shutdown()
+    predictor.server.server_close()
+    assert show(web, "waits").status_code == 503
+    assert show(web, "guarded").status_code == 203
+
+
+def test_in_one_pool_the_airports_wait_for_the_boards(web, predictor, users):
+    """A comparison whose unprotected side has threads to spare."""
+    predictor.free.clear()
+    boards = [users.submit(show, web, "waits") for _ in range(2)]
+    until(lambda: predictor.asked == 2)
+    airport = users.submit(web.get, "/waits/airport/JFK")
+    until(lambda: 'waiting{way="waits"} 1.0' in web.get("/metrics").text)
+    assert not airport.done()
+    predictor.free.set()
+    assert airport.result(5).json() == {
+        "code": "JFK",
+        "name": "John F. Kennedy International Airport",
+    }
+    assert [board.result(5).status_code for board in boards] == [200, 200]
+
+
+def test_behind_a_bulkhead_they_do_not(web, predictor, users):
+    """A bulkhead with a hole, or one that lets boards have all threads."""
+    predictor.free.clear()
+    boards = [users.submit(show, web, "bulkhead") for _ in range(2)]
+    until(lambda: 'waiting{way="bulkhead"} 1.0' in web.get("/metrics").text)
+    assert web.get("/bulkhead/airport/LGA").status_code == 200
+    assert predictor.asked == 1
+    predictor.free.set()
+    assert [board.result(5).status_code for board in boards] == [200, 200]
+
+
+def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users):
+    """A deadline on the call alone: who queues waits for those before him, and then once more."""
+    predictor.free.clear()
+    began = time.monotonic()
+    boards = [users.submit(show, web, "guarded") for _ in range(6)]
+    assert {board.result(5).status_code for board in boards} == {203}
+    assert time.monotonic() - began < 6 * 0.15
+    assert predictor.asked <= 2  # and those who never got a thread have asked nobody
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/none/board", [EXAMPLE]),
+        ("POST", "/waits/board", []),
+        ("POST", "/waits/board", [{}]),
+        ("POST", "/within/0/board", [EXAMPLE]),
+        ("POST", "/threads/0/board", [EXAMPLE]),
+        ("GET", "/waits/airport/LAX", None),
+    ],
+)
+def test_what_does_not_exist_is_refused(web, predictor, method, path, body):
+    """A pool of no threads, which nobody ever gets through, or a way that is another one."""
+    assert web.request(method, path, json=body).status_code in (404, 422)
+    assert predictor.asked == 0
+
+
+def test_the_predictor_answers_for_each_flight_as_web_single_does(models, monkeypatch):
+    """A queue that changes the answer, or one answer for a whole board."""
+    monkeypatch.setenv("MODEL", str(models["good"]))
+    other = {**EXAMPLE, "departs": 300}
+    with TestClient(runpy.run_module(PREDICTOR)["app"]) as client:
+        answer = client.post("/predict/board", json=[EXAMPLE, other])
+        assert client.post("/predict/board", json=[]).status_code == 422
+    found = [each["probability"] for each in answer.json()]
+    assert found == pytest.approx(list(chances("good", [EXAMPLE, other])), abs=1e-5)
+
+
+def test_the_application_asks_through_the_proxy():
+    """An application that goes round the proxy, so that the lab's delays do not reach it."""
+    path = compose_path("serving/synchronous")
+    stack = compose.read(path, {"LAB_MODELS": str(paths.models_dir())})
+    envoy = yaml.safe_load(path.with_name("envoy.yaml").read_text())["static_resources"]
+    port = envoy["listeners"][0]["address"]["socket_address"]["port_value"]
+    assert stack.service("web").environment["PREDICTOR_URL"] == f"http://proxy:{port}"
+    assert stack.service("predictor").replicas == 2
+
+
+# --- reading and theory --------------------------------------------------------------------------
+
+
+def recorded(rows):
+    """A recording from tuples: intended, latency (s), ok."""
+    table = pd.DataFrame(rows, columns=["intended", "latency", "ok"])
+    return traffic.Recording(table.assign(warmup=False), begin=0.0, seconds=10.0)
+
+
+def test_boards_hold_each_flight_once():
+    """Flights that are lost or shown twice, and boards that are all of one length."""
+    flights = [{"n": n} for n in range(3000)]
+    boards = measuring.boards(flights, mean=4, most=20)
+    shown = [flight for board in boards for flight in board]
+    assert shown == flights[: len(shown)]
+    assert len(shown) > 2970
+    lengths = [len(board) for board in boards]
+    assert np.mean(lengths) == pytest.approx(4, rel=0.1)
+    assert (min(lengths), max(lengths)) == (1, 20)
+    for bad in ({"mean": 0.5}, {"most": 0}):
+        with pytest.raises(ValueError, match="at least one flight"):
+            measuring.boards(flights, **bad)
+
+
+def test_what_comes_out_is_counted_by_when_it_came():
+    """What was sent taken for what came back, or failures counted as answers."""
+    # One a second is sent, one every two seconds comes back.
+    recording = recorded([(float(n), float(n), n % 5 > 0) for n in range(40)])
+    assert measuring.returned(recorded([(n, n, True) for n in range(40)]), 4).value == 0.5
+    assert measuring.returned(recording, 4).value < 0.5
+    with pytest.raises(ValueError, match="Fewer than two"):
+        measuring.returned(recording, 39)
+
+
+def test_late_boards_after_a_fault():
+    """Requests from before, or answers in time, counted as lost."""
+    recording = recorded([(1, 0.9, True), (2, 0.9, True), (3, 0.1, True), (4, 0.1, False)])
+    assert measuring.untimely(recording, 2, 0.25) == 2
+
+
+def test_the_share_that_a_deadline_cuts_off():
+    assert measuring.slower([0.1, 0.2, 0.3, 0.4], 0.25) == 0.5
+
+
+def test_the_queue_is_read_off_the_metrics(monkeypatch):
+    """The queue of another way."""
+    text = 'waiting{way="guarded"} 7.0\nwaiting{way="waits"} 12.0\n'
+    answer = contextlib.nullcontext(SimpleNamespace(read=text.encode))
+    monkeypatch.setattr(measuring.urllib.request, "urlopen", lambda *_, **__: answer)
+    stack = SimpleNamespace(url=lambda *_: "http://web/metrics")
+    assert measuring.waiting(stack, "waits") == 12
+    with pytest.raises(ValueError, match="tells nothing"):
+        measuring.waiting(stack, "bulkhead")
+
+
+def simulated_waits(random, *, threads, held, predictions, others, count=100_000):
+    """What requests wait in one pool, first come first served."""
+    free = np.zeros(threads)
+    arrivals = np.cumsum(random.exponential(1 / (predictions + others), count))
+    works = random.random(count) < predictions / (predictions + others)
+    waits = np.empty(count)
+    for place, (now, work) in enumerate(zip(arrivals, works, strict=True)):
+        first = free.argmin()
+        begin = max(now, free[first])
+        waits[place] = begin - now
+        free[first] = begin + held * work
+    return waits
+
+
+def test_the_neighbours_wait_against_a_simulation():
+    """A theory's curve that is off by more than a reader would forgive."""
+    known = {"threads": 4, "held": 0.1, "predictions": 30.0, "others": 60.0}
+    waits = simulated_waits(np.random.default_rng(0), **known)
+    assert measuring.neighbours_wait(0.9, **known) == pytest.approx(
+        np.quantile(waits, 0.9), rel=0.25
+    )
+    assert measuring.neighbours_wait(0.9, **{**known, "held": 0.14}) == np.inf
+    assert measuring.neighbours_wait(0.5, **{**known, "held": 0.02}) == 0.0
+
+
+def test_seconds_lost_against_a_simulation():
+    """A slip in the fluid model that a claim rests on."""
+    threads, well, ill, fault, rate, limit = 4, 0.04, 0.4, 3.0, 50.0, 0.25
+    free, late = np.zeros(threads), []
+    for now in np.arange(0, 12, 1 / rate):
+        first = free.argmin()
+        begin = max(now, free[first])
+        free[first] = begin + (ill if 1 <= begin < 1 + fault else well)
+        late.append(now >= 1 + fault and free[first] - now > limit)
+    expected = measuring.seconds_lost(
+        fault, rate=rate, threads=threads, well=well, ill=ill, limit=limit
+    )
+    assert sum(late) / rate == pytest.approx(expected, rel=0.15)
+    known = {"threads": threads, "well": well, "limit": limit}
+    assert measuring.seconds_lost(fault, rate=5, ill=0.4, **known) == 0.0
+    assert measuring.seconds_lost(fault, rate=100, ill=0.4, **known) == np.inf
