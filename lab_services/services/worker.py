@@ -141,7 +141,7 @@ class Worker:
                 self._join()
             jobs = self._left_behind() or self._new(wait)
         except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             self._joined = False  # the queue has been emptied, or has forgotten: join again
             return 0

@@ -211,6 +211,17 @@ def test_a_queue_that_was_emptied_is_joined_again(redis, member):
     assert worker.seen == [("1", 1)]
 
 
+def test_a_queue_may_be_emptied_while_a_worker_waits(redis, member):
+    """A worker that takes it for an outage, and pauses."""
+    worker = member()
+    worker.turn(0.01)
+    threading.Timer(0.1, redis.flushall).start()
+    assert worker.turn(0.5) == 0
+    put(redis, 1)
+    worker.turn(0.01)
+    assert worker.seen == [("1", 1)]
+
+
 def test_a_queue_that_is_gone_is_not_the_jobs_fault(redis, member):
     """A job that is buried because the queue was down while it was worked on."""
 
