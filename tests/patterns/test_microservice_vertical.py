@@ -1,0 +1,366 @@
+"""The chain against stages that the test makes ill, the stages alone, and the lab's sums."""
+
+import contextlib
+import itertools
+import json
+import runpy
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from lab_services.models import build
+from lab_services.models.features import EXAMPLE
+from lab_services.patterns.serving.microservice_vertical import measuring
+from lab_services.patterns.serving.microservice_vertical.messages import STAGES
+from lab_services.patterns.serving.microservice_vertical.mixing import mixed
+from lab_services.report.stats import Interval
+from lab_services.traffic.recording import Recording
+
+CHAIN = "lab_services.patterns.serving.microservice_vertical.app"
+STAGE = "lab_services.patterns.serving.microservice_vertical.stages"
+
+
+# --- the chain -----------------------------------------------------------------------------------
+
+
+class Stages:
+    """All three stages on one port, each as ill as the test wants it; it keeps what it is asked."""
+
+    def __init__(self):
+        self.chances = {"screen": 0.2, "forecast": 0.4, "advice": 0.1}
+        self.status = dict.fromkeys(STAGES, 200)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.says = dict.fromkeys(STAGES, 0.001)
+        self.asked = []
+        stages = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                stage = self.path.split("/")[1]
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                stages.asked.append((stage, body, dict(self.headers)))
+                time.sleep(stages.seconds[stage])
+                answer = {
+                    "probability": stages.chances[stage],
+                    "departs": 600,
+                    "seconds": stages.says[stage],
+                }
+                content = json.dumps(answer).encode()
+                with contextlib.suppress(OSError):  # the chain may have left
+                    self.send_response(stages.status[stage])
+                    self.send_header("content-type", "application/json")
+                    self.send_header("content-length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def order(self):
+        return [stage for stage, _, _ in self.asked]
+
+
+@pytest.fixture
+def stages():
+    made = Stages()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def chain(stages, monkeypatch):
+    for stage in STAGES:
+        monkeypatch.setenv(f"{stage.upper()}_URL", f"{stages.url}/{stage}")
+    with TestClient(runpy.run_module(CHAIN)["app"]) as client:
+        yield client
+
+
+def ask(chain, query="", **headers):
+    return chain.post(f"/predict?{query}", json=EXAMPLE, headers=headers)
+
+
+def test_each_stage_is_given_the_answer_of_the_one_before(chain, stages):
+    """Stages that are called in another order, or that do not depend on one another."""
+    answer = ask(chain, "weathers=7")
+    assert (answer.status_code, answer.json()["probability"]) == (200, 0.1)
+    assert stages.order == list(STAGES)
+    assert [body.get("probability") for _, body, _ in stages.asked] == [None, 0.2, 0.4]
+    assert all(body["flight"] == EXAMPLE and body["weathers"] == 7 for _, body, _ in stages.asked)
+
+
+@pytest.mark.parametrize(("sure", "asked"), [(0.21, 1), (0.2, 3), (0.0, 3)])
+def test_a_screen_that_is_sure_ends_the_chain(chain, stages, sure, asked):
+    """An early exit that does not spare the later stages, or one that nobody asked for."""
+    answer = ask(chain, f"sure={sure}")
+    assert answer.status_code == 200
+    assert len(stages.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("stage", "partial", "status"),
+    [
+        *((stage, 0, 503) for stage in STAGES),
+        ("screen", 1, 503),
+        ("forecast", 1, 203),
+        ("advice", 1, 203),
+    ],
+)
+def test_a_failing_stage_ends_the_chain(chain, stages, stage, partial, status):
+    """A failure that looks like a whole answer, or an answer where there is none to give."""
+    stages.status[stage] = 503
+    answer = ask(chain, f"partial={partial}")
+    assert answer.status_code == status
+    assert stages.order == list(STAGES)[: STAGES.index(stage) + 1]
+    if status == 203:
+        assert answer.json()["probability"] == stages.chances[STAGES[STAGES.index(stage) - 1]]
+    else:
+        assert stage in answer.json()["detail"]
+
+
+def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
+    """Stages that are told the caller's time and not what is left of it."""
+    stages.seconds = dict.fromkeys(STAGES, 0.05)
+    assert ask(chain, "ahead=0", **{"x-deadline": "1"}).status_code == 200
+    waits = [float(headers["x-may-wait"]) for _, _, headers in stages.asked]
+    assert 0.9 < waits[0] <= 1
+    assert all(0.04 < before - after < 0.2 for before, after in itertools.pairwise(waits))
+
+
+def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
+    """A stage that may use up the time of those behind it."""
+    stages.says = dict.fromkeys(STAGES, 0.3)
+    ask(chain)  # the chain learns: a tenth of 0.3 s for each stage
+    stages.asked.clear()
+    ask(chain, **{"x-deadline": "1"})
+    waits = [float(headers["x-may-wait"]) for _, _, headers in stages.asked]
+    assert waits[0] == pytest.approx(1 - 1.5 * 0.09, abs=0.03)
+    assert waits[2] > waits[0]
+
+
+def test_a_stage_that_cannot_be_in_time_is_not_asked(chain, stages):
+    """Work behind a slow stage for a caller who has left."""
+    stages.seconds["forecast"] = 0.5
+    began = time.monotonic()
+    assert ask(chain, **{"x-deadline": "0.1"}).status_code == 503
+    assert time.monotonic() - began < 0.4
+    assert stages.order == ["screen", "forecast"]
+    assert ask(chain, "partial=1", **{"x-deadline": "0.1"}).status_code == 203
+
+
+def test_without_a_deadline_the_chain_waits(chain, stages):
+    """A limit that nobody asked for."""
+    stages.seconds["forecast"] = 0.2
+    assert ask(chain).status_code == 200
+    assert all("x-may-wait" not in headers for _, _, headers in stages.asked)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "61", "soon"])
+def test_a_deadline_that_is_none_is_refused(chain, stages, wrong):
+    """A deadline that is read as no deadline, or as one in the past."""
+    assert ask(chain, **{"x-deadline": wrong}).status_code == 422
+    assert stages.asked == []
+
+
+def test_what_belongs_to_the_request_reaches_every_stage(chain, stages):
+    """A trace that breaks off after the first hop."""
+    ask(chain, **{"x-request-id": "abc", "x-envoy-fault-delay-request": "50", "x-other": "1"})
+    for _, _, headers in stages.asked:
+        assert headers["x-request-id"] == "abc"
+        assert headers["x-envoy-fault-delay-request"] == "50"
+        assert "x-other" not in headers
+
+
+def test_the_chain_notes_each_stage_that_it_asked(chain, stages):
+    """Times that are missing where something failed, which is when they are wanted."""
+    ask(chain, **{"x-request-id": "well"})
+    stages.status["forecast"] = 503
+    ask(chain, **{"x-request-id": "ill"})
+    well, ill = chain.get("/calls").json()
+    assert (well["request"], well["probability"]) == ("well", 0.1)
+    assert set(STAGES) < set(well) and well["total"] >= sum(well[stage] for stage in STAGES)
+    assert "forecast" in ill and "advice" not in ill and ill["probability"] == 0.2
+
+
+# --- the stages ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def paths():
+    return build.ensure("rough", "good")
+
+
+@pytest.fixture
+def stage(paths, monkeypatch):
+    with contextlib.ExitStack() as running:
+
+        def started(name):
+            monkeypatch.setenv("STAGE", name)
+            monkeypatch.setenv("MODEL", str(paths["rough" if name == "screen" else "good"]))
+            return running.enter_context(TestClient(runpy.run_module(STAGE)["app"]))
+
+        yield started
+
+
+def body(**more):
+    return {"flight": EXAMPLE, "weathers": 1, **more}
+
+
+def test_the_forecast_mixes_its_word_with_the_screens(stage):
+    """A second stage that does not listen to the first."""
+    forecast = stage("forecast")
+    low, high = (
+        forecast.post("/predict", json=body(probability=p)).json()["probability"]
+        for p in (0.1, 0.8)
+    )
+    (good,) = measuring.chances("good", [EXAMPLE])
+    assert low == pytest.approx(mixed(good, 0.1), abs=1e-5)
+    assert high == pytest.approx(mixed(good, 0.8), abs=1e-5)
+    assert low < high
+
+
+def test_advice_is_the_nearest_departure_that_is_clearly_better(stage):
+    """Advice that changes for nothing, or further than it must."""
+    advice = stage("advice")
+    kept = advice.post("/predict", json=body(probability=0.1)).json()
+    assert (kept["probability"], kept["departs"]) == (0.1, EXAMPLE["departs"])
+    changed = advice.post("/predict", json=body(probability=0.99)).json()
+    assert changed["departs"] == 1080  # the full hour next to 17:45
+    assert changed["probability"] <= 0.89
+
+
+@pytest.mark.parametrize("name", ["forecast", "advice"])
+def test_a_stage_without_the_answer_before_it_refuses(stage, name):
+    """A stage that makes up what it needs."""
+    answer = stage(name).post("/predict", json=body())
+    assert answer.status_code == 422
+    assert "before" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("wrong", [{"probability": 1.5}, {"weathers": 0}, {"flight": {}}])
+def test_what_no_stage_can_use_is_refused(stage, wrong):
+    """A chance above one that spoils all that follows."""
+    assert stage("screen").post("/predict", json=body() | wrong).status_code == 422
+
+
+def test_a_request_that_has_waited_too_long_is_not_begun(stage):
+    """Work for a caller who has left."""
+    screen = stage("screen")
+    late = screen.post("/predict", json=body(), headers={"x-may-wait": "-1"})
+    assert late.status_code == 504
+    timely = screen.post("/predict", json=body(), headers={"x-may-wait": "5"})
+    assert timely.status_code == 200 and timely.json()["seconds"] > 0
+    assert "stage_work_seconds_count 1.0" in screen.get("/metrics").text
+
+
+def test_mixing_keeps_to_chances():
+    """A certain model whose odds are infinite."""
+    assert 0 < mixed(1.0, 0.0) < 1
+    assert mixed(0.3, 0.3) == pytest.approx(0.3)
+    assert mixed(np.array([0.2, 0.2]), np.array([0.1, 0.5]))[0] < 0.2
+
+
+# --- what the lab works out ----------------------------------------------------------------------
+
+
+def test_the_sum_of_independent_times_is_their_convolution():
+    """A theory that is drawn over the points and is wrong."""
+    random = np.random.default_rng(0)
+    parts = [np.where(random.random(4000) < 0.1, 0.05, 0.002) for _ in range(3)]
+    # 0.9^3 = 72.9 % have no delay, 97.2 % at most one.
+    assert measuring.independent(parts, 0.70) == pytest.approx(0.006, abs=0.001)
+    assert measuring.independent(parts, 0.80) == pytest.approx(0.054, abs=0.001)
+    assert measuring.independent(parts, 0.96) == pytest.approx(0.054, abs=0.001)
+    assert measuring.independent(parts, 0.985) == pytest.approx(0.102, abs=0.001)
+    assert measuring.together(parts, 0.95) == pytest.approx(0.150, abs=0.001)
+
+
+def table_of(slow):
+    stages = {stage: np.where(slow[:, i], 0.05, 0.002) for i, stage in enumerate(STAGES)}
+    table = pd.DataFrame({**stages, "rest": 0.001})
+    return table.assign(latency=table.sum(axis=1))
+
+
+def test_what_is_slow_together_is_told_from_what_is_slow_by_chance():
+    """One number for two kinds of chains."""
+    random = np.random.default_rng(1)
+    chance = table_of(random.random((2000, 3)) < 0.09)
+    together = table_of(np.repeat(random.random((2000, 1)) < 0.09, 3, axis=1))
+    assert measuring.sum_of_quantiles(chance, 0.95).high < 0.5
+    assert measuring.sum_of_quantiles(together, 0.95).value == pytest.approx(1)
+    assert measuring.slow_share_gain(chance, 0.04).low > 2.4
+    assert measuring.slow_share_gain(together, 0.04).value == pytest.approx(1)
+    assert measuring.stages_share(chance).value == pytest.approx(
+        1 - 0.001 / chance["latency"].mean()
+    )
+
+
+def test_requests_are_joined_with_what_the_chain_noted():
+    """Times of one request put to another."""
+    sent = pd.DataFrame(
+        {"request": ["b", "a"], "latency": [0.5, 0.4], "intended": [0.0, 1.0], "warmup": False}
+    )
+    noted = pd.DataFrame(
+        {"screen": [0.1, 0.2], "forecast": [0.1, 0.1], "advice": [np.nan, 0.1]}, index=["a", "b"]
+    )
+    joined = measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted)
+    assert joined["screen"].tolist() == [0.2, 0.1]
+    assert joined["rest"].tolist() == pytest.approx([0.1, 0.2])
+    with pytest.raises(KeyError):
+        measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted.drop("a"))
+
+
+@pytest.mark.parametrize("links", [1, 2, 3])
+def test_links_are_counted_from_what_was_answered(links):
+    """An exponent that fits any product."""
+    answered = {e: (round(100_000 * (1 - e) ** links), 100_000) for e in (0.1, 0.4)}
+    found = measuring.links(answered)
+    assert found.value == pytest.approx(links, abs=0.01)
+    assert found.low < links < found.high
+    assert found.high - found.low < 0.05
+
+
+def test_nobody_in_time_once_the_queue_outlasts_patience():
+    """A curve that goes up where it must fall."""
+    assert measuring.expected_in_time(20, 30, 2, 0.2) == 20
+    # Twice the capacity: the queue grows a second a second, so 0.2 s of 2 s are in time.
+    assert measuring.expected_in_time(60, 30, 2, 0.2) == pytest.approx(6)
+
+
+def test_the_slowest_of_those_who_go_on():
+    """A quantile of the wrong requests."""
+    full = np.arange(1, 101) / 1000
+    assert measuring.expected_slow(full, 1.0, 0.9) == pytest.approx(0.09)
+    assert measuring.expected_slow(full, 0.5, 0.9) == pytest.approx(0.08)
+    assert np.isnan(measuring.expected_slow(full, 0.1, 0.9))
+
+
+def test_ending_early_is_judged_by_the_flights(paths):
+    """A loss where nothing ends early, or none where everything does."""
+    from lab_services.models import payloads
+
+    flights, late = payloads.flights(3000), np.array(payloads.outcomes(3000))
+    judged = measuring.Judged(flights, late)
+    assert judged.goes_on(0.0) == 1 and judged.goes_on(1.0) == 0
+    lost = judged.lost([0.0, 0.15, 1.0], draws=5)
+    assert lost[0.0] == Interval(0.0, 0.0, 0.0, 3000)
+    assert abs(lost[0.15].value) < abs(lost[1.0].value) < 0.1
+
+
+def test_a_ratio_of_two_samples_has_an_interval():
+    """A comparison that hides how little was seen."""
+    fast, slow = pd.Series([1.0, 1.1, 0.9] * 40), pd.Series([2.0, 2.2, 1.8] * 40)
+    found = measuring.ratio(slow, fast, np.mean)
+    assert found.value == pytest.approx(2)
+    assert 1.9 < found.low < 2 < found.high < 2.1
+    assert (found.n, found.unit) == (120, "ratio")
