@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pygments.formatters import HtmlFormatter
-from pygments.token import Name, Punctuation, Text, Whitespace, _TokenType
+from pygments.token import Name, Operator, Punctuation, Text, Whitespace, _TokenType
 from sphinx.application import Sphinx
 from sphinx.highlighting import PygmentsBridge
 
-# These have the text's colour in the theme's two styles; lab.css gives it to all the rest.
-_PLAIN = {Name, Name.Namespace, Punctuation, Whitespace}
+# What is read without a colour; lab.css gives it the text's.
+_PLAIN = {Name, Name.Namespace, Operator, Punctuation, Whitespace}
 
 
 def setup(_app: Sphinx) -> None:

@@ -26,7 +26,17 @@ from sphinx.util.docutils import SphinxRole
 
 import lab_services
 from lab_services import paths
-from lab_services.book import code, guide, launch, looks, mathml, overview, repository, times
+from lab_services.book import (
+    bundle,
+    code,
+    guide,
+    launch,
+    looks,
+    mathml,
+    overview,
+    repository,
+    times,
+)
 from lab_services.book.from_run import FromRun, asked, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
@@ -49,6 +59,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("topology", Topology)
     code.setup(app)
     looks.setup(app)
+    bundle.setup(app)
     launch.setup(app)
     # Pages are read anew when what draws them has changed.
     app.add_config_value("lab_services_code", _code(), "env", types=(str,))

@@ -21,6 +21,7 @@ def setup(app: Sphinx) -> None:
     app.add_js_file("lab.js", priority=250)
     # After the theme has put its functions into the context.
     app.connect("html-page-context", _name_toggles, priority=900)
+    app.connect("html-page-context", _leave_out_design, priority=900)
 
 
 def _add_folders(_app: Sphinx, config: Config) -> None:
@@ -42,3 +43,12 @@ def _name_toggles(
         return contents
 
     context["generate_toctree_html"] = named
+
+
+def _leave_out_design(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: nodes.document | None
+) -> None:
+    """Cards and tabs need a style sheet and a script; most pages have none."""
+    if 'class="sd-' not in context.get("body", ""):
+        for files in ("css_files", "script_files"):
+            context[files] = [f for f in context[files] if "design" not in str(f.filename)]

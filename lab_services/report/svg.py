@@ -33,7 +33,7 @@ def inline(figure: Figure, name: str, title: str, alt: str) -> str:
     body = body.replace(INK, "currentColor")
     body = re.sub(r"\n\s*", "\n", body)
     prefix = f"{name}-{hashlib.sha256(body.encode()).hexdigest()[:6]}"
-    body = _own_ids(body, prefix)
+    body = _without_bare_groups(_own_ids(body, prefix))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {box[1]} {box[2]}" role="img" '
@@ -66,3 +66,18 @@ def _own_ids(body: str, prefix: str) -> str:
 
     body = re.sub(r' id="([^"]*)"', kept, body)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
+
+
+def _without_bare_groups(body: str) -> str:
+    """Without the groups that say nothing, which matplotlib puts around nearly everything: they are
+    half of what a browser has to read."""
+    kept: list[str] = []
+    bare: list[bool] = []
+    for part in re.split(r"(<g>|<g [^>]*[^/]>|</g>)", body):
+        if part.startswith(("<g>", "<g ")) and not part.endswith("/>"):
+            bare.append(part == "<g>")
+            drop = bare[-1]
+        else:
+            drop = part == "</g>" and bare.pop()
+        kept.append("" if drop else part)
+    return "".join(kept)

@@ -111,6 +111,13 @@ def test_two_charts_share_no_id(make, kind):
 
 
 @every_kind
+def test_no_group_says_nothing(make, kind):
+    """Pages that are slow to open, for groups that draw nothing."""
+    groups = list(ElementTree.fromstring(make(kind).svg).iter(f"{SVG}g"))
+    assert all(group.attrib for group in groups)
+
+
+@every_kind
 def test_same_data_same_bytes(make, kind):
     """A book that differs from build to build."""
     assert make(kind).svg == make(kind).svg
