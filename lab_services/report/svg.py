@@ -73,11 +73,12 @@ def _without_bare_groups(body: str) -> str:
     half of what a browser has to read."""
     kept: list[str] = []
     bare: list[bool] = []
-    for part in re.split(r"(<g>|<g [^>]*[^/]>|</g>)", body):
-        if part.startswith(("<g>", "<g ")) and not part.endswith("/>"):
-            bare.append(part == "<g>")
-            drop = bare[-1]
+    for part in re.split(r"(<g>|<g [^>]*[^/]>|</g>)", body.replace("<g/>", "")):
+        if part == "</g>":
+            drop = bare.pop()
         else:
-            drop = part == "</g>" and bare.pop()
+            drop = part == "<g>"
+            if drop or re.fullmatch(r"<g [^>]*[^/]>", part):
+                bare.append(drop)
         kept.append("" if drop else part)
     return "".join(kept)
