@@ -33,3 +33,8 @@ def models_dir() -> Path:
     if folder := os.environ.get("LAB_MODELS"):
         return Path(folder).expanduser().absolute()
     return cache_dir() / "models"
+
+
+def workspace(lab: str) -> str:
+    """The name of a lab's workspace in JupyterLab, which is the end of its address."""
+    return lab.replace("/", "-")

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from lab_services import paths
 from lab_services.book import catalogue, mirror, serve, sources
-from lab_services.command.columns import columns
-from lab_services.command.run import execute
+from lab_services.columns import columns
 from lab_services.errors import LabError
+from lab_services.execution import execute
 from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
 from lab_services.report.run import FILE, Run

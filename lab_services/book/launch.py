@@ -11,8 +11,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 
+from lab_services import paths
 from lab_services.book import repository
-from lab_services.command import workspace
 
 _GROUP = "launch-buttons"
 _AFTER_THE_THEME = 502  # whose own are added at 501
@@ -38,7 +38,9 @@ def _add(
         if group.get("label") == _GROUP:
             for button in group["buttons"]:
                 if button["text"] == "Binder":
-                    path = urlencode({"urlpath": f"lab/workspaces/{workspace.name(lab)}"}, safe="/")
+                    path = urlencode(
+                        {"urlpath": f"lab/workspaces/{paths.workspace(lab)}"}, safe="/"
+                    )
                     button["url"] = f"{button['url'].partition('?')[0]}?{path}"
             group["buttons"].append(_codespaces(repository.address(app.config)))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab_services.command.columns import columns
+from lab_services.columns import columns
 from lab_services.errors import LabError
 from lab_services.stack.catalogue import compose_path
 

@@ -42,7 +42,7 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     page = []
     if lab is not None:
         notebook(lab)
-        page = [f"--LabApp.default_url=/lab/workspaces/{workspace.name(lab)}"]
+        page = [f"--LabApp.default_url=/lab/workspaces/{paths.workspace(lab)}"]
     program = shutil.which("jupyter-lab", path=str(Path(sys.executable).parent))
     if program is None:
         raise LabError("JupyterLab is not in this environment.", "`make env` installs it.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from lab_services import paths
-from lab_services.command.columns import columns
+from lab_services.columns import columns
 from lab_services.errors import LabError
 from lab_services.stack import catalogue
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab_services.columns import columns
 from lab_services.command.chosen import choose
-from lab_services.command.columns import columns
 from lab_services.errors import LabError
 
 if TYPE_CHECKING:

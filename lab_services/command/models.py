@@ -2,7 +2,7 @@
 
 import click
 
-from lab_services.command.columns import columns
+from lab_services.columns import columns
 from lab_services.errors import LabError
 
 

@@ -1,22 +1,18 @@
 """A lab's notebook executed from a terminal, its claims, the run that is kept."""
 
-import contextlib
 import json
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab_services import paths
+from lab_services.columns import columns
 from lab_services.command import labs
-from lab_services.command.columns import columns
 from lab_services.command.stacks import runtime_option
 from lab_services.errors import LabError
 
 if TYPE_CHECKING:
-    from lab_services.report.engine import Progress
     from lab_services.report.run import Run
 
 
@@ -74,36 +70,14 @@ def run(lab: str, runtime: str, short: bool, given: tuple[str, ...], out: Path |
     LAB may also be the path of a notebook. The run replaces the last one of the same lab and
     runtime.
     """
+    from lab_services.execution import execute
+
     parameters = dict(map(_parameter, given))
     if not lab.endswith(".ipynb"):
         labs.notebook(lab)  # an unknown one is answered with the nearest
     kept = execute(lab, runtime, out or paths.repository() / "runs", parameters, short)
     show(kept)
     settle(kept)
-
-
-def execute(
-    lab: str,
-    runtime: str,
-    out: Path,
-    parameters: dict[str, Any] | None = None,
-    short: bool = False,
-) -> "Run":
-    """Execute a lab on a runtime (auto, too) with a line on standard error for each part of it."""
-    from lab_services.report import run as runs
-    from lab_services.stack.choice import choose_runtime
-
-    choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
-    click.echo(f"{lab} on {choice.runtime} ({choice.reason})", err=True)
-    return runs.execute(
-        lab,
-        runtime=choice.runtime,
-        out=out,
-        parameters=parameters,
-        short=short,
-        progress=_Lines(),
-        stack_memory=_containers_memory,
-    )
 
 
 def show(kept: "Run") -> None:
@@ -150,37 +124,3 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value  # a text needs no quotes
-
-
-class _Lines:
-    """One line for each part of the notebook, as it begins: seconds, cell, heading."""
-
-    def __init__(self) -> None:
-        self._begin = time.monotonic()
-        self._heading = ""
-
-    def __call__(self, progress: "Progress") -> None:
-        if progress.heading != self._heading:
-            self._heading = progress.heading
-            seconds = time.monotonic() - self._begin
-            place = f"cell {progress.cell}/{progress.cells}"
-            click.echo(f"{seconds:5.0f} s  {place:<11}  {progress.heading}", err=True)
-
-
-def _containers_memory() -> int:
-    """Bytes used by the containers of the notebook's stacks: they are no children of ours."""
-    import psutil
-
-    from lab_services.stack.client import living
-
-    ours = {child.pid for child in psutil.Process().children(recursive=True)}
-    used = 0
-    for keeper in living():
-        if keeper.info.owner in ours:
-            # A stack or a replica that goes while it is asked is left out of this one look.
-            with contextlib.suppress(LabError):
-                for stack in keeper.call("ps"):
-                    if stack["runtime"] == "docker":
-                        usage = keeper.call("usage", stack=stack["stack"])
-                        used += sum(each["memory"] for each in usage)
-    return used

@@ -6,8 +6,8 @@ import time
 
 import click
 
+from lab_services.columns import columns
 from lab_services.command.chosen import choose, lab_name, running, stack_option
-from lab_services.command.columns import columns
 from lab_services.errors import LabError
 
 _CLOSE_TIMEOUT = 60.0  # seconds; far more than any stack takes to go

@@ -10,17 +10,13 @@ import os
 import sys
 from pathlib import Path
 
+from lab_services import paths
 from lab_services.command import watch
 from lab_services.command.labs import notebooks
 
 # As jupyter-server-proxy's front end and JupyterLab's restorer build them from their parts.
 _WIDGET = f"server-proxy:{watch.NAME}"
 _RESTORED = f"server-proxy:{_WIDGET}"
-
-
-def name(lab: str) -> str:
-    """The workspace's name, which its address ends with: `serving/web-single` has a slash."""
-    return lab.replace("/", "-")
 
 
 def layout(lab: str, notebook: Path) -> dict[str, object]:
@@ -56,7 +52,7 @@ def layout(lab: str, notebook: Path) -> dict[str, object]:
                 }
             },
         },
-        "metadata": {"id": name(lab)},
+        "metadata": {"id": paths.workspace(lab)},
     }
 
 
@@ -66,7 +62,7 @@ def write(folder: Path, root: Path) -> None:
 
     manager = WorkspacesManager(str(folder))
     for lab, notebook in notebooks().items():
-        manager.save(name(lab), json.dumps(layout(lab, notebook.relative_to(root))))
+        manager.save(paths.workspace(lab), json.dumps(layout(lab, notebook.relative_to(root))))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 import difflib
 from pathlib import Path
 
-import lab_services.patterns
 from lab_services.errors import LabError
 
-_PATTERNS = Path(lab_services.patterns.__file__).parent
+_PATTERNS = Path(__file__).parents[1] / "patterns"
 
 
 class UnknownLab(LabError):
