@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lab_services.report.proportions import proportion as proportion
     from lab_services.report.proportions import proportions_differ as proportions_differ
     from lab_services.report.queueing import Queue as Queue
+    from lab_services.report.rounds import mean_of as mean_of
+    from lab_services.report.rounds import ratio_of as ratio_of
     from lab_services.report.stats import ERRORS as ERRORS
     from lab_services.report.stats import P50 as P50
     from lab_services.report.stats import P95 as P95
@@ -47,6 +49,7 @@ _HOMES = {
     "measurements": ("keep",),
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
+    "rounds": ("mean_of", "ratio_of"),
     "stats": (
         *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),
         *("difference", "error_share", "goodput", "offered", "quantile", "ratio"),

@@ -343,7 +343,8 @@ class ProcessRuntime(Runtime):
                     Usage(
                         replica.service,
                         replica.number,
-                        sum(t.user + t.system for t in times),
+                        # With those of processes that have ended, as a container counts.
+                        sum(t.user + t.system + t.children_user + t.children_system for t in times),
                         sum(_memory(process) for process in family),
                         time.time(),
                     )

@@ -1,0 +1,52 @@
+"""What was measured a few times, in turns with what it is compared with: means and ratios.
+
+For measurements that are no recording, such as how long a job takes. A handful of rounds is too
+few to draw from, so the interval is Student's.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as distributions
+
+from lab_services.report.bootstrap import CONFIDENCE
+from lab_services.report.stats import Interval
+
+
+def mean_of(values: Sequence[float], unit: str = "") -> Interval:
+    """The mean of one value a round with Student's 95 % interval; one round has no interval.
+
+    Raises ValueError without a value.
+
+    >>> mean_of([1.9, 2.0, 2.1], "s")
+    2.00 s (1.75 to 2.25 s)
+    """
+    if not values:
+        raise ValueError("A mean needs a value.")
+    return _student(np.asarray(values, dtype=float), unit)
+
+
+def ratio_of(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """By how many times `a` is above `b`: the geometric mean of the rounds' ratios.
+
+    Values of one place were measured in the same round, so what slowed down a whole round cancels.
+    Raises ValueError unless both have the same number of values, two at least, all above 0.
+
+    >>> ratio_of([2.0, 2.2, 2.4], [1.0, 1.1, 1.2])
+    2.00×
+    """
+    if len(a) != len(b) or len(a) < 2 or min(*a, *b) <= 0:
+        raise ValueError("A ratio needs two rounds or more, and in each two values above 0.")
+    logs = np.log(np.asarray(a, dtype=float)) - np.log(np.asarray(b, dtype=float))
+    found = _student(logs, "ratio")
+    value, low, high = (float(np.exp(end)) for end in (found.value, found.low, found.high))
+    return Interval(value, low, high, found.n, "ratio")
+
+
+def _student(values: npt.NDArray[np.float64], unit: str) -> Interval:
+    n, mean = len(values), float(values.mean())
+    if n == 1:
+        return Interval(mean, mean, mean, 1, unit)
+    half = float(distributions.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / n**0.5)
+    return Interval(mean, mean - half, mean + half, n, unit)
