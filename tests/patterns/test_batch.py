@@ -1,15 +1,226 @@
-"""The service of serving/batch: what it answers when all is well, and when it is not."""
+"""Batch: what a run writes, what a rerun adds, who may run, and the arithmetic of the lab."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
 from fastapi.testclient import TestClient
 
-from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.batch.app import app
+from lab_services.models import features, store
+from lab_services.patterns.serving.batch import job, measuring, scheduler, tables
+
+FLIGHTS = 40
+BAD = 28
 
 
-def test_a_predictor_that_is_away_is_said_so(monkeypatch):
-    """A traceback, or a wait without end, where nobody answers."""
-    monkeypatch.setenv("PREDICTOR_URL", "http://127.0.0.1:9")
-    with TestClient(app) as client:
-        answer = client.post("/predict", json=EXAMPLE)
-    assert answer.status_code == 503
-    assert "predictor" in answer.json()["detail"]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A PostgreSQL, and the environment of the job."""
+    folder = tmp_path_factory.mktemp("batch")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port), "POSTGRES_PASSWORD": "lab"}
+    postgres = subprocess.Popen(
+        [sys.executable, "-m", "lab_services.services.postgres"], cwd=folder, env=environment
+    )
+    with pytest.MonkeyPatch.context() as settings:
+        url = f"postgresql://postgres:lab@127.0.0.1:{port}/postgres"
+        settings.setenv("DATABASE_URL", url)
+        settings.setenv("MODEL", str(store.model_path("rough")))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                tables.connect().close()
+                break
+            except tables.psycopg.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield url
+    postgres.send_signal(signal.SIGINT)  # its clients are not waited for
+    postgres.wait(10)
+
+
+class Tables(measuring.Controls):
+    """The lab's controls, without a stack."""
+
+    def __init__(self, url):
+        self.database = tables.connect(url)
+
+
+@pytest.fixture
+def controls(server):
+    """Forty flights of which nothing is predicted."""
+    controls = Tables(server)
+    tables.create(controls.database)
+    controls.database.execute("TRUNCATE runs, parts")
+    controls.deliver([features.EXAMPLE] * FLIGHTS)
+    yield controls
+    controls.database.close()
+
+
+def run(**changed):
+    """Run the job as the scheduler does; its exit code."""
+    return scheduler.run(measuring.order(chunk=10, **changed))["exit_code"]
+
+
+# --- the job, on PostgreSQL ---------------------------------------------------------------------
+
+
+def test_every_flight_gets_one_prediction(controls):
+    """A part that nobody takes, an answer that the service would not give."""
+    assert run() == 0
+    assert controls.count("predictions") == (FLIGHTS, FLIGHTS)
+    (share,) = controls.database.execute("SELECT DISTINCT probability FROM predictions").fetchone()
+    assert 0 < share < 1
+    ended = controls.runs().iloc[-1]
+    assert (ended["status"], ended["night"]) == ("succeeded", 1)
+    assert ended["seconds"] > 0 and ended["cpu_seconds"] > 0
+
+
+def test_what_is_there_is_not_made_again(controls):
+    """A rerun of what is missing that does everything; one of everything that does nothing."""
+    run()
+    run(night=1, rerun="missing")
+    assert controls.parts()["flights"].sum() == FLIGHTS
+    run(night=1, rerun="everything")
+    assert controls.parts()["flights"].sum() == 2 * FLIGHTS
+    assert controls.count("predictions") == (FLIGHTS, FLIGHTS)
+
+
+def test_a_bad_flight_is_named_and_what_was_done_stays(controls):
+    """A NaN that is predicted from in silence; a failure that takes the finished parts along."""
+    controls.spoil(BAD)
+    assert run(workers=1) == 1
+    failed = controls.runs().iloc[-1]
+    assert failed["status"] == "failed"
+    assert failed["reason"].startswith(f"Flight {BAD}, temperature: Input should be a valid number")
+    done = controls.parts()
+    assert 20 <= done["flights"].sum() <= 30  # the parts before it, and perhaps the one behind
+    assert controls.count("predictions")[0] == done["flights"].sum()
+    controls.mend()
+    assert run(night=1, rerun="missing") == 0
+    assert controls.parts()["flights"].sum() == FLIGHTS
+
+
+def test_appended_rows_are_there_twice(controls):
+    """The lab's comparison, were it none."""
+    for _ in range(2):
+        run(write="append")
+    assert controls.count("appended") == (2 * FLIGHTS, FLIGHTS)
+    assert controls.count("predictions") == (0, 0)
+
+
+def test_an_older_night_that_comes_late_changes_nothing(controls):
+    """Yesterday's prediction over today's, where two runs overlap."""
+    run(night=5)
+    run(night=4, rerun="everything")
+    nights = controls.database.execute("SELECT DISTINCT night FROM predictions").fetchall()
+    assert nights == [(5,)]
+
+
+def test_a_run_that_finds_the_lock_taken_leaves(controls, server):
+    """Two runs at once; a lock that outlives its owner."""
+    other = tables.connect(server)
+    assert tables.alone(other)
+    assert run(lock=True) == job.SKIPPED
+    assert controls.runs().iloc[-1]["status"] == "skipped"
+    assert controls.count("predictions") == (0, 0)
+    other.close()
+    deadline = time.monotonic() + 5
+    while run(lock=True) == job.SKIPPED:
+        assert time.monotonic() < deadline
+    assert controls.count("predictions") == (FLIGHTS, FLIGHTS)
+
+
+def test_the_scheduler_fires_so_many_times(controls):
+    """A schedule that never ends, or begins with a firing too few; an order that makes no sense."""
+    with TestClient(scheduler.app) as client:
+        plan = {"order": measuring.order(), "every": 0.4, "firings": 2, "one_at_a_time": True}
+        first = client.post("/schedule", json=plan).json()["first"]
+        runs = controls.idle(first - 0.1, until=first + 1.0)
+        assert list(runs["night"]) == [1, 2]
+        assert runs["began"].diff().iloc[-1] == pytest.approx(0.4, abs=0.2)
+        refused = client.post("/runs", json={**measuring.order(), "workers": 0})
+        assert refused.status_code == 422
+
+
+def test_the_job_by_itself_reads_its_environment(monkeypatch):
+    """A cron line whose settings are ignored, or out of range."""
+    monkeypatch.setenv("CHUNK", "250")
+    stated = job._stated()
+    assert (stated["chunk"], stated["lock"], stated["rerun"]) == (250, True, "missing")
+    monkeypatch.setenv("WORKERS", "0")
+    with pytest.raises(Exception, match="WORKERS is '0'"):
+        job._stated()
+
+
+def test_only_the_right_clause_passes_the_exercise(server):
+    """An exercise that takes any upsert."""
+    update = "ON CONFLICT (flight) DO UPDATE SET night = excluded.night, probability = "
+    right = f"{update} excluded.probability WHERE trial.night <= excluded.night"
+    with tables.connect(server) as database:
+        assert measuring.keeps_one_and_the_newest(database, right)
+        for wrong in ("", "; DROP TABLE trial", "ON CONFLICT DO NOTHING", f"{update} trial.night"):
+            assert not measuring.keeps_one_and_the_newest(database, wrong)
+
+
+# --- what the lab reads off ----------------------------------------------------------------------
+
+
+def parts_of(*rows):
+    return pd.DataFrame(rows, columns=["run", "night", "first", "last", "flights", "at"])
+
+
+def test_a_night_that_is_run_again_from_the_start():
+    """Work that was done twice and is not counted; a second write that makes a flight fresh."""
+    parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 1, 0, 4, 5, 14.0), (2, 1, 5, 9, 5, 15.0))
+    night = measuring.night_of(parts, 1, began=10.0, flights=10)
+    assert night == pytest.approx((0.5, 5.0, (5 * 1.0 + 5 * 5.0) / 10))
+
+
+def test_a_flight_that_waits_is_fresh_with_the_next_night():
+    """A night that counts as finished although a part of it was never done."""
+    parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 2, 0, 9, 10, 22.0))
+    night = measuring.night_of(parts, 1, began=10.0, flights=10)
+    assert night == pytest.approx((0.0, 12.0, (5 * 1.0 + 5 * 12.0) / 10))
+
+
+def test_runs_are_at_work_at_once():
+    """One that begins when another ends, or that left at once, counted as overlap."""
+    rows = [(0.0, 1.0, "succeeded"), (1.0, 2.0, "failed"), (1.2, 1.2, "skipped")]
+    runs = pd.DataFrame(rows, columns=["began", "ended", "status"])
+    assert measuring.most_at_once(runs) == 1
+    runs.loc[1, "began"] = 0.9
+    assert measuring.most_at_once(runs) == 2
+
+
+def test_the_time_of_a_run_follows_from_two_numbers():
+    """Parts that are shared unevenly taken for shared evenly; workers without a part."""
+    cost = measuring.part_cost(1000, {100: 0.31, 10: 1.3}, start=0.1)
+    assert cost == pytest.approx((0.011, 0.0001))
+    seconds = [measuring.expected_seconds(1000, k, 2, cost, 0.1) for k in (10, 400, 1000)]
+    assert seconds == pytest.approx([0.1 + 50 * 0.012, 0.1 + 0.051 + 0.031, 0.1 + 0.111])
+    assert measuring.amdahl(4, 0.1, cores=2) == measuring.amdahl(2, 0.1, cores=2) < 2
+
+
+def test_the_charts_say_what_they_show():
+    """A chart that only those who see it can read."""
+    parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 2, 0, 9, 10, 22.0))
+    nights = {1: (10.0, "wait"), 2: (21.0, "healthy")}
+    chart = measuring.freshness_chart(parts, nights, [(11.5, 12.0)], 10, name="n", title="t")
+    assert "wait: 50% fresh at the end" in chart.alt and "healthy: 100%" in chart.alt
+    chart = measuring.cost_chart(
+        {"job": {500: 2.0}},
+        {"job": lambda n: 1 + n / 500, "service": lambda n: n / 100},
+        crossover=125,
+        most=1e5,
+        name="c",
+        title="t",
+    )
+    assert "crossover is at 125" in chart.alt and "service: 10.0 s a thousand" in chart.alt

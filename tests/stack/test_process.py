@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lab_services.errors import LabError
@@ -15,6 +17,7 @@ from lab_services.stack import Stack, compose, envoy, servers
 from lab_services.stack.children import Child
 from lab_services.stack.ports import HOLDS
 from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.runtime import Replica
 from lab_services.stack.servers import BinaryMissing, binary
 from tests.stack.conftest import Write
 
@@ -298,3 +301,21 @@ def test_clusters_become_files(tmp_path: Path) -> None:
     assert "load_assignment" not in web
     assert other == {"name": "other", "type": "STATIC"}
     assert "load_assignment" in config["static_resources"]["clusters"][0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil knows this of Linux alone")
+def test_children_that_have_ended_are_counted() -> None:
+    """A database whose work vanishes with each connection, where a container counts it."""
+    burn = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7))'])"
+    told = subprocess.Popen(
+        [sys.executable, "-c", f"{burn}; print('done', flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with told:
+        assert told.stdout is not None and told.stdout.readline() == b"done\n"
+        (alone,) = (t.user + t.system for t in [psutil.Process(told.pid).cpu_times()])
+        replica = Replica("postgres", 1, "ready", {}, ident=str(told.pid))
+        (used,) = ProcessRuntime._measure(None, [replica])  # type: ignore[arg-type]
+        assert used.cpu_seconds > alone + 0.05
+        told.kill()

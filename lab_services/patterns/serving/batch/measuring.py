@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from lab_services.models.features import FEATURES
 from lab_services.patterns.serving.batch import tables
 from lab_services.patterns.serving.batch.job import Order
-from lab_services.report import drawing
+from lab_services.report import drawing, numbers
 from lab_services.report.svg import INK
 from lab_services.stack import Stack
 
@@ -315,31 +315,34 @@ def cost_chart(
     number of predictions, where there are `measured` ones. `crossover` is marked.
     """
     drawing.check_labels(expected, measured)
-    volumes = np.geomspace(100, most, 121)
+    volumes = np.geomspace(200, most, 121)
     with drawing.style(name):
         figure = Figure(figsize=(drawing.WIDTH, 3.9))
         axes = figure.add_subplot()
-        axes.set(xscale="log", yscale="log", xlim=(100, most))
+        # In thousands, since numbers beyond a million have no room.
+        axes.set(xscale="log", yscale="log", xlim=(0.2, most / 1000))
         legend, words = [], []
         for index, (label, seconds) in enumerate(expected.items()):
             look: dict[str, Any] = {"color": drawing.COLOURS[index], "ls": drawing.DASHES[index]}
-            axes.plot(volumes, [seconds(n) / n * 1000 for n in volumes], **look)
+            axes.plot(volumes / 1000, [seconds(n) / n * 1000 for n in volumes], **look)
             words.append(
-                f"{label}: {seconds(1000):.3g} core seconds a thousand at 1,000 a day, "
-                f"{seconds(most) / most * 1000:.3g} at {most:,.0f}."
+                f"{label}: {numbers.written(seconds(1000), 's')} a thousand at 1,000 a day, "
+                f"{numbers.written(seconds(most) / most * 1000, 's')} at {most:,.0f}."
             )
-            if label in measured:
+            if points := measured.get(label):
                 look |= {"marker": drawing.MARKERS[index]}
-                at = list(measured[label])
-                axes.plot(at, [measured[label][n] / n * 1000 for n in at], **{**look, "ls": "none"})
+                at = [n / 1000 for n in points]
+                each = [of_all / n * 1000 for n, of_all in points.items()]
+                axes.plot(at, each, **{**look, "ls": "none"}, clip_on=False)
             legend.append(Line2D([], [], **look, label=label))
-        axes.axvline(crossover, **drawing.MARK)
+        axes.axvline(crossover / 1000, **drawing.MARK)
         legend.append(Line2D([], [], **drawing.MARK, label="crossover"))
         words.append(f"The crossover is at {crossover:,.0f}.")
+        axes.set_ylim(top=9e5)
         drawing.unit_axis(axes, "x", "", room=1)
         drawing.unit_axis(axes, "y", "", room=1)
         axes.set_ylabel("core seconds a thousand")
-        drawing.noted(axes, "predictions a day", [])
+        drawing.noted(axes, "thousand predictions a day", [])
         return drawing.finish(figure, name, title, " ".join(words), legend)
 
 

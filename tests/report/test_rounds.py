@@ -1,0 +1,42 @@
+"""Means and ratios of a handful of rounds."""
+
+import pytest
+
+from lab_services import report
+
+
+def test_the_mean_has_students_interval() -> None:
+    """A normal interval, which is far too narrow for three values."""
+    mean = report.mean_of([1.0, 2.0, 3.0], "s")
+    assert (mean.value, mean.n, mean.unit) == (2.0, 3, "s")
+    assert (mean.low, mean.high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
+
+
+def test_one_round_has_no_interval() -> None:
+    """A warning about a division by zero in place of a number."""
+    mean = report.mean_of([0.5], "s")
+    assert mean.value == mean.low == mean.high == 0.5
+
+
+def test_what_slows_a_whole_round_cancels() -> None:
+    """Rounds that differ between themselves taken for noise of the comparison."""
+    ratio = report.ratio_of([2.0, 4.0, 20.0], [1.0, 2.0, 10.0])
+    assert ratio.unit == "ratio"
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_the_ratio_is_a_geometric_mean() -> None:
+    """A against B and B against A that do not agree."""
+    one, other = report.ratio_of([1.0, 4.0], [1.0, 1.0]), report.ratio_of([1.0, 1.0], [1.0, 4.0])
+    assert one.value == pytest.approx(2.0)
+    assert one.value * other.value == pytest.approx(1.0)
+    assert one.low * other.high == pytest.approx(1.0)
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    """One round, rounds without a partner, a time of nothing."""
+    with pytest.raises(ValueError, match="mean needs"):
+        report.mean_of([])
+    for a, b in (([1.0], [1.0]), ([1.0, 2.0], [1.0]), ([1.0, 0.0], [1.0, 1.0])):
+        with pytest.raises(ValueError, match="two rounds"):
+            report.ratio_of(a, b)
