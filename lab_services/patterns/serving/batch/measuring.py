@@ -67,6 +67,7 @@ class Controls:
             " FROM runs WHERE extract(epoch FROM began) > %s ORDER BY id",
             since,
         ).set_index("id")
+        table = table.astype({"ended": float})  # None while all of them are at work
         return table.assign(seconds=table["ended"] - table["began"])
 
     def parts(self, since: float = 0.0) -> pd.DataFrame:
