@@ -90,10 +90,17 @@ class Controls:
                 raise TimeoutError(f"{len(found)} runs have begun, {runs} should have ended.")
             time.sleep(0.02)
 
-    def idle(self, since: float, until: float) -> pd.DataFrame:
-        """Wait for a time (Unix seconds), and until no run that began after `since` is at work."""
-        time.sleep(max(0.0, until - time.time()))
-        return self.wait_for(len(self.runs(since)), since)
+    def over(self, firings: int, since: float) -> pd.DataFrame:
+        """Wait until so many firings of the schedule are over; the runs that began after `since`.
+
+        Raises TimeoutError.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while self._client.get(f"{self._scheduler}/schedule").json()["over"] < firings:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The schedule's {firings} firings are not over.")
+            time.sleep(0.02)
+        return self.runs(since)
 
     def spoil(self, flight: int) -> None:
         """The weather station has not reported: the flight's temperature is empty."""

@@ -9,6 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
+from apscheduler.events import (  # type: ignore[import-untyped]
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    JobEvent,
+)
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from prometheus_client import Gauge
 from pydantic import Field
@@ -67,10 +73,16 @@ class Scheduler(Service):
         with tables.connect() as database:
             tables.create(database)
         self.plan = BackgroundScheduler(timezone="UTC")
+        self.current, self.over = "", 0
+        ends = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES
+        self.plan.add_listener(self._count, ends)
         await asyncio.to_thread(context.Process(target=time.time).start)  # makes the imports
         self.plan.start()
         yield
         self.plan.shutdown(wait=False)
+
+    def _count(self, event: JobEvent) -> None:
+        self.over += event.job_id == self.current
 
 
 app = Scheduler()
@@ -87,6 +99,8 @@ async def schedule(plan: Plan) -> dict[str, float]:
     """Begin a schedule, in the place of any other; when it fires first (Unix seconds)."""
     first = time.time() + 0.1
     last = first + plan["every"] * (plan["firings"] - 0.5)
+    app.plan.remove_all_jobs()
+    app.current, app.over = f"nightly {first}", 0
     app.plan.add_job(
         run,
         "interval",
@@ -97,7 +111,12 @@ async def schedule(plan: Plan) -> dict[str, float]:
         max_instances=1 if plan["one_at_a_time"] else 10,
         coalesce=False,
         misfire_grace_time=None,
-        id="nightly",
-        replace_existing=True,
+        id=app.current,
     )
     return {"first": first}
+
+
+@app.get("/schedule")
+async def firings() -> dict[str, int]:
+    """How many firings of the schedule are over: their runs have ended, or they were left out."""
+    return {"over": app.over}
