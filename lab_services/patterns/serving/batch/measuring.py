@@ -323,12 +323,12 @@ def cost_chart(
     number of predictions, where there are `measured` ones. `crossover` is marked.
     """
     drawing.check_labels(expected, measured)
-    volumes = np.geomspace(200, most, 121)
+    volumes = np.geomspace(150, most, 121)
     with drawing.style(name):
         figure = Figure(figsize=(drawing.WIDTH, 3.9))
         axes = figure.add_subplot()
         # In thousands, since numbers beyond a million have no room.
-        axes.set(xscale="log", yscale="log", xlim=(0.2, most / 1000))
+        axes.set(xscale="log", yscale="log", xlim=(0.15, most / 1000))
         legend, words = [], []
         for index, (label, seconds) in enumerate(expected.items()):
             look: dict[str, Any] = {"color": drawing.COLOURS[index], "ls": drawing.DASHES[index]}
