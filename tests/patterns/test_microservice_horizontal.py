@@ -440,21 +440,66 @@ def quality():
     return measuring.Quality(400)
 
 
+EVERYTHING = tuple(parts.PARTS)
+
+
 def test_what_is_missing_costs_quality(quality):
     """A loss that is measured on other flights than the whole, or with the wrong sign."""
-    everything = tuple(parts.PARTS)
-    assert quality.lost([everything]).value == 0
-    assert quality.lost([("route",)]).value > 0.02
-    assert quality.of([everything]).value - quality.of([("route",)]).value == pytest.approx(
-        quality.lost([("route",)]).value
+    assert quality.lost({EVERYTHING: 1}).value == 0
+    lost = quality.lost({("route",): 1})
+    assert lost.low > 0.02
+    assert quality.of({EVERYTHING: 1}).value - quality.of({("route",): 1}).value == pytest.approx(
+        lost.value
     )
 
 
-def test_the_theory_of_quality_has_the_whole_as_its_limit(quality):
-    """An expected loss where nothing is late."""
-    assert quality.expected({}, 1.0) == quality.of([tuple(parts.PARTS)]).value
-    assert quality.expected(DELAYS, 0.5) == quality.expected({}, 1.0)
-    assert quality.expected(DELAYS, 0.01) < quality.expected({}, 1.0)
+def test_a_mixture_lies_between_its_parts(quality):
+    """Shares that do not count, or that count twice."""
+    whole, part = quality.of({EVERYTHING: 1}).value, quality.of({("route",): 1}).value
+    mixed = quality.of({EVERYTHING: 0.5, ("route",): 0.5}).value
+    assert part < mixed < whole
+    assert quality.of({EVERYTHING: 30, ("route",): 30}).value == pytest.approx(mixed)
+    assert quality.of({EVERYTHING: 1, ("route",): 0}).value == pytest.approx(whole)
+
+
+def test_the_auc_is_that_of_the_textbook(quality):
+    """A tie that counts whole, or late and punctual flights taken for each other."""
+    scores = np.round(quality.whole, 2)[:, None]
+    of_late, of_punctual, _ = measuring.adds_to_auc(quality.late, scores, np.ones(1))
+    late, punctual = scores[quality.late], scores[~quality.late].T
+    textbook = np.mean((late > punctual) + (late == punctual) / 2)
+    assert of_late.mean() == pytest.approx(textbook)
+    assert of_punctual.mean() == pytest.approx(textbook)
+
+
+def test_the_interval_is_as_wide_as_the_bootstraps(quality):
+    """A loss that looks certain and is not."""
+    random, found = np.random.default_rng(0), []
+    for _ in range(200):
+        at = random.integers(0, len(quality.late), len(quality.late))
+        of_late, *_ = measuring.adds_to_auc(quality.late[at], quality.whole[at, None], np.ones(1))
+        found.append(of_late.mean())
+    told = quality.of_one_model()
+    assert (told.high - told.low) / (2 * 1.96) == pytest.approx(np.std(found), rel=0.25)
+
+
+def test_counted_kinds_add_their_own_uncertainty(quality):
+    """An interval that does not know how few requests the shares come from."""
+    random = np.random.default_rng(0)
+    route, requests = ("route",), 50
+    known = quality.of({EVERYTHING: 0.5, route: 0.5})
+    found = []
+    for share in random.binomial(requests, 0.5, 200) / requests:
+        found.append(quality.of({EVERYTHING: share, route: 1 - share}).value)
+    told = quality.of({EVERYTHING: 0.5, route: 0.5}, requests)
+    own = ((told.high - told.low) ** 2 - (known.high - known.low) ** 2) ** 0.5 / (2 * 1.96)
+    assert own == pytest.approx(np.std(found), rel=0.25)
+
+
+def test_kinds_of_answers_are_counted_where_there_is_an_answer():
+    """A failed request that counts as an answer without branches."""
+    of = recording(arrived=[("hour",), ("hour",), ("route", "hour"), ()], ok=[True] * 3 + [False])
+    assert measuring.kinds(of) == {("hour",): pytest.approx(2 / 3), ("route", "hour"): 1 / 3}
 
 
 # --- the chart ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import math
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, product
@@ -23,7 +24,6 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
     in_the_place_of,
     log_odds,
 )
-from lab_services.patterns.serving.prediction_circuit_break.measuring import auc
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.stats import Interval, Requests, Share, note_at, rows
@@ -34,6 +34,7 @@ from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Label, Request, alternate
 from lab_services.traffic.schedules import Schedule, poisson
 
+Floats = npt.NDArray[np.float64]
 OTHERS = 200  # as compose.yaml tells the branches
 _numbers = count(1)
 _CHUNK = 500
@@ -147,7 +148,7 @@ def _fetched(url: str) -> Any:
 # --- from recordings ----------------------------------------------------------------------------
 
 
-def call_seconds(recording: Recording) -> npt.NDArray[np.float64]:
+def call_seconds(recording: Recording) -> Floats:
     """What each call of each request took, in seconds."""
     return np.concatenate([*rows(recording)["seconds"], ()]).astype(float)
 
@@ -195,6 +196,13 @@ def most_open(recording: Recording) -> int:
     return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
 
 
+def kinds(recording: Recording) -> dict[tuple[str, ...], float]:
+    """Which branches the answers of a recording are made of, and the share of each such kind."""
+    table = rows(recording)
+    answered = table.loc[table["ok"].astype(bool), "arrived"]
+    return {kind: number / len(answered) for kind, number in Counter(answered).items()}
+
+
 def extra_load(recording: Recording, fan: int) -> float:
     """Calls beyond one for each branch, as a share of those."""
     table = rows(recording)
@@ -230,10 +238,14 @@ Delays = Mapping[str, tuple[float, float]]
 """For each slow branch: by how many seconds, and what share of its calls."""
 
 
-def arrivals(delays: Delays, deadline: float) -> dict[tuple[str, ...], float]:
+Answers = Mapping[tuple[str, ...], float]
+"""Kinds of answers by the branches in them, and how frequent each is."""
+
+
+def arrivals(delays: Delays, deadline: float) -> Answers:
     """How likely it is that just these branches have answered at the deadline (s)."""
     late = {part: share for part, (seconds, share) in delays.items() if seconds >= deadline}
-    found = {}
+    found: dict[tuple[str, ...], float] = {}
     for missing in product((False, True), repeat=len(late)):
         gone = {part for part, away in zip(late, missing, strict=True) if away}
         chance = math.prod(late[p] if p in gone else 1 - late[p] for p in late)
@@ -262,7 +274,7 @@ class Quality:
         codes = features.Codes(**store.verify(path)["codes"])
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-        def asked(made: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        def asked(made: npt.NDArray[np.float32]) -> Floats:
             said = session.run(["probabilities"], {"flights": made})[0]
             return np.asarray(said[:, 1], dtype=float)
 
@@ -290,43 +302,66 @@ class Quality:
             ]
             self._moves[part] = (np.concatenate(odds) - usual)[place.ravel()]
 
-    def said(self, arrived: Sequence[Iterable[str]]) -> npt.NDArray[np.float64]:
-        """The log odds, but for a constant, where flight i gets what `arrived[i]` say; in turn."""
-        there = {part: np.array([part in each for each in arrived]) for part in PARTS}
-        places = np.random.default_rng(0).integers(0, len(arrived), len(self.late))
-        odds = np.zeros(len(self.late))
-        for part, answered in there.items():
-            odds += self._moves[part] * answered[places]
-        return odds
+    def of(self, answers: Answers, requests: int | None = None) -> Interval:
+        """AUC of answers of these kinds, each as frequent as it stands there.
 
-    def of(self, arrived: Sequence[Iterable[str]]) -> Interval:
-        """AUC where answers are made of these branches, each as often as it stands there.
-
-        The interval comes from 100 bootstrap samples of the flights.
+        The interval is that of DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: the variance
+        of an AUC from what each flight adds to it. Where the kinds were counted among so many
+        `requests`, it holds the chance of that too.
         """
-        said = self.said(arrived)
-        return self._interval(lambda at: auc(self.late[at], said[at]))
+        late, punctual, by_kind = self._adds(answers)
+        return self._interval(late, punctual, by_kind / requests if requests else 0.0)
 
-    def lost(self, arrived: Sequence[Iterable[str]]) -> Interval:
-        """AUC of complete answers less that of answers made of these branches, on equal flights."""
-        said, complete = self.said(arrived), self.said([tuple(PARTS)])
-        return self._interval(
-            lambda at: auc(self.late[at], complete[at]) - auc(self.late[at], said[at])
-        )
+    def lost(self, answers: Answers, requests: int | None = None) -> Interval:
+        """AUC of complete answers less that of answers of these kinds, on the same flights."""
+        complete, found = self._adds({tuple(PARTS): 1.0}), self._adds(answers)
+        by_kind = found[2] / requests if requests else 0.0
+        return self._interval(complete[0] - found[0], complete[1] - found[1], by_kind)
 
-    def expected(self, delays: Delays, deadline: float, draws: int = 4_000) -> float:
-        """AUC that the delays lead to in theory: `draws` answers drawn from `arrivals`."""
-        chances = arrivals(delays, deadline)
-        kinds = list(chances)
-        drawn = np.random.default_rng(1).choice(len(kinds), draws, p=list(chances.values()))
-        return auc(self.late, self.said([kinds[kind] for kind in drawn]))
+    def of_one_model(self) -> Interval:
+        """AUC of the trees where they are told everything at once."""
+        return self._interval(*adds_to_auc(self.late, self.whole[:, None], np.ones(1)))
 
-    def _interval(self, statistic: Any, draws: int = 100) -> Interval:
-        random, flights = np.random.default_rng(0), len(self.late)
-        value = statistic(np.arange(flights))
-        found = [statistic(random.integers(0, flights, flights)) for _ in range(draws)]
-        low, high = np.quantile(found, [0.025, 0.975])
-        return Interval(value, min(low, value), max(high, value), flights)
+    def _adds(self, answers: Answers) -> tuple[Floats, Floats, float]:
+        odds = np.zeros((len(self.late), len(answers)))
+        for place, kind in enumerate(answers):
+            for part in kind:
+                odds[:, place] += self._moves[part]
+        shares = np.array(list(answers.values()), dtype=float)
+        return adds_to_auc(self.late, odds, shares / shares.sum())
+
+    def _interval(self, late: Floats, punctual: Floats, by_kind: float) -> Interval:
+        value = float(late.mean())
+        variance = late.var(ddof=1) / len(late) + punctual.var(ddof=1) / len(punctual) + by_kind
+        reach = 1.96 * math.sqrt(variance)
+        return Interval(value, value - reach, value + reach, len(self.late))
+
+
+def adds_to_auc(
+    late: npt.NDArray[np.bool_], odds: Floats, shares: Floats
+) -> tuple[Floats, Floats, float]:
+    """What each late and each punctual flight adds to the AUC, and its variance by kind of answer.
+
+    `odds` has a row for each flight and a column for each kind of answer, which a flight gets with
+    the chance in `shares`. A late flight adds the share of punctual ones that it is told apart
+    from, and the converse; the mean of either is the AUC, and a tie counts one half. The variance
+    is that of the AUC where one request decides which kind there is.
+    """
+
+    def below(of: Floats, others: Floats) -> Floats:
+        order = np.argsort(others, axis=None)
+        ordered = others.ravel()[order]
+        weights = np.tile(shares / len(others), len(others))[order]
+        total = np.concatenate([[0.0], np.cumsum(weights)])
+        left = total[np.searchsorted(ordered, of, side="left")]
+        right = total[np.searchsorted(ordered, of, side="right")]
+        found: Floats = (left + right) / 2
+        return found
+
+    of_late, of_punctual = below(odds[late], odds[~late]), 1 - below(odds[~late], odds[late])
+    slope = of_late.mean(axis=0) + of_punctual.mean(axis=0)
+    by_kind = max(float(slope**2 @ shares - (slope @ shares) ** 2), 0.0)
+    return of_late @ shares, of_punctual @ shares, by_kind
 
 
 # --- charts -------------------------------------------------------------------------------------
