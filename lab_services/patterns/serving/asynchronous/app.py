@@ -107,10 +107,12 @@ async def tell(news: Any) -> None:
 
 
 @app.get("/queue")
-async def backlog() -> dict[str, int]:
+async def backlog() -> dict[str, int | None]:
     """Jobs that nobody has taken, jobs in work, and dead letters: what an alarm should watch."""
-    untouched, taken = await queue.xlen(STREAM), 0
+    untouched: int | None = await queue.xlen(STREAM)
+    taken = 0
     for group in await queue.xinfo_groups(STREAM) if untouched else ():
         if group["name"].decode() == GROUP:
+            # Once the stream has let go of jobs, Redis cannot tell how many are waiting.
             untouched, taken = group["lag"], group["pending"]
     return {"waiting": untouched, "taken": taken, "dead": await queue.xlen(f"{STREAM}-dead")}

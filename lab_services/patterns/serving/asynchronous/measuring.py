@@ -242,14 +242,18 @@ def service_time(done: pd.DataFrame) -> Interval:
     return mean(np.diff(np.sort(done["finished"].to_numpy(dtype=float))), "s")
 
 
-def mean(values: Iterable[float], unit: str) -> Interval:
-    """The mean with Student's 95 % interval. Raises ValueError for fewer than two values."""
+def mean(values: Iterable[float], unit: str, least: float = -math.inf) -> Interval:
+    """The mean with Student's 95 % interval, which ends at the `least` value that is possible.
+
+    Raises ValueError for fewer than two values.
+    """
     numbers = np.fromiter(values, dtype=float)
     if len(numbers) < 2:
         raise ValueError(f"{len(numbers)} values are too few for a mean with an interval.")
     half = distributions.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5
     value = float(numbers.mean())
-    return Interval(value, value - float(half), value + float(half), len(numbers), unit)
+    low, high = max(least, value - float(half)), value + float(half)
+    return Interval(value, low, high, len(numbers), unit)
 
 
 def depth(done: pd.DataFrame, at: Times) -> Times:
