@@ -1,4 +1,4 @@
-"""The charts of the labs, in one style: sweep, timeline, latency, bars, spans and matrix.
+"""The charts of the labs, in one style: sweep, timeline, latency, bars, outcomes, spans, matrix.
 
 Each function returns a `Chart`: put it last in a cell, or `display` it, and the notebook shows it
 and the run keeps it under its name. Colours have a contrast of 3:1 and more on white and on the
@@ -18,12 +18,13 @@ from matplotlib.lines import Line2D
 
 from lab_services.report import drawing, numbers
 from lab_services.report.drawing import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
+from lab_services.report.outcomes import outcomes
 from lab_services.report.spans import matrix, spans
 from lab_services.report.stats import Interval, Recorded, note, requests_needed, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import timeline
 
-__all__ = ["Chart", "bars", "latency", "matrix", "spans", "sweep", "timeline"]
+__all__ = ["Chart", "bars", "latency", "matrix", "outcomes", "spans", "sweep", "timeline"]
 
 
 def sweep(

@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lab_services.report import numbers, svg
@@ -95,7 +96,9 @@ def style(name: str) -> Iterator[None]:
         yield
 
 
-def finish(figure: Figure, name: str, title: str, alt: str, legend: Sequence[Line2D] = ()) -> Chart:
+def finish(
+    figure: Figure, name: str, title: str, alt: str, legend: Sequence[Line2D | Patch] = ()
+) -> Chart:
     """Put title and legend on top, and make the chart."""
     columns = 1
     if legend:
@@ -149,6 +152,6 @@ def unit_axis(axes: Axes, which: str, unit: str, room: float = 2.5) -> None:
     axis.set_major_formatter(FuncFormatter(text))
 
 
-def _by_rows(handles: Sequence[Line2D], columns: int) -> list[Line2D]:
+def _by_rows(handles: Sequence[Line2D | Patch], columns: int) -> list[Line2D | Patch]:
     """In the order that reads along rows once matplotlib has filled column after column."""
     return [handle for column in range(columns) for handle in handles[column::columns]]

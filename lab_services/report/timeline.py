@@ -75,8 +75,8 @@ def timeline(
             _draw_rates(rates, bins)
             here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
             for panel in (slow, rates):
-                _shade(panel, here, begin, end)
-            _name_faults(slow, here, begin, end)
+                shade(panel, here, begin, end)
+            name_faults(slow, here, begin, end)
             if label:
                 slow.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
             words.append(_in_words(label, bins, here, begin))
@@ -147,14 +147,15 @@ def _span(fault: FaultLike, begin: float, end: float) -> tuple[float, float]:
     return left, max(left, right)
 
 
-def _shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+def shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+    """Shade the time of each fault, in seconds after `begin`."""
     for fault in faults:
         left, right = _span(fault, begin, end)
         axes.axvspan(left, right, facecolor=INK, alpha=0.12, lw=0)
         axes.axvline(left, color=INK, lw=1.0)
 
 
-def _name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+def name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
     """Name each fault above its beginning, neighbours on two levels."""
     for number, fault in enumerate(faults):
         left, _ = _span(fault, begin, end)

@@ -83,6 +83,8 @@ class Rows:
     size: array[int] = field(default_factory=lambda: array("q"))
     errors: dict[int, str] = field(default_factory=dict)
     """By place in these columns; an answer without an error has none."""
+    by: dict[int, str] = field(default_factory=dict)
+    """Likewise: what an answer says of who gave it."""
     sent: int = 0
     """Requests sent since the run began, answered or not."""
 

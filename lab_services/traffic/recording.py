@@ -32,6 +32,7 @@ class Recording:
     - `response_time`: the same from the actual start
     - `status`: of HTTP, 0 when no whole answer came; `error`: why, or the beginning of the body of
       an answer from 400 on; `ok`: an answer below 400
+    - `answered_by`: what the answer's header `x-answered-by` holds, empty where it has none
     - `bytes`: length of the answer's body
     - `warmup`: sent before the measurement began
     - a column for each label of the requests

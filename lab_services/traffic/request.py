@@ -19,6 +19,7 @@ COLUMNS = (
     "response_time",
     "status",
     "error",
+    "answered_by",
     "ok",
     "bytes",
     "warmup",

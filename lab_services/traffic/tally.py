@@ -28,6 +28,7 @@ class Tally:
         self._picks = picks
         self._columns: list[tuple[Integers, Floats, Floats, Integers, Integers]] = []
         self._errors: list[str] = []
+        self._by: list[str] = []
         self._sent: dict[int, int] = {}
         self._recent: deque[tuple[float, Floats]] = deque()
         self.answered = 0
@@ -49,6 +50,7 @@ class Tally:
         status = np.frombuffer(rows.status, np.int16).astype(np.int64)
         self._columns.append((numbers, started, ended, status, np.frombuffer(rows.size, np.int64)))
         self._errors += [rows.errors.get(row, "") for row in range(count)]
+        self._by += [rows.by.get(row, "") for row in range(count)]
         whole = int((status > 0).sum())
         self.answered += whole
         self.failed += count - int(_ok(status).sum())
@@ -76,6 +78,7 @@ class Tally:
                 "response_time": ended - started,
                 "status": status,
                 "error": pd.Series(self._errors, dtype=str),
+                "answered_by": pd.Series(self._by, dtype=str),
                 "ok": _ok(status),
                 "bytes": size,
                 "warmup": intended < begin,

@@ -61,6 +61,14 @@ def make(record):
                 name=name,
                 title="Latency & load",
             ),
+            "outcomes": lambda: charts.outcomes(
+                {"a": recording, "b": recording},
+                [fault],
+                kinds=lambda table: table["ok"].map({True: "right", False: "wrong"}),
+                order=["right", "wrong"],
+                name=name,
+                title="Latency & load",
+            ),
             "matrix": lambda: charts.matrix(
                 {"kill": {"Slow": 0.4, "Down": 1.0}, "nothing": {"Slow": 0.0, "Down": 0.0}},
                 name=name,
@@ -72,7 +80,7 @@ def make(record):
 
 
 every_kind = pytest.mark.parametrize(
-    "kind", ["sweep", "timeline", "latency", "bars", "spans", "matrix"]
+    "kind", ["sweep", "timeline", "latency", "bars", "outcomes", "spans", "matrix"]
 )
 
 
@@ -132,7 +140,7 @@ def test_chart_loads_nothing(make, kind):
     assert len(drawn) < 120_000
 
 
-@pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars"])
+@pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars", "outcomes"])
 def test_chart_shows_its_note(make, kind):
     """A chart of traffic that was late, and that says nothing of it."""
     # The note may be broken over lines.
@@ -256,3 +264,30 @@ def test_a_sweep_over_several_orders_of_magnitude_may_have_a_logarithmic_axis():
         points, name="s", title="t", y="y", theory={"a": lambda at: 0.1}, log_x=True
     )
     assert "1,000" in drawn.svg
+
+
+def test_outcomes_are_counted_and_stand_on_each_other(record):
+    """A kind that is not drawn, or counted in a bin that is not its own."""
+    recording = record([0.01] * 400, kind=["right"] * 200 + ["wrong"] * 200)
+    drawn = charts.outcomes(
+        {"a": recording},
+        kinds=lambda table: table["kind"],
+        order=["right", "wrong", "lost"],
+        name="o",
+        title="t",
+    )
+    assert "200 right, 200 wrong, 0 lost" in drawn.alt
+
+
+def test_an_outcome_without_a_place_is_refused(record):
+    """Requests that are left out of a chart of all requests, or colours that repeat."""
+    recording = record([0.01] * 40, kind=["right"] * 39 + ["odd"])
+    for order, said in ((["right"], "odd"), (list("abcde"), "1 to 4 kinds")):
+        with pytest.raises(ValueError, match=said):
+            charts.outcomes(
+                {"a": recording}, kinds=lambda t: t["kind"], order=order, name="o", title="t"
+            )
+    with pytest.raises(ValueError, match="without requests"):
+        charts.outcomes(
+            {"a": record([])}, kinds=lambda t: t["ok"], order=["right"], name="o", title="t"
+        )

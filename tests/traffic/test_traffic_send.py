@@ -210,6 +210,21 @@ def test_a_body_without_its_length_ends_with_the_connection(raw_server):
     assert (table["bytes"] == 5).all()
 
 
+def test_who_answered_is_kept_with_the_request(raw_server):
+    """An answer whose header is lost, or ends in another request's row."""
+    named = [b"x-answered-by: rough\r\n", b"", b"X-Answered-By: good\r\n"]
+    turns = iter(named)
+    port = raw_server(
+        lambda connection: connection.sendall(
+            b"HTTP/1.1 200 OK\r\n" + next(turns) + b"connection: close\r\n\r\n."
+        )
+    )
+    requests = traffic.requests(f"http://127.0.0.1:{port}/", [{}])
+    table = traffic.send(requests, traffic.constant(10, 0.3), connections=1).table
+    assert table["ok"].all()
+    assert table["answered_by"].tolist() == ["rough", "", "good"]
+
+
 def test_actions_run_at_their_time(service, requests):
     """Seconds count from the end of the warm-up; a slow action does not delay the next."""
     called = {}

@@ -15,11 +15,14 @@ from lab_services.traffic.plan import Address, Message
 IDLE_SECONDS = 2.0
 _BLOCK = 65536
 _SHOWN = 200
+_BY = "x-answered-by"
 
 
 @dataclass(slots=True)
 class Answer:
     """`status` is 0, and `error` says why, when no whole answer came; `size` is the body's.
+
+    `by` is what the answer says of who gave it, in a header.
 
     Times are of the monotonic clock: just before the first byte was sent (or a connection opened
     for it), and just after the last one came.
@@ -30,6 +33,7 @@ class Answer:
     status: int
     size: int
     error: str
+    by: str = ""
 
 
 class Connections:
@@ -87,7 +91,8 @@ class Connections:
             self._idle.append((connection, time.monotonic()))
         status = response.get_code()
         shown = response.body[:_SHOWN].decode("utf-8", "replace") if status >= 400 else ""
-        return Answer(started, ended, status, len(response.body), shown)
+        by = response.get(_BY) or ""
+        return Answer(started, ended, status, len(response.body), shown, str(by))
 
     def _take(self) -> socket.socket | None:
         while self._idle:

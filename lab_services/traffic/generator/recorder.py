@@ -28,6 +28,8 @@ class Recorder:
         rows = self._rows
         if answer.error:
             rows.errors[len(rows.numbers)] = answer.error
+        if answer.by:
+            rows.by[len(rows.numbers)] = answer.by
         rows.numbers.append(number)
         rows.started.append(answer.started)
         rows.ended.append(answer.ended)
