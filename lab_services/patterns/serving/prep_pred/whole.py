@@ -1,0 +1,31 @@
+"""Both halves in one service, for comparison: the same work without the hop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lab_services.patterns.serving.prep_pred.predict import forecast
+from lab_services.patterns.serving.prep_pred.prepare import Hours, Weathers
+from lab_services.patterns.serving.prep_pred.preparing import Preparation
+from lab_services.services.predictor import Flight, Forecast, Model
+from lab_services.services.quota import Quota
+from lab_services.services.service import Service
+
+model, preparation, quota = Model(), Preparation(), Quota()
+
+
+@asynccontextmanager
+async def resources() -> AsyncIterator[None]:
+    """The model, and its card for the preparation."""
+    model.load()
+    preparation.load()
+    yield
+
+
+app = Service("whole", resources)
+
+
+@app.post("/predict")
+async def predict(flight: Flight, weathers: Weathers = 1, hours: Hours = 0) -> Forecast:
+    """Will this flight arrive more than 15 minutes late? The mean over many weathers."""
+    async with quota:
+        return forecast(model, preparation.rows(flight, weathers, hours))

@@ -1,0 +1,402 @@
+"""Both halves and the handshake between them, version 2 of the model, and what the lab computes."""
+
+import contextlib
+import json
+import runpy
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from lab_services import paths, payloads
+from lab_services.models import build, features, store
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.patterns.serving.prep_pred import measuring, preparing, versions, wire
+from lab_services.report.stats import Interval
+from lab_services.stack import compose, envoy
+from lab_services.stack.catalogue import compose_path
+
+HERE = "lab_services.patterns.serving.prep_pred"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models():
+    """The good model and the one in metric units."""
+    build.ensure("good")
+    return {"good": store.model_path("good"), "metric": versions.ensure_metric()}
+
+
+@pytest.fixture
+def card():
+    return store.card("good")
+
+
+def prepared(path, flight=EXAMPLE, weathers=1, hours=0):
+    preparation = preparing.Preparation()
+    preparation.load_for(path)
+    return preparation.rows(flight, weathers, hours)
+
+
+# --- the contract --------------------------------------------------------------------------------
+
+
+def test_a_model_that_was_only_trained_again_has_the_same_contract(card):
+    """Every retraining would be refused by the preparation that suits it."""
+    again = card | {"sha256": "0" * 64, "metrics": {"auc": 0.5}, "name": "better"}
+    assert preparing.contract(again) == preparing.contract(card)
+
+
+def test_whatever_rows_depend_on_changes_the_contract(card):
+    """A change of units, order, columns or codes that the handshake would wave through."""
+    names = list(card["features"])
+    changed = [
+        versions.metric_card(card),
+        card | {"features": {name: card["features"][name] for name in reversed(names)}},
+        card | {"features": {name: card["features"][name] for name in names[1:]}},
+        card | {"codes": card["codes"] | {"origin": {"JFK": 0.9}}},
+    ]
+    contracts = {preparing.contract(each) for each in [card, *changed]}
+    assert len(contracts) == 5
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def test_a_forecast_that_need_not_drift_is_the_flight_itself(models, card):
+    """Rows that are not those that the model was trained on."""
+    rows = prepared(models["good"], weathers=3)
+    one = features.prepare([EXAMPLE], features.Codes(**card["codes"]))
+    np.testing.assert_array_equal(rows, np.repeat(one, 3, axis=0))
+    assert rows.dtype == np.float32
+
+
+def test_weathers_drift_and_stay_possible(models):
+    """Rain below zero, or a schedule that drifts along."""
+    rows = prepared(models["good"], weathers=500, hours=400)
+    for at, name in enumerate(FEATURES):
+        limits = features.SCHEMA["properties"][name]
+        if name in ("temperature", "humidity", "wind", "rain"):
+            assert rows[:, at].std() > 0
+            assert rows[:, at].min() >= limits["minimum"] - 1e-4
+            assert rows[:, at].max() <= limits["maximum"] + 1e-4
+        else:
+            assert (rows[:, at] == rows[0, at]).all()
+
+
+def test_version_2_counts_in_metric_units(models):
+    """A preparation that does not look at the card it was given."""
+    old, new = (
+        dict(zip(FEATURES, prepared(models[at])[0].tolist(), strict=True))
+        for at in ("good", "metric")
+    )
+    assert new["distance"] == pytest.approx(old["distance"] * 1.609344)
+    assert new["temperature"] == pytest.approx((old["temperature"] - 32) / 1.8, rel=1e-4)
+    assert new["rain"] == pytest.approx(old["rain"] * 25.4)
+    for name in ("carrier", "origin", "weekday", "departs", "humidity"):
+        assert new[name] == pytest.approx(old[name])
+
+
+@pytest.mark.parametrize("name", wire.NAMES)
+def test_every_encoding_brings_the_rows_back(models, name):
+    """Numbers lost, rounded or put into another column on the way."""
+    rows = prepared(models["good"], weathers=7, hours=3)
+    there = wire.WIRES[name]
+    np.testing.assert_array_equal(there.decode(there.encode(rows)), rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("tensor", b"123"),
+        ("tensor", b"\0" * 40),
+        ("rows", b"[[1, 2]]"),
+        ("rows", b"nothing"),
+        ("msgpack", b"\x93\x01"),
+        ("records", b'[{"carrier": 1}]'),
+    ],
+)
+def test_a_body_without_rows_is_refused(name, body):
+    with pytest.raises((ValueError, KeyError)):
+        wire.WIRES[name].decode(body)
+
+
+# --- the prediction ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prediction(models, monkeypatch):
+    monkeypatch.setenv("MODEL", str(models["good"]))
+    with TestClient(runpy.run_module(f"{HERE}.predict")["app"]) as client:
+        yield client
+
+
+def ask(prediction, rows, name="tensor", **headers):
+    return prediction.post(
+        "/predict", content=wire.WIRES[name].encode(rows), headers={"x-encoding": name, **headers}
+    )
+
+
+@pytest.mark.parametrize("name", wire.NAMES)
+def test_rows_in_every_encoding_are_predicted_alike(prediction, models, name):
+    session = onnxruntime.InferenceSession(models["good"])
+    rows = prepared(models["good"], weathers=5, hours=2)
+    expected = session.run(["probabilities"], {"flights": rows})[0][:, 1].mean()
+    answer = ask(prediction, rows, name)
+    assert answer.status_code == 200
+    assert answer.json()["probability"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_handshake(prediction, models, card):
+    """Rows for another model answered with 200 although they say so, or right ones refused."""
+    own, other = preparing.contract(card), preparing.contract(store.card(versions.METRIC))
+    rows = prepared(models["metric"])
+    refused = ask(prediction, rows, **{"x-contract": other})
+    assert refused.status_code == 409
+    assert refused.headers["x-contract"] == own
+    assert other in refused.json()["detail"]
+    assert ask(prediction, prepared(models["good"]), **{"x-contract": own}).status_code == 200
+    silent = ask(prediction, rows)  # who does not say is believed
+    assert (silent.status_code, silent.headers["x-contract"]) == (200, own)
+
+
+def test_what_is_no_rows_is_a_422(prediction):
+    """A traceback for a body that is cut short."""
+    bad = prediction.post("/predict", content=b"123", headers={"x-encoding": "tensor"})
+    assert bad.status_code == 422
+    unknown = prediction.post("/predict", content=b"", headers={"x-encoding": "csv"})
+    assert unknown.status_code == 422
+
+
+# --- the preparation -----------------------------------------------------------------------------
+
+
+class Other:
+    """The other half, which answers what the test wants and remembers what it was asked."""
+
+    def __init__(self):
+        self.status, self.contract, self.body, self.asked = 200, "theirs", None, []
+        other = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                other.asked.append((dict(self.headers.items()), body))
+                said = other.body or json.dumps({"probability": 0.4, "late": True}).encode()
+                with contextlib.suppress(OSError):
+                    self.send_response(other.status)
+                    self.send_header("content-type", "application/json")
+                    self.send_header("x-contract", other.contract)
+                    self.send_header("content-length", str(len(said)))
+                    self.end_headers()
+                    self.wfile.write(said)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def other():
+    half = Other()
+    yield half
+    half.server.shutdown()
+    half.server.server_close()
+
+
+@pytest.fixture
+def preparation(models, other, monkeypatch):
+    monkeypatch.setenv("PREPARES_FOR", str(models["good"]))
+    monkeypatch.setenv("PREDICTION_URL", other.url)
+    with TestClient(runpy.run_module(f"{HERE}.prepare")["app"]) as client:
+        yield client
+
+
+def test_the_preparation_sends_rows_and_says_what_they_keep_to(preparation, other, models, card):
+    """Another encoding than asked for, or a handshake that is not made."""
+    answer = preparation.post("/predict?weathers=4&encoding=rows", json=EXAMPLE)
+    assert (answer.status_code, answer.json()) == (200, {"probability": 0.4, "late": True})
+    ((headers, body),) = other.asked
+    assert headers["x-contract"] == preparing.contract(card)
+    np.testing.assert_array_equal(
+        wire.WIRES[headers["x-encoding"]].decode(body), prepared(models["good"], weathers=4)
+    )
+    assert answer.headers["x-answered-by"] == f"{preparing.contract(card)}+theirs"
+
+
+def test_without_a_handshake_nothing_is_said(preparation, other):
+    preparation.post("/predict", json=EXAMPLE, headers={"x-handshake": "off"})
+    assert "x-contract" not in other.asked[0][0]
+
+
+def test_a_refusal_is_handed_on(preparation, other, card):
+    """A refusal that ends as an answer, or as something that looks like an outage."""
+    other.status, other.body = 409, b'{"detail": "not these rows"}'
+    answer = preparation.post("/predict", json=EXAMPLE)
+    assert (answer.status_code, answer.json()["detail"]) == (409, "not these rows")
+    assert answer.headers["x-answered-by"].endswith("+theirs")
+
+
+def test_another_half_that_is_away_or_talks_nonsense_is_a_503(preparation, other, monkeypatch):
+    other.body = b"{half an ans"
+    assert preparation.post("/predict", json=EXAMPLE).status_code == 503
+    other.server.shutdown()
+    other.server.server_close()
+    assert preparation.post("/predict", json=EXAMPLE).status_code == 503
+
+
+@pytest.mark.parametrize("query", ["weathers=0", "weathers=6000", "hours=-1", "encoding=csv"])
+def test_what_the_preparation_cannot_do_is_refused(preparation, other, query):
+    assert preparation.post(f"/predict?{query}", json=EXAMPLE).status_code == 422
+    assert other.asked == []
+
+
+def test_the_whole_answers_what_the_halves_do(models, prediction, monkeypatch):
+    """A comparison of services that do not do the same."""
+    monkeypatch.setenv("PREPARES_FOR", str(models["good"]))
+    with TestClient(runpy.run_module(f"{HERE}.whole")["app"]) as whole:
+        for flight in payloads.flights(5):
+            alone = whole.post("/predict?weathers=2", json=flight).json()
+            assert alone == ask(prediction, prepared(models["good"], flight, 2)).json()
+
+
+# --- version 2 -----------------------------------------------------------------------------------
+
+
+def test_version_2_answers_what_version_1_does():
+    """A threshold in a wrong unit, or a leaf that was taken for one."""
+    said = measuring.answers(payloads.flights(3000, seed=3))
+    late = {pair: chances > 0.3 for pair, chances in said.items()}
+    same = late["good", "good"] == late[versions.METRIC, versions.METRIC]
+    assert same.mean() > 0.999
+    for pair in (("good", versions.METRIC), (versions.METRIC, "good")):
+        assert (late["good", "good"] == late[pair]).mean() < 0.9
+
+
+def test_version_2_is_built_once_and_again_when_it_is_damaged(models, tmp_path, monkeypatch):
+    """A model built at every start, or a broken one that is served."""
+    for suffix in (".onnx", ".json"):
+        name = models["good"].with_suffix(suffix)
+        (tmp_path / name.name).write_bytes(name.read_bytes())
+    monkeypatch.setattr(paths, "models_dir", lambda: tmp_path)
+    built = versions.ensure_metric()
+    stamp = built.stat().st_mtime_ns
+    assert versions.ensure_metric().stat().st_mtime_ns == stamp
+    whole = built.read_bytes()
+    built.write_bytes(whole[:-1])
+    assert versions.ensure_metric().read_bytes() == whole
+    beside = json.loads(built.with_suffix(".json").read_text())
+    built.with_suffix(".json").write_text(json.dumps(beside | {"of": "another model"}))
+    versions.ensure_metric()
+    assert store.card(versions.METRIC)["of"] == store.card("good")["sha256"]
+
+
+# --- what the lab computes -----------------------------------------------------------------------
+
+
+def interval(value, low=None, high=None):
+    return Interval(value, low or value, high or value, 100, "s")
+
+
+def test_the_line_of_a_hop():
+    line = measuring.Line.through({100: interval(0.002), 1100: interval(0.004), 500: interval(9.0)})
+    assert line(0) == pytest.approx(0.0018)
+    assert line(1000) == pytest.approx(0.0038)
+    with pytest.raises(ValueError, match="two sizes"):
+        measuring.Line.through({1: interval(1.0)})
+
+
+def test_a_quotient_is_as_wide_as_it_may_be():
+    found = measuring.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
+    assert (found.value, found.low, found.high, found.unit) == (2.0, 1.0, 5.0, "ratio")
+    with pytest.raises(ValueError, match="may be 0"):
+        measuring.quotient(interval(1.0), Interval(0.1, -0.1, 0.2, 9, "s"))
+
+
+def test_the_work_of_a_half():
+    """Noise must not make more hours take less work."""
+    assert measuring.Work.through({0: 0.001, 40: 0.009})(10) == pytest.approx(0.003)
+    assert measuring.Work.through({0: 0.003, 40: 0.002})(90) == pytest.approx(0.0025)
+
+
+def test_the_tightest_pool_decides():
+    assert measuring.expected([0.01, 0.01], [1, 3], 1.0) == pytest.approx(100)
+    assert measuring.expected([0.01, 0.01], [2, 2], 0.5) == pytest.approx(100)
+    assert measuring.expected([0.03, 0.01], [3, 1], 1.0) == pytest.approx(100)
+    with pytest.raises(ValueError, match="zip"):
+        measuring.expected([0.01], [1, 2], 1.0)
+
+
+def test_changes_made_at_once_are_all_made_and_errors_come_back():
+    """A split that is not what it says, because one of its pools was not scaled."""
+    made = []
+    measuring.at_once(*[lambda n=n: made.append(n) for n in range(3)])
+    assert sorted(made) == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError):
+        measuring.at_once(lambda: made.append(3), lambda: 1 / 0)
+    assert 3 in made
+
+
+def recording(**columns):
+    table = pd.DataFrame(columns)
+    return SimpleNamespace(table=table, begin=10.0, seconds=2.0)
+
+
+def test_answers_count_when_they_come():
+    """Answers after the end, or none of those that were asked for in the warm-up."""
+    found = measuring.completions(
+        recording(
+            intended=[9.0, 9.5, 10.5, 11.5, 11.0],
+            latency=[0.5, 1.0, 1.0, 1.0, 0.5],
+            ok=[True, True, True, True, False],
+            warmup=[True, True, False, False, False],
+        )
+    )
+    assert found["intended"].tolist() == [10.5, 11.5]
+    assert not found["warmup"].any()
+
+
+def test_what_became_of_a_request():
+    """An answer of two versions taken for a right one, or a lost one for a wrong one."""
+    table = pd.DataFrame(
+        {
+            "status": [200, 200, 409, 0, 503, 200],
+            "ok": [True, True, False, False, False, True],
+            "answered_by": ["a+a", "a+b", "a+b", "", "a+", ""],
+        }
+    )
+    assert measuring.outcomes(table).tolist() == [
+        "right",
+        "silently wrong",
+        "refused",
+        "failed",
+        "failed",
+        "silently wrong",
+    ]
+    assert measuring.outcomes(table.iloc[3:4]).tolist() == ["failed"]
+
+
+def test_serialisation_takes_time(models):
+    rows = prepared(models["good"], weathers=200, hours=1)
+    assert measuring.serialisation("records", rows) > measuring.serialisation("tensor", rows) > 0
+
+
+def test_the_proxy_stands_before_every_pool(monkeypatch):
+    """A pool that nobody asks for its health, or that traffic cannot reach."""
+    monkeypatch.setenv("LAB_MODELS", "/models")
+    topology = compose.read(compose_path("serving/prep-pred"))
+    config = envoy.read_config(topology.services["proxy"])
+    assert {cluster.service for cluster in envoy.clusters(config, topology)} == {
+        "preparation",
+        "prediction",
+        "prediction-kept",
+        "whole",
+    }
+    assert all("health_checks" in cluster for cluster in config["static_resources"]["clusters"])
