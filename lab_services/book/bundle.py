@@ -15,7 +15,8 @@ _ADDRESS = re.compile(r'url\(\s*["\']?([^"\':#)]+)["\']?\s*\)')
 
 def setup(app: Sphinx) -> None:
     """Bundle at the end of a build of pages."""
-    app.connect("build-finished", _finished)
+    # After the theme, which writes the colours of code at this moment too.
+    app.connect("build-finished", _finished, priority=900)
 
 
 def _finished(app: Sphinx, problem: Exception | None) -> None:
