@@ -20,7 +20,7 @@ _GONE = re.compile(
 )
 _COPIED = (
     *("_config.yml", "_toc.yml", "CONTRIBUTING.md", "LICENSE"),
-    *("book", "labs", "lab_services/patterns"),
+    *("book", "labs", "lab_services/patterns", "lab_services/services"),
 )
 
 
