@@ -11,4 +11,4 @@ def own_fork_server() -> Iterator[None]:
     """Python has one fork server, and it keeps the environment in which it was started: the next
     module's processes would ask for this module's database."""
     yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way
+    forkserver._forkserver._stop()  # there is no public way
