@@ -1,12 +1,20 @@
-"""Which tests need Docker or a browser, and when these may be missing."""
+"""Which tests need Docker or a browser, and when these may be missing; a Redis of their own."""
 
+import contextlib
 import functools
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
 
 import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as QueueGone
 
+from lab_services.stack import servers
 from lab_services.stack.docker import available
 
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
@@ -55,3 +63,24 @@ def chromium() -> str:
 def runtime(request: pytest.FixtureRequest) -> str:
     """Each runtime's name in turn: what is promised of a stack holds on both."""
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis of these tests' own."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [servers.binary("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
+        cwd=tmp_path_factory.mktemp("redis"),
+        stdout=subprocess.DEVNULL,
+    )
+    client = Redis(port=port)
+    for _ in range(500):
+        with contextlib.suppress(QueueGone):
+            client.ping()
+            break
+        time.sleep(0.01)
+    yield f"redis://127.0.0.1:{port}"
+    process.kill()
+    process.wait()

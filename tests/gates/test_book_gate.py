@@ -27,6 +27,10 @@ def test_good_book_is_built_from_its_run(book):
     assert "It gains <span" in page and ">1.4" in page
     assert "The gain." in page and "<svg" in page and "it gains" in page
     assert "<math" in page and "app = <span" in page
+    # Its style is one sheet, with the theme's colours of code for the dark among it.
+    (sheet,) = re.findall(r'rel="stylesheet" href="([^"]+)"', page)
+    style = (root / "_build/html/book/serving" / sheet).read_text()
+    assert 'html[data-theme="dark"] .highlight .k ' in style
     lab = (root / "_build/html/labs/serving/small.html").read_text()
     assert "holds: it gains" in lab and "<svg" in lab
     for text in (page, lab):

@@ -1,11 +1,8 @@
 """The front and the worker of the asynchronous pattern, and what the lab reads off a run."""
 
-import contextlib
 import json
 import math
 import runpy
-import socket
-import subprocess
 import threading
 import time
 
@@ -13,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError as QueueGone
 from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
@@ -21,40 +17,22 @@ from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.asynchronous import measuring
 from lab_services.services.worker import Job
-from lab_services.stack import servers
 from lab_services.traffic import constant
 from lab_services.traffic.recording import Recording
 
 PATTERN = "lab_services.patterns.serving.asynchronous"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A Redis of these tests' own, which is queue and store at once."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [servers.binary("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
-        cwd=tmp_path_factory.mktemp("redis"),
-        stdout=subprocess.DEVNULL,
-    )
-    client = Redis(port=port)
-    for _ in range(500):
-        with contextlib.suppress(QueueGone):
-            client.ping()
-            break
-        time.sleep(0.01)
-    yield f"redis://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
-
-
 @pytest.fixture
-def redis(server, monkeypatch):
+def redis(redis_server, monkeypatch):
     model = build.ensure("good")["good"]
-    for name, value in {"QUEUE_URL": server, "STORE_URL": server, "MODEL": str(model)}.items():
+    for name, value in {
+        "QUEUE_URL": redis_server,
+        "STORE_URL": redis_server,
+        "MODEL": str(model),
+    }.items():
         monkeypatch.setenv(name, value)
-    with Redis.from_url(server, decode_responses=True) as client:
+    with Redis.from_url(redis_server, decode_responses=True) as client:
         client.flushall()
         yield client
 
@@ -194,9 +172,9 @@ def one_after_the_other(count, gap=0.1, worker="w"):
     return done_table(*((f"j{n}", n, worker, 0.0, (n + 1) * gap) for n in range(count)))
 
 
-def test_the_log_of_the_work_is_read(redis, work, server):
+def test_the_log_of_the_work_is_read(redis, work, redis_server):
     """A second time that is not told from the first."""
-    stack = Running(server.replace("redis://", "http://"))
+    stack = Running(redis_server.replace("redis://", "http://"))
     for ident in ("a", "b", "a"):
         work["handle"](given(ident=ident))
     table = measuring.work(stack)
@@ -208,18 +186,18 @@ def test_the_log_of_the_work_is_read(redis, work, server):
     assert measuring.work(stack).empty and measuring.charges(stack) == {}
 
 
-def test_a_queue_that_does_not_drain_is_told(redis, server):
+def test_a_queue_that_does_not_drain_is_told(redis, redis_server):
     """A lab that measures while the jobs of the last experiment are in work."""
     redis.xadd("jobs", {"job": "{}"})
     redis.xgroup_create("jobs", "workers", id="0")
     with pytest.raises(LabError, match="left"):
-        measuring.drained(Running(server.replace("redis://", "http://")), patience=0.1)
+        measuring.drained(Running(redis_server.replace("redis://", "http://")), patience=0.1)
 
 
-def test_dead_letters_are_read(redis, server):
+def test_dead_letters_are_read(redis, redis_server):
     """A dead letter without the reason for which it is one."""
     redis.xadd("jobs-dead", {"job": '{"id": "a"}', "reason": "text", "attempts": "3"})
-    (letter,) = measuring.dead_letters(Running(server.replace("redis://", "http://")))
+    (letter,) = measuring.dead_letters(Running(redis_server.replace("redis://", "http://")))
     assert letter == {"id": "a", "reason": "text", "attempts": "3"}
 
 
@@ -309,7 +287,7 @@ def test_the_poison_line_against_a_simulation():
         measuring.useful_under_poison(1, 200, share, capacity, again)
 
 
-def test_clients_come_for_their_results(redis, worker, server, monkeypatch):
+def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch):
     """A look that counts as one in vain although it found the result."""
     import uvicorn
 
@@ -320,7 +298,7 @@ def test_clients_come_for_their_results(redis, worker, server, monkeypatch):
     while not serving.started:
         time.sleep(0.01)
     port = serving.servers[0].sockets[0].getsockname()[1]
-    stack = Running(server, f"http://127.0.0.1:{port}")
+    stack = Running(redis_server, f"http://127.0.0.1:{port}")
     bodies = [asked(f"c-{number}") for number in range(20)]
     clients = measuring.collect(stack, bodies, constant(40, 0.5), [0.2, None])
     serving.should_exit = True

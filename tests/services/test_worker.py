@@ -1,8 +1,5 @@
 """The queue worker against a real Redis: nothing lost, nothing tried for ever."""
 
-import contextlib
-import socket
-import subprocess
 import threading
 import time
 
@@ -13,36 +10,13 @@ from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
 from lab_services.services.worker import Worker
-from lab_services.stack import servers
 
 AT_ONCE = 0.02  # seconds until a job is given to another worker
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of a Redis of these tests' own."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    program = servers.binary("redis-server")
-    process = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
-        cwd=tmp_path_factory.mktemp("redis"),
-        stdout=subprocess.DEVNULL,
-    )
-    client = Redis(port=port)
-    for _ in range(500):
-        with contextlib.suppress(QueueGone):
-            client.ping()
-            break
-        time.sleep(0.01)
-    yield f"redis://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
-
-
 @pytest.fixture
-def redis(server):
-    client = Redis.from_url(server, decode_responses=True)
+def redis(redis_server):
+    client = Redis.from_url(redis_server, decode_responses=True)
     client.flushall()
     yield client
     client.close()
