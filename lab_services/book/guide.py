@@ -4,6 +4,7 @@
 - `{situations}` is the guide as tables: what one sees, and where to look
 - `{pattern-overview}` names all patterns by group, on one screen
 - `{pattern-map}` shows each pattern with all that is related to it, a section for each group
+- `` {pattern}`serving/batch` `` is a pattern's title within a text, a link once it has a page
 
 Trees are nested lists, which a style sheet draws: they reflow on a phone, need no script, are read
 aloud as they are, and every name is a link that the keyboard reaches. A pattern without a page is
@@ -16,10 +17,12 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxRole
 
 from lab_services.book import catalogue, elements
 from lab_services.book.catalogue import STEPS, Catalogue, Entry, Kind, Question
-from lab_services.book.from_run import FromRun
+from lab_services.book.from_run import FromRun, missing
+from lab_services.errors import LabError
 from lab_services.paths import GROUPS
 
 _DRAWN = "catalogue"
@@ -31,6 +34,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("situations", Situations)
     app.add_directive("pattern-overview", PatternOverview)
     app.add_directive("pattern-map", PatternMap)
+    app.add_role("pattern", PatternName())
     app.connect("env-get-outdated", _drawn_again)
     app.add_css_file("catalogue.css")
 
@@ -41,10 +45,7 @@ class _FromCatalogue(FromRun):
     required_arguments = 0
 
     def made(self) -> list[nodes.Node]:
-        root = Path(self.env.srcdir)
-        self.env.note_dependency(str(root / catalogue.FILE))
-        self.env.metadata[self.env.docname][_DRAWN] = "yes"
-        return self.drawn(catalogue.read(root))
+        return self.drawn(_catalogue_of(self.env))
 
     def drawn(self, book: Catalogue) -> list[nodes.Node]:
         """What stands in the page."""
@@ -186,6 +187,33 @@ class PatternMap(_FromCatalogue):
                 _link(book.entries[slug].title, _place(slug)),
             ]
         return told
+
+
+class PatternName(SphinxRole):
+    """A title that follows the catalogue, so that no page need know which others are written."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        try:
+            book = _catalogue_of(self.env)
+            if self.text not in book.entries:
+                raise LabError(f"{catalogue.FILE} has no {self.text}: it names all there are.")
+        except LabError as error:
+            return [missing(error, self.get_source_info(), self.rawtext)], []
+        title: nodes.Node = nodes.Text(book.entries[self.text].title)
+        if self.text in book.written:
+            title = elements.page_link(f"book/{self.text}", title, self.env.docname)
+        return [nodes.strong("", "", title)], []
+
+
+def _catalogue_of(env: BuildEnvironment) -> Catalogue:
+    """The book's catalogue; the page that is being read is drawn again when that changes."""
+    root = Path(env.srcdir)
+    env.note_dependency(str(root / catalogue.FILE))
+    env.metadata[env.docname][_DRAWN] = "yes"
+    book: Catalogue | None = env.temp_data.get(_DRAWN)
+    if book is None:  # Sphinx forgets it with the page; one may name many patterns.
+        book = env.temp_data[_DRAWN] = catalogue.read(root)
+    return book
 
 
 def _tags(book: Catalogue, entry: Entry) -> list[str]:

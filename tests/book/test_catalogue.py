@@ -76,7 +76,7 @@ PAGES = {
     "index": "# A book\n\n```{toctree}\nguide\nmap\nbook/serving/one\n```\n",
     "guide": "# Guide\n\n```{decision-guide}\n```\n\n## Seen\n\n```{situations}\n```\n",
     "map": "# Map\n\n```{pattern-overview}\n```\n\n```{pattern-map}\n```\n",
-    "book/serving/one": "# One\n",
+    "book/serving/one": "# One\n\nBeside {pattern}`qa/three`.\n",
 }
 
 
@@ -269,9 +269,13 @@ def test_a_new_chapter_is_linked_at_once(book):
     assert build(book) == ""
     assert page(book, "map").select("li#qa-three .lab-entry > a[href='book/qa/three.html']")
     assert page(book, "guide").select(".lab-entry > a[href='book/qa/three.html']")
+    (name,) = page(book, "book/serving/one").select("strong > a[href='../qa/three.html']")
+    assert name.get_text() == "Three"
     (book / "book/qa/three.md").unlink()
     assert build(book) == ""
     assert not page(book, "map").select("li#qa-three .lab-entry > a")
+    one = page(book, "book/serving/one")
+    assert one.strong.get_text() == "Three" and not one.select("a[href*=three]")
 
 
 def test_a_fault_is_a_warning_at_the_directive(book):
@@ -279,6 +283,13 @@ def test_a_fault_is_a_warning_at_the_directive(book):
     (book / catalogue.FILE).unlink()
     said = build(book)
     assert re.search(r"map\.md:3: .*book/catalogue\.yml is missing", said), said
+
+
+def test_a_pattern_that_is_none_is_named(book):
+    """A related pattern misspelt: bold, and leading nowhere for ever."""
+    (book / "book/serving/one.md").write_text("# One\n\nLike {pattern}`serving/tow`.\n")
+    said = build(book)
+    assert re.search(r"one\.md:3: .*has no serving/tow", said), said
 
 
 THEME = """
