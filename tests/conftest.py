@@ -1,4 +1,4 @@
-"""Which tests need Docker or a browser, and when these may be missing; a Redis of their own."""
+"""Which tests need Docker or a browser, and when these may be missing; servers of their own."""
 
 import contextlib
 import functools
@@ -7,9 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 
+import psycopg
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as QueueGone
@@ -84,3 +87,35 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"redis://127.0.0.1:{port}"
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL of these tests' own, empty."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab_services.services.postgres"],
+        cwd=tmp_path_factory.mktemp("postgres"),
+        env={**os.environ, "PORT": str(port), "POSTGRES_PASSWORD": "lab"},
+    )
+    url = f"postgresql://postgres:lab@127.0.0.1:{port}/postgres"
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            psycopg.connect(url).close()
+            break
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+    yield url
+    process.send_signal(signal.SIGINT)  # its clients are not waited for
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def own_fork_server() -> Iterator[None]:
+    """Python has one fork server, and it keeps the environment in which it was started: it ends
+    with the module that has started it."""
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way

@@ -1,10 +1,5 @@
 """Batch: what a run writes, what a rerun adds, who may run, and the arithmetic of the lab."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -19,31 +14,12 @@ BAD = 28
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(postgres_server):
     """A PostgreSQL, and the environment of the job."""
-    folder = tmp_path_factory.mktemp("batch")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port), "POSTGRES_PASSWORD": "lab"}
-    postgres = subprocess.Popen(
-        [sys.executable, "-m", "lab_services.services.postgres"], cwd=folder, env=environment
-    )
     with pytest.MonkeyPatch.context() as settings:
-        url = f"postgresql://postgres:lab@127.0.0.1:{port}/postgres"
-        settings.setenv("DATABASE_URL", url)
+        settings.setenv("DATABASE_URL", postgres_server)
         settings.setenv("MODEL", str(store.model_path("rough")))
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                tables.connect().close()
-                break
-            except tables.psycopg.OperationalError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield url
-    postgres.send_signal(signal.SIGINT)  # its clients are not waited for
-    postgres.wait(10)
+        yield postgres_server
 
 
 class Tables(measuring.Controls):

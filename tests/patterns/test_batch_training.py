@@ -4,10 +4,6 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -289,35 +285,16 @@ def test_the_delay_is_read_from_what_was_seen():
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """A PostgreSQL with three months, and the environment of the job."""
-    folder = tmp_path_factory.mktemp("batch-training")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port), "POSTGRES_PASSWORD": "lab"}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "lab_services.services.postgres"], cwd=folder, env=environment
-    )
-    url = f"postgresql://postgres:lab@127.0.0.1:{port}/postgres"
+def database(postgres_server, tmp_path_factory):
+    """A PostgreSQL with four months, and the environment of the job."""
     with pytest.MonkeyPatch.context() as settings:
-        settings.setenv("DATABASE_URL", url)
-        settings.setenv("MODELS_DIR", str(folder / "models"))
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                connection = tables.connect()
-                break
-            except tables.psycopg.OperationalError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        tables.create(connection)
-        for number in (1, 2, 3, 4):
-            months.deliver(connection, number, months.delivery(month(number)))
-        yield connection
-        connection.close()
-        server.send_signal(signal.SIGINT)  # its clients are not waited for
-        server.wait(10)
+        settings.setenv("DATABASE_URL", postgres_server)
+        settings.setenv("MODELS_DIR", str(tmp_path_factory.mktemp("models")))
+        with tables.connect() as connection:
+            tables.create(connection)
+            for number in (1, 2, 3, 4):
+                months.deliver(connection, number, months.delivery(month(number)))
+            yield connection
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,9 @@
 """The scheduler: fires the job on a schedule or by hand, each run a process of its own."""
 
 import asyncio
-import multiprocessing
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from apscheduler.events import (  # type: ignore[import-untyped]
     EVENT_JOB_ERROR,
@@ -16,17 +12,12 @@ from apscheduler.events import (  # type: ignore[import-untyped]
     JobEvent,
 )
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
-from prometheus_client import Gauge
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.patterns.serving.batch import job, tables
 from lab_services.patterns.serving.batch.job import Order
-from lab_services.services.service import Service
-
-# Runs are forked from a process that has imported everything, so one starts in milliseconds.
-context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-context.set_forkserver_preload([job.__name__])
+from lab_services.services.schedule import Ended, Scheduler
 
 
 class Plan(TypedDict):
@@ -39,53 +30,31 @@ class Plan(TypedDict):
     one_at_a_time: bool
 
 
-class Ended(TypedDict):
-    """How a run ended: 0 is well, 1 failed, 3 found another at work."""
-
-    exit_code: int
-    seconds: float
-
-
-def run(order: Order) -> Ended:
-    """Run the job in a process of its own and wait for its end."""
-    began = time.perf_counter()
-    started = context.Process(target=job.main, args=(order,))
-    started.start()
-    started.join()
-    if started.exitcode == 0:
-        app.last_success.set_to_current_time()
-    return {"exit_code": started.exitcode or 0, "seconds": time.perf_counter() - began}
-
-
-class Scheduler(Service):
-    """The service, with APScheduler inside."""
+class Nightly(Scheduler):
+    """The service, which counts the firings of its schedule."""
 
     def __init__(self) -> None:
-        super().__init__("batch scheduler", self._running)
-        self.last_success = Gauge(
-            "job_last_success_timestamp_seconds",
-            "When the job last ended well",
-            registry=self.registry,
-        )
+        super().__init__("batch scheduler", self._made, imports=job.__name__)
 
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
+    def _made(self) -> BackgroundScheduler:
         with tables.connect() as database:
             tables.create(database)
-        self.plan = BackgroundScheduler(timezone="UTC")
+        plan = BackgroundScheduler(timezone="UTC")
         self.current, self.over = "", 0
         ends = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES
-        self.plan.add_listener(self._count, ends)
-        await asyncio.to_thread(context.Process(target=time.time).start)  # makes the imports
-        self.plan.start()
-        yield
-        self.plan.shutdown(wait=False)
+        plan.add_listener(self._count, ends)
+        return plan
 
     def _count(self, event: JobEvent) -> None:
         self.over += event.job_id == self.current
 
 
-app = Scheduler()
+app = Nightly()
+
+
+def run(order: Order) -> Ended:
+    """One run of the job: exit code 0 is well, 1 failed, 3 found another at work."""
+    return app.run(job.main, order)
 
 
 @app.post("/runs")

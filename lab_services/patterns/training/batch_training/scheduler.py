@@ -5,35 +5,24 @@ that is killed goes on with it when it is started again. Each run is a process o
 """
 
 import asyncio
-import multiprocessing
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from fastapi import HTTPException
 from fastapi.responses import FileResponse
-from prometheus_client import Gauge
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.patterns.training.batch_training import process, tables
 from lab_services.services import settings
-from lab_services.services.service import Service
+from lab_services.services.schedule import Ended, Scheduler
 
 HERE = "lab_services.patterns.training.batch_training"
 Month = Annotated[int, Field(ge=1, le=12, examples=[5])]
-
-# Jobs are forked from a process that has imported everything, so a run starts in milliseconds. The
-# system libraries of macOS do not survive a fork: there each run takes seconds to import.
-_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-context: Any = multiprocessing.get_context(_METHOD)
-context.set_forkserver_preload([f"{HERE}.warm"])
 
 
 class Run(TypedDict):
@@ -55,28 +44,31 @@ class Plan(TypedDict):
     die_after: Annotated[str, Field(pattern="^[a-z]*$", examples=[""])]
 
 
-class Ended(TypedDict):
-    """How a run ended: 0 is well, 3 is a refused month, -9 is a kill."""
+def planned() -> BackgroundScheduler:
+    """A plan that is kept in the database, and fires once where several firings were missed."""
+    url = settings.text("DATABASE_URL")
+    with tables.connect(url) as database:
+        tables.create(database)
+    store = SQLAlchemyJobStore(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    return BackgroundScheduler(
+        jobstores={"default": store},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone="UTC",
+    )
 
-    exit_code: int
-    seconds: float
+
+app = Scheduler("batch-training scheduler", planned, imports=f"{HERE}.warm", first=process.warm)
 
 
 def run(month: int, model: str, job: str = "job", die_after: str = "") -> Ended:
-    """Run the job in a process of its own, wait for its end and write down its exit code."""
-    began = time.perf_counter()
-    started = context.Process(target=process.run, args=(job, month, model, die_after))
-    started.start()
-    started.join()
-    code = started.exitcode or 0
+    """One run of the job; its exit code is written down: 3 is a refused month, -9 a kill."""
+    ended = app.run(process.run, job, month, model, die_after)
     with tables.connect() as database:
         database.execute(
             "INSERT INTO firings (model, month, exit_code) VALUES (%s, %s, %s)",
-            [model, month, code],
+            [model, month, ended["exit_code"]],
         )
-    if code == 0:
-        app.last_success.set_to_current_time()
-    return {"exit_code": code, "seconds": time.perf_counter() - began}
+    return ended
 
 
 def month_end(plan: Plan, began: float) -> None:
@@ -92,37 +84,6 @@ def month_end(plan: Plan, began: float) -> None:
     ended = range(plan["first"], last + 1)
     for month in [month for month in ended if month not in done] or ended[-1:]:
         run(month, plan["model"], die_after=plan["die_after"])
-
-
-class Scheduler(Service):
-    """The service, with APScheduler inside."""
-
-    def __init__(self) -> None:
-        super().__init__("batch-training scheduler", self._running)
-        self.last_success = Gauge(
-            "job_last_success_timestamp_seconds",
-            "When the job last ended well",
-            registry=self.registry,
-        )
-
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
-        url = settings.text("DATABASE_URL")
-        with tables.connect(url) as database:
-            tables.create(database)
-        store = SQLAlchemyJobStore(url.replace("postgresql://", "postgresql+psycopg://", 1))
-        self.plan = BackgroundScheduler(
-            jobstores={"default": store},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-            timezone="UTC",
-        )
-        await asyncio.to_thread(context.Process(target=process.warm).start)
-        self.plan.start()
-        yield
-        self.plan.shutdown(wait=False)
-
-
-app = Scheduler()
 
 
 @app.post("/runs")
