@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import importlib
 import math
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +13,7 @@ from statsmodels.stats.proportion import proportions_ztest
 
 from lab_services.patterns.qa.online_ab_test import arms, replays
 from lab_services.patterns.qa.online_ab_test.evidence import Evidence
+from tests.patterns.standing_in import Answer, standing_in
 
 PATTERN = "lab_services.patterns.qa.online_ab_test"
 USERS = [f"traveller-{number}" for number in range(5000)]
@@ -63,29 +62,14 @@ class Pipeline(Log):
 @pytest.fixture
 def proxy():
     """What stands behind the splitter: answers with the arm that was asked, and fails old apps."""
-    asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            asked.append(SimpleNamespace(headers=dict(self.headers.items()), body=body))
-            fails = self.headers["x-app"] == "old"
-            content = b"no" if fails else b'{"late":true}'
-            self.send_response(503 if fails else 200)
-            self.send_header("x-arm", self.headers["x-arm"] or "b")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(asked):
+        arm = {"x-arm": asked.headers.get("x-arm") or "b"}
+        fails = asked.headers.get("x-app") == "old"
+        return Answer(b"no", 503, arm) if fails else Answer(b'{"late":true}', headers=arm)
 
-        def log_message(self, *_):
-            return None
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/predict", asked=asked)
-        server.shutdown()
-        thread.join()
+    with standing_in(answer) as service:
+        yield SimpleNamespace(url=f"{service.url}/predict", asked=service.asked)
 
 
 @pytest.fixture
