@@ -156,10 +156,10 @@ def _train(name: str, rows: Any, late: Any) -> tuple[Any, bytes]:
 def _agreeing(name: str, model: Any, onnx: bytes, rows: Any) -> Any:
     """The predictions of both forms, when they agree on every unseen row."""
     import numpy as np
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    served = session.run(["probabilities"], {"flights": rows})[0][:, 1]
+    from lab_services.models.scoring import scorer
+
+    served = scorer(onnx)(rows)
     trained = model.predict_proba(rows)[:, 1]
     worst = float(np.abs(served - trained).max())
     if not worst <= TOLERANCE:

@@ -12,15 +12,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab_services.report import charts as charts
+    from lab_services.report.answered import FALLBACK as FALLBACK
+    from lab_services.report.answered import Answered as Answered
+    from lab_services.report.answered import by_anyone as by_anyone
+    from lab_services.report.answered import by_fallback as by_fallback
+    from lab_services.report.answered import by_model as by_model
     from lab_services.report.claims import ClaimFailed as ClaimFailed
     from lab_services.report.claims import Claims as Claims
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.footprint import installed_bytes as installed_bytes
     from lab_services.report.machine import usable_cores as usable_cores
     from lab_services.report.measurements import keep as keep
+    from lab_services.report.parts import during as during
     from lab_services.report.proportions import proportion as proportion
     from lab_services.report.proportions import proportions_differ as proportions_differ
     from lab_services.report.queueing import Queue as Queue
+    from lab_services.report.ranking import auc as auc
+    from lab_services.report.ranking import auc_lost as auc_lost
     from lab_services.report.rounds import mean_of as mean_of
     from lab_services.report.rounds import ratio_of as ratio_of
     from lab_services.report.stats import ERRORS as ERRORS
@@ -40,15 +48,19 @@ if TYPE_CHECKING:
     from lab_services.report.stats import requests_needed as requests_needed
     from lab_services.report.stats import throughput as throughput
     from lab_services.report.table import summary as summary
+    from lab_services.report.timeline import Change as Change
 
 _HOMES = {
+    "answered": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
     "claims": ("ClaimFailed", "Claims"),
     "exercise": ("Exercise",),
     "footprint": ("installed_bytes",),
     "machine": ("usable_cores",),
     "measurements": ("keep",),
+    "parts": ("during",),
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
+    "ranking": ("auc", "auc_lost"),
     "rounds": ("mean_of", "ratio_of"),
     "stats": (
         *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),
@@ -56,6 +68,7 @@ _HOMES = {
         *("requests_needed", "throughput"),
     ),
     "table": ("summary",),
+    "timeline": ("Change",),
 }
 _MODULES = ("charts",)
 __all__ = sorted([*_MODULES, *(name for names in _HOMES.values() for name in names)])

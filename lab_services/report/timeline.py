@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,22 @@ class FaultLike(Protocol):
     def start(self) -> float: ...
     @property
     def end(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something of a lab's own that charts shade like a fault, such as a burst.
+
+    Times are in Unix seconds, `end` is None while it lasts.
+
+    >>> Change("burst", "", begin, begin + 2)
+    """
+
+    kind: str
+    service: str
+    start: float
+    end: float | None
+    replica: int | None = None
 
 
 def timeline(

@@ -1,8 +1,12 @@
 """`Stack`: what a notebook holds in its hand."""
 
 import contextlib
+import http.client
+import json
 import os
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +22,8 @@ from lab_services.stack.state import StackGone
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PATIENCE = 10.0  # seconds for a service to answer
 
 
 class Stack:
@@ -137,6 +143,49 @@ class Stack:
         """
         address = self._call("address", service=service, port=port, replica=replica)
         return f"http://{address}{path}"
+
+    def text(
+        self, service: str, path: str = "/", *, port: int | None = None, replica: int = 1
+    ) -> str:
+        """What a service answers to a GET of `path`; `port` as in `url`.
+
+        Raises LabError for an answer that is none of 2xx, or none within ten seconds.
+
+        >>> stack.text("web", "/metrics")               # doctest: +SKIP
+        """
+        try:
+            with urllib.request.urlopen(
+                self.url(service, path, port=port, replica=replica), timeout=_PATIENCE
+            ) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            begins = error.read(200).decode(errors="replace")
+            raise LabError(
+                f"{service} answers {path} with the status {error.code}: {begins}",
+                f"What it wrote: stack.logs({service!r}).",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise LabError(
+                f"{service} does not answer {path}: {error}.",
+                "The stack's state shows whether it runs; it may be killed, paused or overloaded.",
+            ) from error
+
+    def json(self, service: str, path: str, *, port: int | None = None, replica: int = 1) -> Any:
+        """What a service answers to a GET of `path`, read as JSON; `port` as in `url`.
+
+        Raises LabError for an answer that is none of 2xx, is no JSON, or does not come within ten
+        seconds.
+
+        >>> stack.json("proxy", "/stats?format=json", port=9901)["stats"]   # doctest: +SKIP
+        """
+        content = self.text(service, path, port=port, replica=replica)
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise LabError(
+                f"{service} answers {path} with what is no JSON: {content[:200]!r}",
+                "stack.text(…) gives it as it is.",
+            ) from error
 
     def states(self) -> list[Replica]:
         """Every replica with its state: starting, ready, paused or exited; none when down."""

@@ -354,31 +354,6 @@ def recording(**columns):
     return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
 
 
-def test_shares_of_requests_that_took_so_long():
-    """A failed request that counts as a fast one, or a bound that belongs to both sides."""
-    of = recording(latency=[0.01, 0.1, 0.2, 0.01], ok=[True, True, True, False])
-    assert measuring.Between(over=0.1)(of).value == 0.25
-    assert measuring.Between(under=0.1)(of).value == 0.5
-    assert measuring.Between(over=0.05, under=0.15)(of).value == 0.25
-
-
-def test_shares_of_one_status():
-    """Partial answers that count as whole ones."""
-    of = recording(status=[200, 203, 203, 503], ok=[True, True, True, False])
-    assert measuring.Between(status=200)(of).value == 0.25
-    assert measuring.Between(status=203)(of).value == 0.5
-
-
-def test_a_late_generator_is_held_against_what_it_changes_only():
-    """A claim about 100 ms that is thrown away for 6 ms, or one about 10 ms that is not."""
-    of = recording(latency=[0.01] * 20)
-    of.table["started"] += 0.006
-    of.late, of.note = True, "late"
-    assert measuring.Between(over=0.1)(of).note == ""
-    assert measuring.Between(status=200)(of).note == ""
-    assert measuring.Between(under=0.01)(of).note == "late"
-
-
 def test_how_many_wait_at_the_worst_moment():
     """Little's law read off wrongly: those who have left still counted."""
     of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
@@ -390,19 +365,16 @@ def test_calls_beyond_one_each():
     assert measuring.extra_load(recording(sent=[4, 5, 4, 4]), 4) == pytest.approx(1 / 16)
 
 
-def test_a_part_of_a_recording():
-    """A phase without requests that silently has a share."""
-    of = recording(latency=[0.1, 0.2, 0.3])
-    assert measuring.during(of, 1.0, 2.0).table["latency"].tolist() == [0.2]
-    with pytest.raises(ValueError, match="No request"):
-        measuring.during(of, 50, 60)
-
-
 class Front:
-    """A stack whose front is nowhere: only its address is asked for."""
+    """A stack whose front is nowhere: only its address and its notes are asked for."""
+
+    notes = ()
 
     def url(self, service, path="", **_):
         return f"http://127.0.0.1:1{path}"
+
+    def json(self, service, path):
+        return self.notes
 
 
 def test_every_request_has_a_number_of_its_own():
@@ -419,11 +391,12 @@ def test_every_request_has_a_number_of_its_own():
     assert made[2].url.endswith("/predict?deadline=0.5")
 
 
-def test_what_the_front_noted_finds_its_request(monkeypatch):
+def test_what_the_front_noted_finds_its_request():
     """Notes that are shifted by one, or a request without a note that stops the lab."""
     notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
-    monkeypatch.setattr(measuring, "_fetched", lambda url: notes)
-    found = measuring.with_joins(Front(), recording(number=[7, 8]))
+    front = Front()
+    front.notes = notes
+    found = measuring.with_joins(front, recording(number=[7, 8]))
     assert found.table["sent"].tolist() == [0, 5]
     assert found.table["arrived"].tolist() == [(), ("hour",)]
     assert measuring.call_seconds(found).tolist() == [0.1, 0.2]

@@ -2,11 +2,8 @@
 
 import contextlib
 import itertools
-import json
 import runpy
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -15,11 +12,13 @@ from fastapi.testclient import TestClient
 
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
+from lab_services.models.scoring import chances
 from lab_services.patterns.serving.microservice_vertical import measuring
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
+from tests.patterns.standing_in import Answer, standing_in
 
 CHAIN = "lab_services.patterns.serving.microservice_vertical.app"
 STAGE = "lab_services.patterns.serving.microservice_vertical.stages"
@@ -29,53 +28,36 @@ STAGE = "lab_services.patterns.serving.microservice_vertical.stages"
 
 
 class Stages:
-    """All three stages on one port, each as ill as the test wants it; it keeps what it is asked."""
+    """All three stages on one port, each as ill as the test wants it."""
 
     def __init__(self):
         self.chances = {"screen": 0.2, "forecast": 0.4, "advice": 0.1}
         self.status = dict.fromkeys(STAGES, 200)
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.says = dict.fromkeys(STAGES, 0.001)
-        self.asked = []
-        stages = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                stage = self.path.split("/")[1]
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                stages.asked.append((stage, body, dict(self.headers)))
-                time.sleep(stages.seconds[stage])
-                answer = {
-                    "probability": stages.chances[stage],
-                    "departs": 600,
-                    "seconds": stages.says[stage],
-                }
-                content = json.dumps(answer).encode()
-                with contextlib.suppress(OSError):  # the chain may have left
-                    self.send_response(stages.status[stage])
-                    self.send_header("content-type", "application/json")
-                    self.send_header("content-length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+    def __call__(self, asked):
+        stage = of(asked)
+        time.sleep(self.seconds[stage])
+        said = {"probability": self.chances[stage], "departs": 600, "seconds": self.says[stage]}
+        return Answer(said, self.status[stage])
 
     @property
     def order(self):
-        return [stage for stage, _, _ in self.asked]
+        return [of(asked) for asked in self.asked]
+
+
+def of(asked):
+    """Which stage was asked."""
+    return asked.path.split("/")[1]
 
 
 @pytest.fixture
 def stages():
     made = Stages()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with standing_in(made) as service:
+        made.url, made.asked = service.url, service.asked
+        yield made
 
 
 @pytest.fixture
@@ -95,8 +77,9 @@ def test_each_stage_is_given_the_answer_of_the_one_before(chain, stages):
     answer = ask(chain, "weathers=7")
     assert (answer.status_code, answer.json()["probability"]) == (200, 0.1)
     assert stages.order == list(STAGES)
-    assert [body.get("probability") for _, body, _ in stages.asked] == [None, 0.2, 0.4]
-    assert all(body["flight"] == EXAMPLE and body["weathers"] == 7 for _, body, _ in stages.asked)
+    assert [asked.json.get("probability") for asked in stages.asked] == [None, 0.2, 0.4]
+    for asked in stages.asked:
+        assert (asked.json["flight"], asked.json["weathers"]) == (EXAMPLE, 7)
 
 
 @pytest.mark.parametrize(("sure", "asked"), [(0.21, 1), (0.2, 3), (0.0, 3)])
@@ -132,7 +115,7 @@ def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
     """Stages that are told the caller's time and not what is left of it."""
     stages.seconds = dict.fromkeys(STAGES, 0.05)
     assert ask(chain, "ahead=0", **{"x-deadline": "1"}).status_code == 200
-    waits = [float(headers["x-may-wait"]) for _, _, headers in stages.asked]
+    waits = [float(asked.headers["x-may-wait"]) for asked in stages.asked]
     assert 0.9 < waits[0] <= 1
     assert all(0.04 < before - after < 0.2 for before, after in itertools.pairwise(waits))
 
@@ -143,7 +126,7 @@ def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     ask(chain)  # the chain learns: a tenth of 0.3 s for each stage
     stages.asked.clear()
     ask(chain, **{"x-deadline": "1"})
-    waits = [float(headers["x-may-wait"]) for _, _, headers in stages.asked]
+    waits = [float(asked.headers["x-may-wait"]) for asked in stages.asked]
     assert waits[0] == pytest.approx(1 - 1.5 * 0.09, abs=0.03)
     assert waits[2] > waits[0]
 
@@ -162,7 +145,7 @@ def test_without_a_deadline_the_chain_waits(chain, stages):
     """A limit that nobody asked for."""
     stages.seconds["forecast"] = 0.2
     assert ask(chain).status_code == 200
-    assert all("x-may-wait" not in headers for _, _, headers in stages.asked)
+    assert all("x-may-wait" not in asked.headers for asked in stages.asked)
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "61", "soon"])
@@ -175,10 +158,10 @@ def test_a_deadline_that_is_none_is_refused(chain, stages, wrong):
 def test_what_belongs_to_the_request_reaches_every_stage(chain, stages):
     """A trace that breaks off after the first hop."""
     ask(chain, **{"x-request-id": "abc", "x-envoy-fault-delay-request": "50", "x-other": "1"})
-    for _, _, headers in stages.asked:
-        assert headers["x-request-id"] == "abc"
-        assert headers["x-envoy-fault-delay-request"] == "50"
-        assert "x-other" not in headers
+    for asked in stages.asked:
+        assert asked.headers["x-request-id"] == "abc"
+        assert asked.headers["x-envoy-fault-delay-request"] == "50"
+        assert "x-other" not in asked.headers
 
 
 def test_the_chain_notes_each_stage_that_it_asked(chain, stages):
@@ -223,7 +206,7 @@ def test_the_forecast_mixes_its_word_with_the_screens(stage):
         forecast.post("/predict", json=body(probability=p)).json()["probability"]
         for p in (0.1, 0.8)
     )
-    (good,) = measuring.chances("good", [EXAMPLE])
+    (good,) = chances("good", [EXAMPLE])
     assert low == pytest.approx(mixed(good, 0.1), abs=1e-5)
     assert high == pytest.approx(mixed(good, 0.8), abs=1e-5)
     assert low < high

@@ -1,11 +1,7 @@
 """The caller against a predictor that the test makes ill, and what the lab reads off a run."""
 
-import contextlib
-import json
 import runpy
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +10,14 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from lab_services import paths, traffic
+from lab_services import paths, report, traffic
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
+from lab_services.models.scoring import chances
 from lab_services.patterns.serving.prediction_circuit_break import measuring
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
+from tests.patterns.standing_in import Answer, standing_in
 
 APP = "lab_services.patterns.serving.prediction_circuit_break.app"
 PREDICTOR = "lab_services.patterns.serving.prediction_circuit_break.predictor"
@@ -32,41 +30,18 @@ def models():
     return build.ensure("rough", "good")
 
 
-class Ill:
-    """A predictor behind a proxy, as ill as the test wants it; it counts what it is asked."""
-
-    def __init__(self):
-        self.status, self.seconds, self.asked, self.limits = 200, 0.0, 0, []
-        ill = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                ill.asked += 1
-                ill.limits.append(self.headers.get("x-limit"))
-                self.rfile.read(int(self.headers["content-length"]))
-                time.sleep(ill.seconds)
-                body = json.dumps(FROM_PREDICTOR).encode()
-                with contextlib.suppress(OSError):  # the caller may have left
-                    self.send_response(ill.status)
-                    self.send_header("content-type", "application/json")
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
 @pytest.fixture
 def predictor():
-    ill = Ill()
-    yield ill
-    ill.server.shutdown()
-    ill.server.server_close()
+    """A predictor behind a proxy, as ill as the test wants it."""
+    ill = SimpleNamespace(status=200, seconds=0.0)
+
+    def answer(asked):
+        time.sleep(ill.seconds)
+        return Answer(FROM_PREDICTOR, ill.status)
+
+    with standing_in(answer) as service:
+        ill.url, ill.asked = service.url, service.asked
+        yield ill
 
 
 @pytest.fixture
@@ -110,15 +85,15 @@ def test_refusals_and_failures_are_answered_by_the_rough_model(caller, predictor
     """A refusal handed on to the user, or an answer of the fallback that looks like the model's."""
     predictor.status = status
     answer = ask(caller, way)
-    assert answer.status_code == measuring.FALLBACK
-    expected = measuring.chances("rough", [EXAMPLE])[0]
+    assert answer.status_code == report.FALLBACK
+    expected = chances("rough", [EXAMPLE])[0]
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_late_predictor_is_not_waited_for(caller, predictor):
     """A deadline that does not hold."""
     predictor.seconds = 0.5
-    assert ask(caller, "fallback").status_code == measuring.FALLBACK
+    assert ask(caller, "fallback").status_code == report.FALLBACK
 
 
 def test_the_unprotected_caller_fails_with_its_predictor(caller, predictor):
@@ -130,7 +105,7 @@ def test_the_unprotected_caller_fails_with_its_predictor(caller, predictor):
 def test_the_limit_reaches_the_proxy(caller, predictor):
     """A sweep of limits that all are the same one."""
     ask(caller, "limit/30")
-    assert predictor.limits == ["30"]
+    assert [asked.headers["x-limit"] for asked in predictor.asked] == ["30"]
 
 
 def test_the_circuit_opens_and_does_not_ask(caller, predictor):
@@ -141,8 +116,8 @@ def test_the_circuit_opens_and_does_not_ask(caller, predictor):
     ask(caller, "breaker")
     assert states(caller) == [("2", "opened")]
     for _ in range(5):
-        assert ask(caller, "breaker").status_code == measuring.FALLBACK
-    assert predictor.asked == 2
+        assert ask(caller, "breaker").status_code == report.FALLBACK
+    assert len(predictor.asked) == 2
     assert 'circuit_open{circuit="2"} 1.0' in caller.get("/metrics").text
 
 
@@ -186,7 +161,7 @@ def test_the_predictor_answers_as_web_single_does(models, monkeypatch):
     with TestClient(runpy.run_module(PREDICTOR)["app"]) as client:
         answer = client.post("/predict", json=EXAMPLE)
         assert client.post("/predict", json={}).status_code == 422
-    expected = measuring.chances("good", [EXAMPLE])[0]
+    expected = chances("good", [EXAMPLE])[0]
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-5)
 
 
@@ -247,23 +222,6 @@ ROWS = [
     (3.0, 0.01, 200),
 ]
 SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.9, end=2.6)
-
-
-def test_shares_by_who_answered():
-    """Late or failed answers that count as good ones."""
-    recording = recorded(ROWS)
-    assert measuring.by_model(recording, 0.5).value == pytest.approx(2 / 6)
-    assert measuring.by_fallback(recording).value == pytest.approx(2 / 6)
-    assert measuring.by_fallback(recording, 0.1).value == pytest.approx(1 / 6)
-    assert measuring.by_anyone(recording, 0.5).value == pytest.approx(4 / 6)
-    assert len(measuring.during(recording, 1.0, 2.0)) == 2
-
-
-def test_only_lateness_that_matters_to_the_deadline_is_noted():
-    """A verdict on traffic that was not sent, and one that is withheld for milliseconds."""
-    assert measuring.by_model(recorded(ROWS, late=0.02, note="late"), 0.5).note == ""
-    assert measuring.by_model(recorded(ROWS, late=0.02, note="late"), 0.1).note == "late"
-    assert measuring.by_anyone(recorded(ROWS, late=0.2, note="late"), 0.5).note == "late"
 
 
 def test_times_to_trip_and_to_recover():
@@ -334,19 +292,6 @@ def test_the_fluid_model_of_the_limit():
     assert measuring.expected_good(300, **known) < 30
     assert measuring.limit_below(99) == 90
     assert measuring.limit_below(1) == measuring.LIMITS[0]
-
-
-def test_auc_and_what_is_lost():
-    """Ties, and an interval that does not hold its value."""
-    late = np.array([True, False, True, False] * 50)
-    sure, none = late.astype(float), np.zeros(200)
-    assert measuring.auc(late, sure) == 1.0
-    assert measuring.auc(late, none) == 0.5
-    lost = measuring.auc_lost(late, sure, none, draws=20)
-    assert lost.value == pytest.approx(0.5)
-    assert lost.low <= lost.value <= lost.high
-    with pytest.raises(ValueError, match="late and punctual"):
-        measuring.auc(np.ones(3, dtype=bool), none[:3])
 
 
 def test_the_chart_says_who_answered_and_when_the_circuit_was_open():

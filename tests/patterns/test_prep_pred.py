@@ -1,14 +1,10 @@
 """Both halves and the handshake between them, version 2 of the model, and what the lab computes."""
 
-import contextlib
 import json
 import runpy
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from starlette.testclient import TestClient
@@ -16,10 +12,12 @@ from starlette.testclient import TestClient
 from lab_services import paths, payloads
 from lab_services.models import build, features, store
 from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.prep_pred import measuring, preparing, versions, wire
 from lab_services.report.stats import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
+from tests.patterns.standing_in import Answer, standing_in
 
 HERE = "lab_services.patterns.serving.prep_pred"
 
@@ -143,9 +141,8 @@ def ask(prediction, rows, name="tensor", **headers):
 
 @pytest.mark.parametrize("name", wire.NAMES)
 def test_rows_in_every_encoding_are_predicted_alike(prediction, models, name):
-    session = onnxruntime.InferenceSession(models["good"])
     rows = prepared(models["good"], weathers=5, hours=2)
-    expected = session.run(["probabilities"], {"flights": rows})[0][:, 1].mean()
+    expected = scorer(models["good"])(rows).mean()
     answer = ask(prediction, rows, name)
     assert answer.status_code == 200
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-6)
@@ -175,40 +172,17 @@ def test_what_is_no_rows_is_a_422(prediction):
 # --- the preparation -----------------------------------------------------------------------------
 
 
-class Other:
-    """The other half, which answers what the test wants and remembers what it was asked."""
-
-    def __init__(self):
-        self.status, self.contract, self.body, self.asked = 200, "theirs", None, []
-        other = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                other.asked.append((dict(self.headers.items()), body))
-                said = other.body or json.dumps({"probability": 0.4, "late": True}).encode()
-                with contextlib.suppress(OSError):
-                    self.send_response(other.status)
-                    self.send_header("content-type", "application/json")
-                    self.send_header("x-contract", other.contract)
-                    self.send_header("content-length", str(len(said)))
-                    self.end_headers()
-                    self.wfile.write(said)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
 @pytest.fixture
 def other():
-    half = Other()
-    yield half
-    half.server.shutdown()
-    half.server.server_close()
+    """The other half, which answers what the test wants."""
+    half = SimpleNamespace(status=200, said={"probability": 0.4, "late": True})
+
+    def answer(asked):
+        return Answer(half.said, half.status, {"x-contract": "theirs"})
+
+    with standing_in(answer) as service:
+        half.url, half.asked, half.stop = service.url, service.asked, service.stop
+        yield half
 
 
 @pytest.fixture
@@ -223,32 +197,30 @@ def test_the_preparation_sends_rows_and_says_what_they_keep_to(preparation, othe
     """Another encoding than asked for, or a handshake that is not made."""
     answer = preparation.post("/predict?weathers=4&encoding=rows", json=EXAMPLE)
     assert (answer.status_code, answer.json()) == (200, {"probability": 0.4, "late": True})
-    ((headers, body),) = other.asked
-    assert headers["x-contract"] == preparing.contract(card)
-    np.testing.assert_array_equal(
-        wire.WIRES[headers["x-encoding"]].decode(body), prepared(models["good"], weathers=4)
-    )
+    (asked,) = other.asked
+    assert asked.headers["x-contract"] == preparing.contract(card)
+    rows = wire.WIRES[asked.headers["x-encoding"]].decode(asked.body)
+    np.testing.assert_array_equal(rows, prepared(models["good"], weathers=4))
     assert answer.headers["x-answered-by"] == f"{preparing.contract(card)}+theirs"
 
 
 def test_without_a_handshake_nothing_is_said(preparation, other):
     preparation.post("/predict", json=EXAMPLE, headers={"x-handshake": "off"})
-    assert "x-contract" not in other.asked[0][0]
+    assert "x-contract" not in other.asked[0].headers
 
 
 def test_a_refusal_is_handed_on(preparation, other, card):
     """A refusal that ends as an answer, or as something that looks like an outage."""
-    other.status, other.body = 409, b'{"detail": "not these rows"}'
+    other.status, other.said = 409, {"detail": "not these rows"}
     answer = preparation.post("/predict", json=EXAMPLE)
     assert (answer.status_code, answer.json()["detail"]) == (409, "not these rows")
     assert answer.headers["x-answered-by"].endswith("+theirs")
 
 
 def test_another_half_that_is_away_or_talks_nonsense_is_a_503(preparation, other, monkeypatch):
-    other.body = b"{half an ans"
+    other.said = b"{half an ans"
     assert preparation.post("/predict", json=EXAMPLE).status_code == 503
-    other.server.shutdown()
-    other.server.server_close()
+    other.stop()
     assert preparation.post("/predict", json=EXAMPLE).status_code == 503
 
 

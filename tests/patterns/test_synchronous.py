@@ -1,12 +1,9 @@
 """The web application against a predictor that the test slows down, and what the lab reads off."""
 
-import contextlib
-import json
 import runpy
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,10 +15,11 @@ from starlette.testclient import TestClient
 from lab_services import paths, traffic
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.prediction_circuit_break.measuring import chances
+from lab_services.models.scoring import chances
 from lab_services.patterns.serving.synchronous import measuring
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
+from tests.patterns.standing_in import Answer, standing_in
 
 APP = "lab_services.patterns.serving.synchronous.app"
 PREDICTOR = "lab_services.patterns.serving.synchronous.predictor"
@@ -35,45 +33,22 @@ def models():
     return build.ensure("rough", "good")
 
 
-class Predictor:
-    """A predictor that answers when the test lets it, with the number of flights asked for."""
-
-    def __init__(self):
-        self.status, self.asked, self.free = 200, 0, threading.Event()
-        self.free.set()
-        own = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"  # connections stay open, as the proxy's do
-
-            def do_POST(self):
-                own.asked += 1
-                flights = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                own.free.wait(5)
-                chance = round(len(flights) / 100, 2)
-                body = json.dumps([{"probability": chance, "late": True}] * len(flights)).encode()
-                with contextlib.suppress(OSError):  # the caller may have left
-                    self.send_response(own.status)
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
 @pytest.fixture
 def predictor():
-    own = Predictor()
-    yield own
+    """A predictor that answers when the test lets it, with the number of flights asked for."""
+    own = SimpleNamespace(status=200, free=threading.Event())
     own.free.set()
-    own.server.shutdown()
-    own.server.server_close()
+
+    def answer(asked):
+        flights = asked.json
+        own.free.wait(5)
+        chance = round(len(flights) / 100, 2)
+        return Answer([{"probability": chance, "late": True}] * len(flights), own.status)
+
+    with standing_in(answer) as service:
+        own.url, own.asked, own.stop = service.url, service.asked, service.stop
+        yield own
+        own.free.set()
 
 
 @pytest.fixture
@@ -145,8 +120,7 @@ def test_a_late_answer_is_not_waited_for_and_is_nobodys(web, predictor, way):
 
 def test_a_predictor_that_is_away(web, monkeypatch, predictor):
     """A traceback, or a wait without end, where nobody answers."""
-    predictor.server.shutdown()
-    predictor.server.server_close()
+    predictor.stop()
     assert show(web, "waits").status_code == 503
     assert show(web, "guarded").status_code == 203
 
@@ -155,7 +129,7 @@ def test_in_one_pool_the_airports_wait_for_the_boards(web, predictor, users):
     """A comparison whose unprotected side has threads to spare."""
     predictor.free.clear()
     boards = [users.submit(show, web, "waits") for _ in range(2)]
-    until(lambda: predictor.asked == 2)
+    until(lambda: len(predictor.asked) == 2)
     airport = users.submit(web.get, "/waits/airport/JFK")
     until(lambda: 'waiting{way="waits"} 1.0' in web.get("/metrics").text)
     assert not airport.done()
@@ -173,7 +147,7 @@ def test_behind_a_bulkhead_they_do_not(web, predictor, users):
     boards = [users.submit(show, web, "bulkhead") for _ in range(2)]
     until(lambda: 'waiting{way="bulkhead"} 1.0' in web.get("/metrics").text)
     assert web.get("/bulkhead/airport/LGA").status_code == 200
-    assert predictor.asked == 1
+    assert len(predictor.asked) == 1
     predictor.free.set()
     assert [board.result(5).status_code for board in boards] == [200, 200]
 
@@ -185,7 +159,7 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
     boards = [users.submit(show, web, "guarded") for _ in range(6)]
     assert {board.result(5).status_code for board in boards} == {203}
     assert time.monotonic() - began < 6 * 0.15
-    assert predictor.asked <= 2  # and those who never got a thread have asked nobody
+    assert len(predictor.asked) <= 2  # and those who never got a thread have asked nobody
 
 
 @pytest.mark.parametrize(
@@ -202,7 +176,7 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
 def test_what_does_not_exist_is_refused(web, predictor, method, path, body):
     """A pool of no threads, which nobody ever gets through, or a way that is another one."""
     assert web.request(method, path, json=body).status_code in (404, 422)
-    assert predictor.asked == 0
+    assert predictor.asked == []
 
 
 def test_the_predictor_answers_for_each_flight_as_web_single_does(models, monkeypatch):
@@ -270,12 +244,10 @@ def test_the_share_that_a_deadline_cuts_off():
     assert measuring.slower([0.1, 0.2, 0.3, 0.4], 0.25) == 0.5
 
 
-def test_the_queue_is_read_off_the_metrics(monkeypatch):
+def test_the_queue_is_read_off_the_metrics():
     """The queue of another way."""
     text = 'waiting{way="guarded"} 7.0\nwaiting{way="waits"} 12.0\n'
-    answer = contextlib.nullcontext(SimpleNamespace(read=text.encode))
-    monkeypatch.setattr(measuring.urllib.request, "urlopen", lambda *_, **__: answer)
-    stack = SimpleNamespace(url=lambda *_: "http://web/metrics")
+    stack = SimpleNamespace(text=lambda *_: text)
     assert measuring.waiting(stack, "waits") == 12
     with pytest.raises(ValueError, match="tells nothing"):
         measuring.waiting(stack, "bulkhead")

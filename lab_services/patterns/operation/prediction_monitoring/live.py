@@ -1,13 +1,12 @@
 """The live part of the lab: traffic in phases, and what Prometheus remembers of its alarms."""
 
-import json
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from lab_services.stack import Stack
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule, poisson
 
@@ -53,10 +52,10 @@ def traffic_in(
 
 
 class Memory:
-    """What the Prometheus at an address remembers of the seconds from `begin` (Unix) on."""
+    """What the stack's Prometheus remembers of the seconds from `begin` (Unix) on."""
 
-    def __init__(self, address: str, begin: float, seconds: float) -> None:
-        self._address = address
+    def __init__(self, stack: Stack, begin: float, seconds: float) -> None:
+        self._stack = stack
         self._begin, self._seconds = begin, seconds
         found = self.ask("rules")["groups"]
         self.watches = {rule["name"]: group["name"] for group in found for rule in group["rules"]}
@@ -97,9 +96,8 @@ class Memory:
         ]
 
     def ask(self, what: str, **query: Any) -> Any:
-        url = f"{self._address}/api/v1/{what}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return json.load(answer)["data"]
+        path = f"/api/v1/{what}?{urllib.parse.urlencode(query)}"
+        return self._stack.json("prometheus", path)["data"]
 
 
 def joined(times: Sequence[float]) -> list[Span]:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
 from lab_services.models import features, flights, store
 from lab_services.models.features import CODED, FEATURES
+from lab_services.models.scoring import scorer
 from lab_services.patterns.operation.prediction_monitoring.drift import (
     Counts,
     Reference,
@@ -70,12 +70,7 @@ class Year:
 
     def __init__(self) -> None:
         self._codes = features.Codes(**store.verify(store.model_path("good"))["codes"])
-        self._sessions = {
-            name: onnxruntime.InferenceSession(
-                store.model_path(name), providers=["CPUExecutionProvider"]
-            )
-            for name in ("good", "rough")
-        }
+        self._models = {name: scorer(store.model_path(name)) for name in ("good", "rough")}
         table = flights.clean().table
         columns = {name: table[name].to_numpy() for name in FEATURES}
         for name in CODED:
@@ -94,9 +89,7 @@ class Year:
     def predict(self, columns: Columns, model: str = "good") -> Values:
         """What a model says of these flights."""
         rows = features.prepare_columns(columns, self._codes)
-        session = self._sessions[model]
-        answer: Values = session.run(["probabilities"], {"flights": rows})[0][:, 1]
-        return answer
+        return self._models[model](rows)
 
     def months(self, *months: int) -> Predictions:
         """The predictions of these months."""

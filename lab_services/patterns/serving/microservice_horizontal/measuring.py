@@ -1,11 +1,9 @@
 """What the lab reads off the stack, what theory expects, and a chart; no service imports this."""
 
-import json
 import math
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count, product
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -18,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from lab_services.models import features, payloads, store
+from lab_services.models import features, payloads, scoring, store
 from lab_services.patterns.serving.microservice_horizontal.parts import (
     PARTS,
     in_the_place_of,
@@ -26,7 +24,7 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
 )
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.stats import Interval, Requests, Share, note_at, rows
+from lab_services.report.stats import Interval, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
 from lab_services.stack import Stack
@@ -101,9 +99,7 @@ def with_joins(stack: Stack, recording: Recording) -> Recording:
     """
     table = recording.table
     after = int(table["number"].min()) - 1
-    noted = {
-        each["request"]: each for each in _fetched(stack.url("front", f"/joins?after={after}"))
-    }
+    noted = {each["request"]: each for each in stack.json("front", f"/joins?after={after}")}
     found = [noted.get(number, {}) for number in table["number"]]
     return replace(
         recording,
@@ -140,51 +136,12 @@ def _when(ident: bytes) -> float:
     return int(ident.split(b"-")[0]) / 1000
 
 
-def _fetched(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)
-
-
 # --- from recordings ----------------------------------------------------------------------------
 
 
 def call_seconds(recording: Recording) -> Floats:
     """What each call of each request took, in seconds."""
     return np.concatenate([*rows(recording)["seconds"], ()]).astype(float)
-
-
-def during(recording: Recording, begin: float, end: float) -> Recording:
-    """The part of a recording that was meant for the time from `begin` to `end`, Unix seconds.
-
-    Raises ValueError where there is none.
-    """
-    table = rows(recording)
-    inside = table[(table["intended"] >= begin) & (table["intended"] < end)]
-    if inside.empty:
-        raise ValueError("No request was meant for that time.")
-    return replace(recording, table=inside.reset_index(drop=True))
-
-
-@dataclass(frozen=True)
-class Between(Share):
-    """Share of requests that were answered after more than `over` and at most `under` seconds.
-
-    Only with the HTTP status `status`, where one is given.
-    """
-
-    over: float = -math.inf
-    under: float = math.inf
-    status: int | None = None
-    unit = "share"
-    label = "answered"
-
-    def hit(self, table: pd.DataFrame) -> "pd.Series[bool]":
-        right = table["ok"].astype(bool) if self.status is None else table["status"] == self.status
-        return right & (table["latency"] > self.over) & (table["latency"] <= self.under)
-
-    def note(self, requests: Requests) -> str:
-        # What a late generator changes in a share is judged by the latency that decides it.
-        return note_at(requests, min(self.under, abs(self.over)))
 
 
 def most_open(recording: Recording) -> int:
@@ -268,15 +225,12 @@ class Quality:
     """
 
     def __init__(self, flights: int = 5_000) -> None:
-        import onnxruntime
-
         path = store.model_path("good")
         codes = features.Codes(**store.verify(path)["codes"])
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        score = scoring.scorer(path)
 
         def asked(made: npt.NDArray[np.float32]) -> Floats:
-            said = session.run(["probabilities"], {"flights": made})[0]
-            return np.asarray(said[:, 1], dtype=float)
+            return score(made).astype(float)
 
         asked_about = payloads.flights(flights, seed=1, months=(11, 12))
         table = features.prepare(asked_about, codes)

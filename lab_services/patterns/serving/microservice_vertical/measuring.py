@@ -1,7 +1,5 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
-import json
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +9,12 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 from scipy import optimize
 
+from lab_services.models.scoring import chances
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
-from lab_services.patterns.serving.prediction_circuit_break.measuring import auc, chances
 from lab_services.report import bootstrap
 from lab_services.report.proportions import proportion
+from lab_services.report.ranking import auc
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -31,8 +30,7 @@ _BIN = 0.00025  # seconds
 
 def calls(stack: Stack) -> pd.DataFrame:
     """One row a call of the chain, by request id: seconds in `total` and in each stage."""
-    with urllib.request.urlopen(stack.url("chain", "/calls"), timeout=5) as answer:
-        read = pd.DataFrame(json.load(answer))
+    read = pd.DataFrame(stack.json("chain", "/calls"))
     return read.reindex(columns=["request", "total", "probability", *STAGES]).set_index("request")
 
 
@@ -59,11 +57,9 @@ class Work:
 
 def work(stack: Stack, stage: str) -> Work:
     """The work of a stage until now, from its own metrics."""
-    with urllib.request.urlopen(stack.url(stage, "/metrics"), timeout=5) as answer:
-        text = answer.read().decode()
     found = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(stack.text(stage, "/metrics"))
         for sample in family.samples
         if sample.name.startswith("stage_work_seconds")
     }

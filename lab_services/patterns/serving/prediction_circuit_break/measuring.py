@@ -1,44 +1,28 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
-import json
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lab_services.models import features, store
 from lab_services.report import drawing
+from lab_services.report.answered import FALLBACK, MODEL
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.stats import Interval, Requests, Share, note_at, rows
+from lab_services.report.stats import rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
-FALLBACK = 203  # the status of an answer that does not come from the predictor
 # The limits that the proxy knows, in requests per second (envoy.yaml).
 LIMITS = (
     *(10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
     *(100, 120, 140, 160, 200, 250, 320, 400),
 )
-
-
-@dataclass(frozen=True)
-class Change:
-    """Something of our own that charts shade like a fault, such as a burst."""
-
-    kind: str
-    service: str
-    start: float
-    end: float
-    replica: int | None = None
 
 
 # --- from the running stack ----------------------------------------------------------------------
@@ -52,60 +36,17 @@ def limit_below(rate: float) -> int:
 def attempts(stack: Stack, door: str) -> int:
     """How often the proxy has sent a request on behind a door, retries included."""
     path = f"/stats?format=json&filter=^cluster\\.{door}\\.upstream_rq_total$"
-    (counted,) = _fetched(stack.url("proxy", path, port=9901))["stats"]
+    (counted,) = stack.json("proxy", path, port=9901)["stats"]
     return int(counted["value"])
 
 
 def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
     """Every change of a circuit: circuit (failures in a row), state, at (Unix seconds)."""
-    changes: list[dict[str, Any]] = _fetched(stack.url("caller", "/circuits"))
+    changes: list[dict[str, Any]] = stack.json("caller", "/circuits")
     return changes
 
 
-def _fetched(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
-
-
 # --- from recordings -----------------------------------------------------------------------------
-
-
-def during(recording: Recording, begin: float, end: float) -> Recording:
-    """The part of a recording that was meant for the time from `begin` to `end`, Unix seconds."""
-    table = rows(recording)
-    inside = (table["intended"] >= begin) & (table["intended"] < end)
-    return replace(recording, table=table[inside].reset_index(drop=True))
-
-
-@dataclass(frozen=True)
-class Answered(Share):
-    """Share of requests answered inside `deadline` (seconds) with one of `statuses`."""
-
-    deadline: float
-    statuses: tuple[int, ...]
-    unit = "share"
-    label = "answered"
-
-    def hit(self, table: pd.DataFrame) -> "pd.Series[bool]":
-        return table["status"].isin(self.statuses) & (table["latency"] <= self.deadline)
-
-    def note(self, requests: Requests) -> str:
-        return note_at(requests, self.deadline)
-
-
-def by_model(recording: Recording, deadline: float) -> Interval:
-    """Share of requests that the predictor answered inside the deadline (seconds)."""
-    return Answered(deadline, (200,))(recording)
-
-
-def by_fallback(recording: Recording, deadline: float = 1.0) -> Interval:
-    """Share of requests that the fallback answered inside the deadline (seconds)."""
-    return Answered(deadline, (FALLBACK,))(recording)
-
-
-def by_anyone(recording: Recording, deadline: float) -> Interval:
-    """Share of requests answered inside the deadline, by the predictor or by the fallback."""
-    return Answered(deadline, (200, FALLBACK))(recording)
 
 
 def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> float:
@@ -114,15 +55,17 @@ def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> float
     A caller that still asks cannot answer before its time is up, so a fallback's answer within
     `prompt` seconds shows that nobody asked. Infinite where there was none.
     """
-    table = during(recording, fault.start, np.inf if fault.end is None else fault.end).table
+    end = np.inf if fault.end is None else fault.end
+    table = rows(recording)
+    table = table[table["intended"].between(fault.start, end, inclusive="left")]
     tripped = table[(table["status"] == FALLBACK) & (table["latency"] <= prompt)]
     return float(tripped["intended"].min() - fault.start) if len(tripped) else np.inf
 
 
 def time_to_recover(recording: Recording, healed: float) -> float:
     """Seconds from the end of a fault to the predictor's first answer; infinite if none came."""
-    table = during(recording, healed, np.inf).table
-    answered = table[table["status"] == 200]
+    table = rows(recording)
+    answered = table[(table["intended"] >= healed) & (table["status"] == MODEL)]
     return float(answered["intended"].min() - healed) if len(answered) else np.inf
 
 
@@ -187,50 +130,6 @@ def expected_fallback_share(
     refused = openings * rate * open_seconds
     failed = errors * closed + (openings - 1)
     return (refused + failed) / (closed + openings + refused)
-
-
-# --- quality -------------------------------------------------------------------------------------
-
-
-def chances(name: str, flights: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
-    """What the model of this name says of each flight, asked without a service."""
-    import onnxruntime
-
-    path = store.model_path(name)
-    codes = features.Codes(**store.verify(path)["codes"])
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    said = session.run(["probabilities"], {"flights": features.prepare(flights, codes)})[0]
-    return np.asarray(said[:, 1], dtype=float)
-
-
-def auc(late: npt.NDArray[np.bool_], said: npt.NDArray[np.float64]) -> float:
-    """Chance that a late flight was given more than a punctual one (Mann and Whitney 1947).
-
-    Raises ValueError where all flights are of one kind.
-    """
-    lates, others = int(late.sum()), int((~late).sum())
-    if not (lates and others):
-        raise ValueError("Both late and punctual flights are needed.")
-    ranks = pd.Series(said).rank().to_numpy()
-    return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
-
-
-def auc_lost(
-    late: npt.NDArray[np.bool_],
-    model: npt.NDArray[np.float64],
-    served: npt.NDArray[np.float64],
-    draws: int = 200,
-) -> Interval:
-    """AUC of `model` less that of what was `served` to the same flights; 95 % by bootstrap."""
-    random = np.random.default_rng(0)
-    found: list[float] = []
-    while len(found) < draws:
-        at = random.integers(0, len(late), len(late))
-        if 0 < late[at].sum() < len(late):
-            found.append(auc(late[at], model[at]) - auc(late[at], served[at]))
-    low, high = np.quantile(found, [0.025, 0.975])
-    value = auc(late, model) - auc(late, served)
-    return Interval(value, min(low, value), max(high, value), len(late))
 
 
 # --- charts --------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """What the lab of this chapter computes: the hop's line, the split's theory, right and wrong."""
 
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
-from lab_services.models import store
+from lab_services.models import scoring, store
 from lab_services.models.features import Flight
 from lab_services.patterns.serving.prep_pred import versions
 from lab_services.patterns.serving.prep_pred.preparing import Preparation
@@ -87,8 +85,7 @@ def at_once(*changes: Callable[[], None]) -> None:
 
 def processor_seconds(stack: Stack, service: str) -> float:
     """What the first replica of a service has used of processors since it began, as it says."""
-    with urllib.request.urlopen(stack.url(service, "/metrics"), timeout=5) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
+    families = text_string_to_metric_families(stack.text(service, "/metrics"))
     (used,) = [family for family in families if family.name == "process_cpu_seconds"]
     return float(used.samples[0].value)
 
@@ -162,9 +159,5 @@ def answers(flights: Sequence[Flight]) -> dict[tuple[str, str], npt.NDArray[np.f
         preparation.load_for(store.model_path(made_for))
         rows = np.concatenate([preparation.rows(flight, 1, 0) for flight in flights])
         for name in ("good", versions.METRIC):
-            session = onnxruntime.InferenceSession(
-                store.model_path(name), providers=["CPUExecutionProvider"]
-            )
-            chances = session.run(["probabilities"], {"flights": rows})[0][:, 1]
-            said[made_for, name] = np.asarray(chances, dtype=float)
+            said[made_for, name] = scoring.scorer(store.model_path(name))(rows).astype(float)
     return said

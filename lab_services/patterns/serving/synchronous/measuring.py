@@ -1,7 +1,6 @@
 """What the lab reads off the stack and the recordings, and the theory; no service imports this."""
 
 import re
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,8 +36,7 @@ def boards(
 
 def waiting(stack: Stack, way: str) -> int:
     """How many requests of an application wait for a thread at this moment."""
-    with urllib.request.urlopen(stack.url("web", "/metrics"), timeout=5) as answer:
-        text = answer.read().decode()
+    text = stack.text("web", "/metrics")
     found = re.search(rf'^waiting{{way="{re.escape(way)}"}} (\S+)$', text, re.MULTILINE)
     if not found:
         raise ValueError(f"The application tells nothing of the way {way!r}.")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 
 from lab_services.models import build, features, store
+from lab_services.models.scoring import scorer
 
 RECIPE = "rough"
 # A month's last quarter is kept from the training, so that models can be compared on it.
@@ -54,10 +54,7 @@ def fit(table: pd.DataFrame) -> Trained:
 
 def predict(trained: Trained, table: pd.DataFrame) -> NDArray[np.float32]:
     """The probability to be late for each flight of a table."""
-    session = onnxruntime.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
-    rows = features.prepare_columns(columns(table), trained.codes)
-    answer: NDArray[np.float32] = session.run(["probabilities"], {"flights": rows})[0]
-    return answer[:, 1]
+    return scorer(trained.onnx)(features.prepare_columns(columns(table), trained.codes))
 
 
 def losses(late: NDArray[np.bool_], predicted: NDArray[np.float32]) -> NDArray[np.float64]:

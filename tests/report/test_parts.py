@@ -1,0 +1,36 @@
+"""A part of a recording by time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_services.report import during
+from lab_services.traffic.recording import Recording
+
+
+def recording(*, warmup=0):
+    table = pd.DataFrame({"intended": 100 + np.arange(5.0), "latency": np.arange(5.0) / 10})
+    table["warmup"] = table.index < warmup
+    return Recording(table, begin=100.0 + warmup, seconds=5.0, note="late")
+
+
+def test_the_beginning_belongs_to_a_part_and_the_end_does_not():
+    """A request that is counted before and after a fault, or in neither."""
+    before, after = during(recording(), 100, 102), during(recording(), 102, np.inf)
+    assert before.table["latency"].tolist() == [0.0, 0.1]
+    assert after.table["latency"].tolist() == [0.2, 0.3, 0.4]
+    assert after.table.index.tolist() == [0, 1, 2]
+    assert after.note == "late", "what speaks against the whole speaks against its parts"
+
+
+def test_the_warm_up_is_in_no_part():
+    """The first requests of a cold service in its normal time."""
+    assert len(during(recording(warmup=2), 100, 104)) == 2
+
+
+def test_a_part_without_requests_is_refused():
+    """A phase that nobody measured and that silently has a share."""
+    with pytest.raises(ValueError, match=r"from 50 to 60 s after the beginning"):
+        during(recording(), 150, 160)
+    with pytest.raises(ValueError, match="No request"):
+        during(recording(), 103, 102)
