@@ -1,10 +1,12 @@
 """What was measured a few times, in turns with what it is compared with: means and ratios.
 
 For measurements that are no recording, such as how long a job takes. A handful of rounds is too
-few to draw from, so the interval is Student's.
+few to draw from, so the interval is Student's; of many values it is as wide as a bootstrap's.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +16,20 @@ from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
 
 
-def mean_of(values: Sequence[float], unit: str = "") -> Interval:
+def mean_of(values: Iterable[float], unit: str = "", *, least: float = -math.inf) -> Interval:
     """The mean of one value a round with Student's 95 % interval; one round has no interval.
 
-    Raises ValueError without a value.
+    The values are independent of one another. The interval ends at the `least` value that is
+    possible. Raises ValueError without a value.
 
     >>> mean_of([1.9, 2.0, 2.1], "s")
     2.00 s (1.75 to 2.25 s)
     """
-    if not values:
+    found = np.fromiter(values, dtype=float)
+    if not len(found):
         raise ValueError("A mean needs a value.")
-    return _student(np.asarray(values, dtype=float), unit)
+    mean = _student(found, unit)
+    return replace(mean, low=max(least, mean.low))
 
 
 def ratio_of(a: Sequence[float], b: Sequence[float]) -> Interval:

@@ -229,12 +229,6 @@ def test_the_service_time_is_the_gap_between_two_finishes():
         measuring.service_time(one_after_the_other(2))
 
 
-def test_a_mean_ends_at_what_is_possible():
-    """Fewer than no jobs, in a chart."""
-    assert measuring.mean([0, 0, 3], "jobs").low < 0
-    assert measuring.mean([0, 0, 3], "jobs", least=0).low == 0
-
-
 def test_depth_slope_and_drain():
     """A queue whose growth has the wrong sign, or that is empty before it is."""
     rows = [(f"j{n}", n, "w", n * 0.1, 0.05 + n * 0.2) for n in range(50)]

@@ -159,7 +159,8 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
     boards = [users.submit(show, web, "guarded") for _ in range(6)]
     assert {board.result(5).status_code for board in boards} == {203}
     assert time.monotonic() - began < 6 * 0.15
-    assert len(predictor.asked) <= 2  # and those who never got a thread have asked nobody
+    # Who never got a thread has asked nobody; a deadline on the call alone would let all six ask.
+    assert len(predictor.asked) < 6
 
 
 @pytest.mark.parametrize(

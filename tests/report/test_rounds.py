@@ -1,5 +1,6 @@
 """Means and ratios of a handful of rounds."""
 
+import numpy as np
 import pytest
 
 from lab_services import report
@@ -16,6 +17,22 @@ def test_one_round_has_no_interval() -> None:
     """A warning about a division by zero in place of a number."""
     mean = report.mean_of([0.5], "s")
     assert mean.value == mean.low == mean.high == 0.5
+
+
+def test_a_mean_ends_at_what_is_possible() -> None:
+    """Fewer than no jobs, in a chart."""
+    assert report.mean_of(np.array([0, 0, 3]), "jobs").low < 0
+    counted = report.mean_of(np.array([0, 0, 3]), "jobs", least=0)
+    assert (counted.low, counted.value) == (0, 1)
+
+
+def test_of_many_values_students_interval_is_the_bootstraps() -> None:
+    """An interval for latencies, which are skewed, that is narrower than they allow."""
+    values = np.random.default_rng(0).exponential(0.01, 500)
+    mean = report.mean_of(values, "s")
+    drawn = np.random.default_rng(1).choice(values, (2000, 500)).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert mean.high - mean.low == pytest.approx(high - low, rel=0.1)
 
 
 def test_what_slows_a_whole_round_cancels() -> None:

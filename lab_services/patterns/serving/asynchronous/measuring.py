@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from redis import Redis
-from scipy import stats as distributions
 
 from lab_services.errors import LabError
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.rounds import mean_of
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
@@ -238,22 +238,14 @@ def completion(recording: Recording, done: pd.DataFrame) -> Recording:
 
 
 def service_time(done: pd.DataFrame) -> Interval:
-    """Seconds from one finish to the next while jobs were waiting, with a 95 % t interval."""
-    return mean(np.diff(np.sort(done["finished"].to_numpy(dtype=float))), "s")
+    """Seconds from one finish to the next while jobs were waiting, with a 95 % t interval.
 
-
-def mean(values: Iterable[float], unit: str, least: float = -math.inf) -> Interval:
-    """The mean with Student's 95 % interval, which ends at the `least` value that is possible.
-
-    Raises ValueError for fewer than two values.
+    Raises ValueError for fewer than three finishes.
     """
-    numbers = np.fromiter(values, dtype=float)
-    if len(numbers) < 2:
-        raise ValueError(f"{len(numbers)} values are too few for a mean with an interval.")
-    half = distributions.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5
-    value = float(numbers.mean())
-    low, high = max(least, value - float(half)), value + float(half)
-    return Interval(value, low, high, len(numbers), unit)
+    gaps = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
+    if len(gaps) < 2:
+        raise ValueError(f"{len(done)} finishes are too few for a service time.")
+    return mean_of(gaps, "s")
 
 
 def depth(done: pd.DataFrame, at: Times) -> Times:
@@ -270,7 +262,7 @@ def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Int
     The mean over equal slices of that time, so that the interval shows how even the growth was.
     """
     edges = np.linspace(begin, end, slices + 1)
-    return mean(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
+    return mean_of(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
 
 
 def drain_seconds(done: pd.DataFrame, since: float) -> float:

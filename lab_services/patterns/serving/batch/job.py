@@ -18,14 +18,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from lab_services.patterns.serving.batch import tables
-from lab_services.patterns.serving.web_single import app as service
 from lab_services.services import settings
-from lab_services.services.predictor import Flight
+from lab_services.services.forecasts import Forecasts
+from lab_services.services.predictor import Flight, Model
 
 SKIPPED = 3
 # The system libraries of macOS do not survive a fork.
 processes: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 _flights = TypeAdapter(list[Flight])
+model = Model()
+forecasts = Forecasts(model)
 database: tables.Database  # a worker's own
 
 
@@ -71,7 +73,7 @@ def main(order: Order) -> None:
 def load() -> None:
     """What a worker does once: load the model, open a connection of its own."""
     global database
-    service.model.load()
+    model.load()
     database = tables.connect()
 
 
@@ -81,7 +83,7 @@ def predict(run: int, night: int, how: str, flights: list[int]) -> None:
     with database.transaction():
         rows = tables.read(database, flights)
         try:
-            answers = service.forecasts(_flights.validate_python(rows))
+            answers = forecasts(_flights.validate_python(rows))
         except ValidationError as error:
             (place, field), said = error.errors()[0]["loc"][:2], error.errors()[0]["msg"]
             raise ValueError(f"Flight {flights[int(place)]}, {field}: {said}") from None

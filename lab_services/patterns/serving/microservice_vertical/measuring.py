@@ -159,11 +159,6 @@ def ratio(a: "pd.Series[float]", b: "pd.Series[float]", of: Callable[[Times], fl
     return Interval(value, min(low, value), max(high, value), n, "ratio")
 
 
-def mean(values: "pd.Series[float] | Times", unit: str = "s") -> Interval:
-    """The mean with its interval, by resampling."""
-    return _resampled(pd.DataFrame({"x": values}), ["x"], lambda one: float(one[0].mean()), unit)
-
-
 def _resampled(
     table: pd.DataFrame, columns: list[str], of: Callable[[Sequence[Times]], float], unit: str
 ) -> Interval:

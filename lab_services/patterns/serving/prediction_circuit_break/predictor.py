@@ -7,10 +7,12 @@ it takes no request out again: the worker answers also those whose caller has lo
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from lab_services.patterns.serving.web_single import app as web_single
-from lab_services.services.predictor import Flight, Forecast, create_app
+from lab_services.services.forecasts import Forecasts
+from lab_services.services.predictor import Flight, Forecast, Model, create_app
 
-app = create_app("predictor with a queue", web_single.model)
+model = Model()
+app = create_app("predictor with a queue", model)
+forecasts = Forecasts(model)
 worker = ThreadPoolExecutor(max_workers=1)
 
 
@@ -18,5 +20,5 @@ worker = ThreadPoolExecutor(max_workers=1)
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
     loop = asyncio.get_running_loop()
-    (forecast,) = await loop.run_in_executor(worker, web_single.forecasts, [flight])
-    return forecast
+    (answer,) = await loop.run_in_executor(worker, forecasts, [flight])
+    return answer

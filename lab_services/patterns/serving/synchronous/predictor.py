@@ -7,10 +7,12 @@ worked off, also when whoever asked has left.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from lab_services.patterns.serving.web_single import app as web_single
-from lab_services.services.predictor import Flights, Forecast, create_app
+from lab_services.services.forecasts import Forecasts
+from lab_services.services.predictor import Flights, Forecast, Model, create_app
 
-app = create_app("predictor of boards", web_single.model)
+model = Model()
+app = create_app("predictor of boards", model)
+forecasts = Forecasts(model)
 worker = ThreadPoolExecutor(max_workers=1)
 
 
@@ -18,4 +20,4 @@ worker = ThreadPoolExecutor(max_workers=1)
 async def predict(flights: Flights) -> list[Forecast]:
     """Will each of these flights arrive more than 15 minutes late?"""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(worker, web_single.forecasts, flights)
+    return await loop.run_in_executor(worker, forecasts, flights)

@@ -1,0 +1,57 @@
+"""What a predictor says of flights, over the weathers that their forecasts may turn into.
+
+Weather at departure is itself a forecast, so an answer is the mean over several weathers. How many
+there are decides how much work a prediction is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lab_services.models.features import FEATURES
+from lab_services.services import settings
+from lab_services.services.predictor import Flight, Forecast, Model, Rows
+
+_WEATHER = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
+
+
+class Forecasts:
+    """Forecasts of flights by a model, which is loaded by whoever owns it.
+
+    Of the environment: LATE_ABOVE, above which probability a flight is called late (0.3);
+    WEATHERS, over how many the mean is taken (1); and FORECAST_ERROR, how far a weather forecast is
+    off, as a share of its value (0.2). Raises LabError where one of them is out of range.
+
+    >>> forecasts = Forecasts(model)
+    >>> forecasts([flight])
+    [{'probability': 0.4127, 'late': True}]
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._late_above = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+        self._weathers = int(settings.number("WEATHERS", 1, low=1, high=100_000))
+        error = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
+        shape = self._weathers, len(_WEATHER)
+        draws = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        draws[0] = 0  # the forecast itself is one of them
+        self._changes: Rows = 1 + error * draws
+
+    def __call__(self, flights: Sequence[Flight]) -> list[Forecast]:
+        """What the model says of each flight."""
+        answers = self._model.predict(self._in_all_weathers(self._model.prepare(flights)))
+        return [self._forecast(of_one) for of_one in answers.reshape(-1, self._weathers).tolist()]
+
+    def _in_all_weathers(self, rows: Rows) -> Rows:
+        """Each flight once for every weather."""
+        if self._weathers == 1:
+            return rows
+        flights = len(rows)
+        rows = np.repeat(rows, self._weathers, axis=0)
+        rows[:, _WEATHER] *= np.tile(self._changes, (flights, 1))
+        return rows
+
+    def _forecast(self, answers: list[float]) -> Forecast:
+        """What the answers for one flight in all its weathers come to."""
+        probability = round(sum(answers) / self._weathers, 6)
+        return {"probability": probability, "late": probability > self._late_above}
