@@ -148,13 +148,11 @@ def answers(
     deadline: float,
     every: float = 0.25,
     circuits: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    sources: tuple[str, str, str] = _SOURCES,
 ) -> Chart:
     """Who answered, over time: one panel a label, each from its own beginning, faults shaded.
 
-    `sources` names what the legend calls an answer in time, one in time with the status of a
-    fallback, and none in time. `circuits` gives for a label the changes of its circuit, which are
-    drawn below its panel. Raises ValueError for more labels than a chart can hold.
+    `circuits` gives for a label the changes of its circuit, which are drawn below its panel. Raises
+    ValueError for more labels than a chart can hold.
     """
     circuits = circuits or {}
     faults = sorted(faults, key=lambda fault: fault.start)
@@ -173,11 +171,11 @@ def answers(
             table = rows(recording)
             begin, end = float(table["intended"].min()), float(table["intended"].max())
             longest = max(longest, end - begin)
-            bins = _by_source(table, begin, every, deadline, sources)
+            bins = _by_source(table, begin, every, deadline)
             highest = max(highest, float(bins.sum(axis=1).max()))
             edges = np.append(bins.index.to_numpy(), bins.index[-1] + every)
             bottom = np.zeros(len(bins))
-            for source, face in zip(sources, _FACES, strict=True):
+            for source, face in zip(_SOURCES, _FACES, strict=True):
                 top = bottom + bins[source].to_numpy()
                 panel.stairs(top, edges, baseline=bottom, fill=True, color=face, alpha=0.85, lw=0)
                 bottom = top
@@ -198,14 +196,12 @@ def answers(
         figure.axes[-1].set_xlabel("seconds")
         legend = [
             Line2D([], [], color=face, marker="s", ls="none", ms=9, label=source)
-            for source, face in zip(sources, _FACES, strict=True)
+            for source, face in zip(_SOURCES, _FACES, strict=True)
         ]
         return drawing.finish(figure, name, title, " ".join(words), legend)
 
 
-def _by_source(
-    table: pd.DataFrame, begin: float, every: float, deadline: float, sources: Sequence[str]
-) -> pd.DataFrame:
+def _by_source(table: pd.DataFrame, begin: float, every: float, deadline: float) -> pd.DataFrame:
     """Requests per second by who answered; the index is the beginning of each bin in seconds."""
     timely = table["ok"].astype(bool) & (table["latency"] <= deadline)
     source = np.where(~timely, 2, np.where(table["status"] == FALLBACK, 1, 0))
@@ -214,7 +210,7 @@ def _by_source(
     bins = bins.reindex(index=range(int(places.max()) + 1), columns=range(3), fill_value=0)
     bins = bins.iloc[: max(1, len(bins) - 1)]  # the last bin is rarely full
     bins.index = bins.index * every
-    bins.columns = pd.Index(sources)
+    bins.columns = pd.Index(_SOURCES)
     return bins
 
 
