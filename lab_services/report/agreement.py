@@ -15,20 +15,28 @@ from pathlib import Path
 import nbformat
 
 from lab_services.errors import LabError
+from lab_services.report.claims import Verdict
 from lab_services.report.run import Run
 
 TAG = "nbval-check-output"
+_RAISED = "Cell execution caused an exception"  # nbval's words
 
 
 class Disagreement(LabError):
     """The runtimes do not agree; nbval's report has been printed."""
 
 
+class NotEnough(Disagreement):
+    """Every cell ran, but the second runtime lacks evidence for a claim: measure again."""
+
+    exit_code = 4  # as `lab run`
+
+
 def compare(folder: str | Path, runtime: str) -> None:
     """Execute the run's notebook on `runtime` and compare; prints nbval's report.
 
-    Raises Disagreement, RunMissing, and LabError when the run itself failed or when no cell is
-    tagged, so that nothing would be compared.
+    Raises Disagreement (NotEnough where it may be one by chance), RunMissing, and LabError when
+    the run itself failed or when no cell is tagged, so that nothing would be compared.
     """
     run = Run.load(folder)
     if run.failed:
@@ -43,8 +51,17 @@ def compare(folder: str | Path, runtime: str) -> None:
     # nbval takes the kernel named python3; in a virtual environment its own comes first by this.
     environment = {**os.environ, "LAB_RUNTIME": runtime, "JUPYTER_PREFER_ENV_PATH": "1"}
     environment.pop("PYTEST_ADDOPTS", None)
-    if subprocess.run(command, env=environment, check=False).returncode != 0:
-        raise Disagreement(
+    told = []
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            told.append(line)
+    if process.returncode != 0:
+        report = "".join(told)
+        undecided = f"{Verdict.NOT_ENOUGH}: " in report and _RAISED not in report
+        raise (NotEnough if undecided else Disagreement)(
             f"{run.lab}: {run.runtime} and {runtime} do not agree, or a cell fails on {runtime}.",
             "The report above shows the cell with both outputs.",
         )
