@@ -1,0 +1,400 @@
+"""The two stages, who is told what, and what the lab reads off a run."""
+
+import json
+import math
+import runpy
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from starlette.testclient import TestClient
+
+from lab_services.models import build
+from lab_services.models.features import EXAMPLE
+from lab_services.patterns.serving.multiple_stage_prediction import measuring
+from lab_services.patterns.serving.multiple_stage_prediction.weathers import in_all_weathers
+from lab_services.services.worker import Job
+from lab_services.traffic import constant
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Request
+
+PATTERN = "lab_services.patterns.serving.multiple_stage_prediction"
+
+
+@pytest.fixture
+def redis(redis_server, monkeypatch):
+    models = build.ensure("rough", "good")
+    monkeypatch.setenv("QUEUE_URL", redis_server)
+    with Redis.from_url(redis_server, decode_responses=True) as client:
+        client.flushall()
+        yield client, models, monkeypatch
+
+
+@pytest.fixture
+def inside(redis):
+    """The front's own names."""
+    _, models, monkeypatch = redis
+    monkeypatch.setenv("MODEL", str(models["rough"]))
+    return runpy.run_module(f"{PATTERN}.app")["show"].__globals__
+
+
+@pytest.fixture
+def front(inside):
+    with TestClient(inside["app"]) as client:
+        yield client
+
+
+@pytest.fixture
+def work(redis):
+    """The worker's module, its model loaded; jobs are handed to it by the test."""
+    _, models, monkeypatch = redis
+    module = runpy.run_module(f"{PATTERN}.work")
+    monkeypatch.setenv("MODEL", str(models["good"]))
+    module["model"].load()
+    return module
+
+
+def asked(screen="s-1", session="s", **changed):
+    body = {"screen": screen, "session": session, "flight": EXAMPLE, "margin": 1}
+    return body | {"weathers": 50, "patience": 0} | changed
+
+
+def jobs(redis, count):
+    """The queue's jobs, once there are that many: they are queued after the first answer."""
+    client = redis[0]
+    until = time.monotonic() + 5
+    while client.xlen("jobs") < count:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return [Job(place, fields, 1) for place, fields in client.xrange("jobs")]
+
+
+# --- the services --------------------------------------------------------------------------------
+
+
+def test_the_rough_answer_comes_at_once_and_the_good_one_later(front, redis, work):
+    """A front that waits for the worker, or a good answer that nobody finds."""
+    first = front.post("/screens", json=asked())
+    assert first.status_code == 200
+    assert first.json()["better_to_come"] and 0 < first.json()["probability"] < 1
+    nothing = front.get("/screens/s-1")
+    assert nothing.status_code == 202 and "x-answered-by" not in nothing.headers
+    work["handle"](jobs(redis, 1)[0])
+    later = front.get("/screens/s-1")
+    assert later.status_code == 200 and later.headers["x-answered-by"] == "s-1"
+    assert later.json()["probability"] != first.json()["probability"]
+
+
+def test_the_first_answer_does_not_need_the_queue(front, inside):
+    """A dead queue that takes the rough answer with it."""
+    inside["queue"] = AsyncRedis.from_url("redis://127.0.0.1:9")
+    answer = front.post("/screens", json=asked())
+    assert answer.status_code == 200 and 0 < answer.json()["probability"] < 1
+
+
+def test_the_good_model_is_asked_only_where_the_rough_one_is_unsure(front, redis):
+    """A margin that is ignored: each screen pays for the heavy stage, or none does."""
+    for number, margin in enumerate((0, 1, 0, 1)):
+        said = front.post("/screens", json=asked(f"s-{number}", margin=margin)).json()
+        assert said["better_to_come"] == bool(margin)
+    asked_for = [json.loads(job.fields["job"])["screen"] for job in jobs(redis, 2)]
+    assert asked_for == ["s-1", "s-3"]
+
+
+@pytest.mark.parametrize("changed", [{"margin": 2}, {"weathers": 0}, {"screen": ""}, {"flight": 1}])
+def test_what_makes_no_sense_is_refused(front, redis, changed):
+    """A job in the queue that must fail."""
+    assert front.post("/screens", json=asked(**changed)).status_code == 422
+    assert redis[0].xlen("jobs") == 0
+
+
+def test_a_held_request_hears_of_its_own_screen_only(front, inside, redis, work):
+    """A late answer that overwrites a newer screen; and without the id it does just that."""
+    for screen in ("s-1", "s-2"):
+        front.post("/screens", json=asked(screen))
+    waiting = {"wait": 10}
+    with ThreadPoolExecutor(2) as threads:
+        with_id = threads.submit(front.get, "/screens/s-2", params=waiting)
+        without = threads.submit(front.get, "/sessions/s/next", params=waiting)
+        until = time.monotonic() + 5
+        while set(inside["waiting"]) != {"screen s-2", "session s"}:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        for job in jobs(redis, 2):
+            work["handle"](job)
+    assert without.result().headers["x-answered-by"] == "s-1"
+    assert with_id.result().headers["x-answered-by"] == "s-2"
+    assert not inside["waiting"]
+
+
+def test_the_good_answer_alone_is_waited_for(front, redis, work):
+    """A comparison in which one of the two ways has a first answer after all."""
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(front.post, "/screens/good", json=asked())
+        job = jobs(redis, 1)[0]
+        assert not answer.done()
+        work["handle"](job)
+    assert answer.result().status_code == 200 and answer.result().json()["screen"] == "s-1"
+
+
+def test_a_job_that_nobody_waits_for_is_skipped(redis, work):
+    """A worker that answers people who have left, while those who look now are waiting."""
+    old = f"{int((time.time() - 60) * 1000)}-0"
+    new = f"{int(time.time() * 1000)}-0"
+    for place, screen in ((old, "old"), (new, "new")):
+        body = asked(screen, patience=30) | {"rough": 0.2}
+        work["handle"](Job(place, {"job": json.dumps(body)}, 1))
+    assert redis[0].exists("answer new") and not redis[0].exists("answer old")
+    lines = [json.loads(line) for line in redis[0].lrange("log", 0, -1)]
+    assert [line[0] for line in lines] == ["old", "new"]
+    assert lines[0][4] is None and 0 < lines[1][4] < 1
+
+
+def test_each_row_meets_every_weather():
+    """Weathers that are all alike, that touch the schedule, or that differ between flights."""
+    rows = np.full((2, 11), 2.0, dtype=np.float32)
+    rows[1] = 4.0
+    many = in_all_weathers(rows, 3, 0.1)
+    assert many.shape == (6, 11) and np.all(rows == [[2.0] * 11, [4.0] * 11])
+    assert len(set(many[:3, 6])) == 3 and np.all(many[:3, 5] == 2.0)
+    assert np.allclose(many[3:], 2 * many[:3])
+    assert np.all(in_all_weathers(rows, 2, 0) == np.repeat(rows, 2, axis=0))
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+
+class Standing:
+    """A stack that says where its front is."""
+
+    def url(self, service, path=""):
+        return f"http://{service}:8000{path}"
+
+
+def test_screens_of_a_session_come_at_random_times():
+    """Sessions in turn, whose screens come at even times, and so leave too evenly."""
+    made = measuring.screens(Standing(), [EXAMPLE] * 3, "n", 40, 50, sessions=4, round=1)
+    sessions = [each.labels["session"] for each in made]
+    assert len(set(sessions)) == 4 and sessions[:4] * 10 != sessions
+    assert [each.labels["number"] for each in made[:4]] == [0, 1, 2, 0]
+    assert len({each.labels["screen"] for each in made}) == 40
+    held = measuring.with_id(Standing(), made)[0]
+    assert held.message.target.startswith("/screens/n-0?") and held.labels["stage"] == "good"
+    heard = measuring.without_id(Standing(), made)[0]
+    assert heard.message.target.startswith(f"/sessions/{sessions[0]}/next?")
+
+
+def test_three_ways_share_the_arrivals():
+    """Groups that do not meet the same moments, or one that is sent twice."""
+    schedule = constant(100, 3)
+    requests, both = measuring.three_ways(Standing(), [EXAMPLE], "n", schedule, 50)
+    ways = pd.Series([(each.labels["way"], each.labels["stage"]) for each in requests])
+    counts = ways.value_counts()
+    assert counts["staged", "first"] == counts["staged", "good"]
+    assert counts["staged", "first"] + counts["rough only", "first"] + counts[
+        "good only", "good"
+    ] == len(schedule)
+    assert len(both) == len(requests) and np.all(np.diff(both.offsets) >= 0)
+    bodies = {each.labels["way"]: each.message for each in requests if each.method == "POST"}
+    assert bodies["good only"].target == "/screens/good"
+
+
+def test_streams_go_out_together():
+    """A request that is sent at another one's time."""
+    one, other = (Request(f"http://x:1/{name}") for name in "ab")
+    requests, schedule = measuring.at_once(constant(10, 0.2), [one, one], [None, other])
+    assert requests == [one, one, other]
+    assert len(schedule) == 3 and schedule.offsets[1] == schedule.offsets[2]
+    with pytest.raises(ValueError):
+        measuring.at_once(constant(10, 0.2), [one])
+
+
+# --- delays and theory ---------------------------------------------------------------------------
+
+
+def recording(**columns):
+    table = pd.DataFrame({"warmup": False, "ok": True, "status": 200, "answered_by": ""} | columns)
+    return Recording(table, begin=0.0, seconds=1.0)
+
+
+def test_an_answer_that_did_not_come_is_infinitely_late():
+    """A 202 after a long wait, counted as an answer."""
+    made = recording(
+        stage=["good"] * 3,
+        latency=[0.1, 0.2, 0.3],
+        status=[200, 202, 500],
+        ok=[True, True, False],
+    )
+    assert measuring.delays(made, "good").tolist() == [0.1, math.inf, math.inf]
+
+
+def test_a_start_that_was_late_is_the_generator_s():
+    """A first answer that looks slow because it was asked for late."""
+    made = recording(latency=[0.1], response_time=[0.001])
+    made.late, made.note = True, "behind"
+    timed = measuring.from_the_start(made)
+    assert timed.table["latency"].tolist() == [0.001] and not timed.late and not timed.note
+    assert made.table["latency"].tolist() == [0.1]
+
+
+def test_a_screen_is_told_by_the_worker_s_clock():
+    """Skipped and unasked screens that count as answered."""
+    made = recording(
+        stage=["first"] * 3, latency=[0.01] * 3, intended=[1.0, 2.0, 3.0], screen=["a", "b", "c"]
+    )
+    done = pd.DataFrame({"screen": ["a", "b"], "finished": [1.5, 2.5], "good": [0.3, math.nan]})
+    told = measuring.asked_and_told(made, done)
+    assert told["good"].tolist() == [0.5, math.inf, math.inf]
+    assert measuring.late_after(told, 1.5, 0.6) == (1.5, 2)
+    assert measuring.late_after(told.iloc[:1], 0.5, 0.6) == (0, 0)
+
+
+def test_the_service_time_is_that_between_two_finishes():
+    """The first job, whose wait for the worker is none of the service."""
+    done = pd.DataFrame({"finished": [9.0, 9.1, 9.2, 9.3]})
+    assert measuring.service_time(done) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="too few"):
+        measuring.service_time(done[:1])
+
+
+def test_theory_says_who_still_looks():
+    """A formula that a simulated queue contradicts."""
+    rate, service, patience = 60.0, 0.01, 0.02
+    random = np.random.default_rng(1)
+    gaps = random.exponential(1 / rate, 200_000)
+    waited = np.zeros(len(gaps))
+    for number in range(1, len(gaps)):
+        waited[number] = max(0.0, waited[number - 1] + service - gaps[number])
+    simulated = measuring.still_there(waited + service, patience)
+    expected = measuring.still_there_expected(patience, rate, service)
+    assert simulated.low <= expected <= simulated.high
+    assert simulated.high - simulated.low < 0.02
+    later = measuring.still_there_expected(patience, rate, service, overhead=patience)
+    assert later == pytest.approx(expected / math.e)
+    assert measuring.still_there_expected(patience, 100, service) == 0
+
+
+def test_who_waits_for_ever_has_left():
+    """An answer that never came, seen by somebody."""
+    assert measuring.still_there(np.array([0.0, math.inf]), 1).value == 0.5
+
+
+def test_screens_that_hear_another_s_answer_are_counted():
+    """Silence counted as a wrong answer, or as a right one."""
+    made = recording(
+        stage=["next"] * 4 + ["good"], screen=list("abcde"), answered_by=["a", "a", "c", "", "e"]
+    )
+    assert measuring.elsewhere(made).value == pytest.approx(1 / 3)
+    assert measuring.wrong_updates(made, "next") == 1
+    assert measuring.wrong_updates(made, "good") == 0
+    silent = recording(stage=["next"], screen=["a"], answered_by=[""])
+    with pytest.raises(ValueError, match="heard"):
+        measuring.elsewhere(silent)
+
+
+def test_a_mean_is_as_sure_as_its_values_are_independent():
+    """Neighbours in one queue taken as so many independent answers; ends beyond what can be."""
+    random = np.random.default_rng(0)
+    free = random.random(400)
+    walk = np.convolve(random.random(449), np.ones(50), "valid") / 50
+    sure = measuring.mean(free, "s")
+    assert 0.05 < sure.high - sure.low < 0.07
+    scaled = (walk - walk.mean()) / walk.std() * free.std() + 0.5
+    alike = measuring.mean(scaled, "s")
+    assert alike.high - alike.low > 3 * (sure.high - sure.low)
+    assert measuring.mean(np.array([0.0, 1.0]), "share", 0, 1).low == 0
+    with pytest.raises(ValueError, match="too few"):
+        measuring.mean(np.array([1.0]), "s")
+
+
+def test_a_difference_is_less_sure_than_its_parts():
+    """An interval that forgets one of the two."""
+    a, b = (measuring.Interval(v, v - 0.3, v + 0.3, 9, "share") for v in (0.9, 0.5))
+    found = measuring.more(a, b)
+    assert found.value == pytest.approx(0.4)
+    assert found.high - found.low == pytest.approx(2 * math.hypot(0.3, 0.3))
+
+
+# --- quality -------------------------------------------------------------------------------------
+
+
+def test_worth_goes_from_a_blank_screen_to_the_good_answer():
+    """A rough answer that is worth more than a good one, or a blank screen worth something."""
+    late = np.array([True, False, False, True])
+    good = np.array([0.9, 0.1, 0.2, 0.8])
+    assert measuring.worth(late, np.full(4, 0.5), good, 0.5) == 0
+    assert measuring.worth(late, good, good, 0.5) == 1
+    assert 0 < measuring.worth(late, np.array([0.6, 0.4, 0.4, 0.6]), good, 0.5) < 1
+    with pytest.raises(ValueError, match="no more"):
+        measuring.worth(late, good, 1 - good, 0.5)
+
+
+def test_the_stages_add_up_over_time():
+    """A screen that loses its first answer when the second comes, or gains it twice."""
+    first, good, at = np.array([0.1, 0.1]), np.array([0.5, math.inf]), np.array([0, 0.2, 1.0])
+    assert measuring.on_screen(first, None, 0.7, at).tolist() == [0, 0.7, 0.7]
+    assert measuring.on_screen(None, good, 0.7, at).tolist() == [0, 0, 0.5]
+    assert np.allclose(measuring.on_screen(first, good, 0.7, at), [0, 0.7, 0.85])
+    assert measuring.over_time(first, good, 0.7, 1.0).value == pytest.approx(0.7 * 0.9 + 0.3 * 0.25)
+    assert measuring.over_time(None, good, 0.7, 1.0).value == pytest.approx(0.25)
+    assert measuring.over_time(first, None, 0.7, 0.1).value == 0
+
+
+def test_the_unsure_are_selected():
+    """A margin that asks for the sure ones."""
+    rough, good = np.array([0.1, 0.29, 0.32, 0.9]), np.array([0.4, 0.4, 0.4, 0.95])
+    assert measuring.selected(rough, good, 0.3, 0.05) == (0.5, 0.5)
+    assert measuring.selected(rough, good, 0.3, 1) == (1, 1)
+    assert measuring.selected(rough, good, 0.3, 0) == (0, 0)
+    with pytest.raises(ValueError, match="no answer"):
+        measuring.selected(rough, rough, 0.3, 0.1)
+
+
+def test_both_stages_can_be_asked_without_a_service():
+    """Qualities of other models than those that answer."""
+    build.ensure("rough", "good")
+    rough, good = measuring.forecasts([EXAMPLE] * 3, 20, 0.1)
+    assert rough.shape == good.shape == (3,)
+    assert len(set(rough)) == len(set(good)) == 1 and rough[0] != good[0]
+
+
+# --- a standstill --------------------------------------------------------------------------------
+
+
+def test_a_backlog_grows_and_drains_as_the_fluid_says():
+    """A wait that ends with the pause, as if nothing had piled up."""
+    at = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
+    found = measuring.expected_delay(at, (1.0, 2.0), 50, 0.01)
+    assert np.allclose(found, [0.01, 1.01, 0.51, 0.26, 0.01, 0.01])
+
+
+def told():
+    rows = {"asked": [0.0, 1.0, 2.0], "first": [0.01] * 3, "good": [0.1, math.inf, 0.5]}
+    return pd.DataFrame(rows)
+
+
+class Fault:
+    kind, service, replica, start, end = "pause", "worker", 1, 0.5, 1.5
+
+
+def test_the_charts_say_in_words_what_they_show():
+    """A chart without an alternative, or with a policy that is missing in it."""
+    chart = measuring.standstill(
+        {"all jobs": (told(), [Fault()]), "old jobs skipped": (told(), [Fault()])},
+        lambda at, pause: measuring.expected_delay(at, pause, 50, 0.01),
+        name="standstill",
+        title="A worker stands still",
+    )
+    assert "all jobs: first answers after at most 10 ms" in chart.alt and "1 never" in chart.alt
+    curve = measuring.quality(
+        {"rough only": lambda at: measuring.on_screen(np.array([0.01]), None, 0.7, at)},
+        lambda at: np.full(len(at), 0.5),
+        1.0,
+        name="quality",
+        title="What is on screen",
+    )
+    assert "rough only: 0.70 after 10 ms, 0.70 after 100 ms" in curve.alt
