@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from redis.exceptions import ConnectionError as QueueGone
 
 from lab_services.stack import servers
 from lab_services.stack.docker import available
+from tests import browsers
 
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,19 +43,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"{reason}; LAB_REQUIRE_DOCKER=1 makes this a failure")
 
 
-# The last one is no command but where macOS has it.
-BROWSERS = (
-    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program; without one the test is skipped, which in CI is a failure."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = browsers.program()
     if program is None:
-        reason = f"No browser: none of {', '.join(BROWSERS)} is there"
+        reason = f"No browser: none of {', '.join(browsers.NAMES)} is there"
         if os.environ.get("CI"):
             pytest.fail(f"{reason}, and it is required in CI.")
         pytest.skip(f"{reason}; with CI set this is a failure.")

@@ -8,7 +8,6 @@ Exits with 1 when the slowest is above its bar.
 """
 
 import os
-import shutil
 import statistics
 import sys
 import threading
@@ -18,6 +17,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from serving import Server
+
+from tests import browsers
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
 PAGES, ROUNDS, SLOWER, BAR = 3, 5, 4, 1.0  # the bar in seconds
@@ -30,7 +31,7 @@ _READY = """() => Math.max(
 
 def main() -> int:
     """Print the seconds of each page; 1 when one takes too long."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = browsers.program()
     largest = sorted(SITE.glob("*/*/*.html"), key=lambda file: -file.stat().st_size)[:PAGES]
     if not program or not largest:
         print("Needs Chromium and the built site: make book.")
