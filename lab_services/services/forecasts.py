@@ -19,18 +19,20 @@ class Forecasts:
     """Forecasts of flights by a model, which is loaded by whoever owns it.
 
     Of the environment: LATE_ABOVE, above which probability a flight is called late (0.3);
-    WEATHERS, over how many the mean is taken (1); and FORECAST_ERROR, how far a weather forecast is
-    off, as a share of its value (0.2). Raises LabError where one of them is out of range.
+    WEATHERS, over how many the mean is taken (1) where `weathers` does not say it; and
+    FORECAST_ERROR, how far a weather forecast is off, as a share of its value (0.2). Raises
+    LabError where one of them is out of range.
 
     >>> forecasts = Forecasts(model)
     >>> forecasts([flight])
     [{'probability': 0.4127, 'late': True}]
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, weathers: int | None = None) -> None:
         self._model = model
         self._late_above = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
-        self._weathers = int(settings.number("WEATHERS", 1, low=1, high=100_000))
+        stated = settings.number("WEATHERS", 1, low=1, high=100_000)
+        self._weathers = weathers or int(stated)
         error = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
         shape = self._weathers, len(_WEATHER)
         draws = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)

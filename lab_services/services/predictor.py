@@ -49,19 +49,20 @@ class Forecast(TypedDict):
 
 
 class Model:
-    """The model of this service: MODEL names its file, with its card beside it.
+    """A model of this service: the file at `path`, with its card beside it; MODEL names one if not.
 
     THREADS is how many threads one prediction may use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path
         self.threads = int(settings.number("THREADS", 1, low=1, high=256))
         self.card: dict[str, Any] = {}
 
     def load(self) -> None:
         """Check the file's hash and load it. Raises ModelMissing, ModelDamaged or LabError."""
         began = perf_counter()
-        path = Path(settings.text("MODEL"))
+        path = Path(self._path or settings.text("MODEL"))
         self.card = store.verify(path)
         self._codes = features.Codes(**self.card["codes"])
         options = onnxruntime.SessionOptions()

@@ -1,0 +1,352 @@
+"""One process with several models: what it answers and keeps; and the sums of the lab."""
+
+import importlib
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from lab_services.errors import LabError
+from lab_services.models import build, store
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.patterns.serving.all_in_one import measuring
+from lab_services.services.predictor import Model
+from lab_services.stack import compose
+from lab_services.stack.catalogue import compose_path
+from lab_services.traffic.recording import Recording
+
+APP = "lab_services.patterns.serving.all_in_one.app"
+
+
+# --- the service ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built():
+    build.ensure()
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """Starts the service with these models and settings."""
+
+    @contextmanager
+    def start(models, **environment):
+        good, rough = store.model_path("good"), store.model_path("rough")
+        text = " ".join(f"{name}={rough if name == 'reasons' else good}" for name in models)
+        settings = {"MODELS": text, "WEATHERS": "50", "OTHERS": "20", **environment}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        module = importlib.reload(importlib.import_module(APP))
+        with TestClient(module.app) as client:
+            yield SimpleNamespace(client=client, module=module)
+
+    # The module reads its settings when it is imported.
+    monkeypatch.setenv("MODELS", f"board={store.model_path('good')}")
+    return start
+
+
+def test_one_process_answers_for_all_its_models(service):
+    """A model that moved in and cannot be asked."""
+    with service(["board", "advice", "reasons", "fourth"]) as running:
+        answers = {
+            name: running.client.post(f"/{name}", json=EXAMPLE).json()
+            for name in ("board", "advice", "reasons", "fourth")
+        }
+    assert answers["board"] == answers["fourth"]
+    assert answers["advice"].keys() == {"probability", "late"}
+    # The mean over weathers around the forecast is near what the forecast itself gives.
+    assert abs(answers["advice"]["probability"] - answers["board"]["probability"]) < 0.2
+    assert tuple(answers["reasons"]) == FEATURES
+
+
+def test_a_service_of_one_model_knows_no_other(service):
+    """A service apart that still carries its neighbours."""
+    with service(["board"]) as running:
+        assert running.client.post("/board", json=EXAMPLE).status_code == 200
+        assert running.client.post("/advice", json=EXAMPLE).status_code == 404
+
+
+def test_what_is_no_flight_is_refused_by_each_model(service):
+    """A model that is asked by another way than the others, and takes anything."""
+    with service(["board", "reasons"]) as running:
+        for name in ("board", "reasons"):
+            answer = running.client.post(f"/{name}", json={**EXAMPLE, "wind": -1})
+            assert answer.status_code == 422, name
+            assert "wind" in answer.text
+
+
+def test_a_field_that_all_flights_share_moves_nothing(service):
+    """An explanation that compares with the wrong column."""
+    with service(["board"]) as running:
+        model = Model(str(store.model_path("rough")))
+        model.load()
+        others = np.repeat(model.prepare([EXAMPLE]), 7, axis=0)
+        rows, moves = running.module.explain(model, EXAMPLE, others)
+        assert rows.shape == (len(FEATURES), 7, len(FEATURES))
+        assert all(move == pytest.approx(0, abs=1e-5) for move in moves.values())
+        wind = FEATURES.index("wind")
+        others[:, wind] += 40
+        rows, moves = running.module.explain(model, EXAMPLE, others)
+    assert {name for name, move in moves.items() if abs(move) > 1e-5} == {"wind"}
+    assert (rows[wind, :, wind] > rows[0, :, wind]).all()
+
+
+@pytest.mark.parametrize(("keep", "left"), [("0", 30), ("4", 4)])
+def test_the_leak_and_its_repair(service, monkeypatch, keep, left):
+    """A leak that is none, so that the lab shows nothing; a repair that repairs nothing."""
+    made = []
+    with service(["board"], KEEP=keep) as running:
+        model = Model(str(store.model_path("rough")))
+        model.load()
+        explained = running.module.reasons(model)
+        kept = explained.__closure__[explained.__code__.co_freevars.index("kept")].cell_contents
+        for wind in range(30):
+            flight = {**EXAMPLE, "wind": float(wind)}
+            made.append(_run(explained(flight)))
+        assert len(kept) == left
+        again = _run(explained({**EXAMPLE, "wind": 29.0}))
+        bytes_of_one = next(iter(kept.values()))[0].nbytes
+    assert again is made[-1]  # the cache works for who asks the same again
+    assert bytes_of_one == measuring.explanation_bytes(others=20)
+
+
+def _run(coroutine):
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    return ended.value.value
+
+
+def test_the_lab_counts_with_what_the_stack_is_told():
+    """A prediction of the death that is made for other settings than those of the Compose file."""
+    topology = compose.read(compose_path("serving/all-in-one"), {"LAB_MODELS": "/models"})
+    assert {s.environment["OTHERS"] for s in topology.services.values()} == {"500"}
+    assert {s.environment["WEATHERS"] for s in topology.services.values()} == {"24000"}
+    assert len({s.memory for s in topology.services.values()}) == 1
+    held = [each.split("=")[0] for each in topology.services["one"].environment["MODELS"].split()]
+    assert tuple(held) == measuring.MODELS
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def test_pollaczek_and_khinchine_for_a_mix():
+    """The square forgotten, or taken of the mean."""
+    queue = measuring.mixed({"fast": 100, "slow": 15}, {"fast": 0.001, "slow": 0.040})
+    expected = (100 * 0.001**2 + 15 * 0.040**2) / (2 * (1 - 0.7))
+    assert queue.mean_wait(115) == pytest.approx(expected)
+    assert measuring.mixed({"fast": 0}, {"fast": 0.001}) is None
+
+
+def recording(offsets, models, latency=0.001, ok=True, **columns):
+    table = pd.DataFrame(
+        {
+            "intended": 1000.0 + np.asarray(offsets, dtype=float),
+            "started": 1000.0 + np.asarray(offsets, dtype=float),
+            "latency": latency,
+            "model": models,
+            "ok": ok,
+            "warmup": False,
+            **columns,
+        }
+    )
+    return Recording(table, begin=1000.0, seconds=float(max(offsets)) + 1)
+
+
+def test_who_comes_waits_for_the_work_before():
+    """A recursion that counts its own work, or lets idle time count as credit."""
+    services = {"board": 0.0, "advice": 0.010}
+    seen = recording([0, 0.001, 0.004, 0.030, 0.031], ["advice", "board", "advice"] + ["board"] * 2)
+    assert measuring.waited(seen, services) == pytest.approx([0, 0.009, 0.006, 0, 0])
+    latencies = measuring.expected_latencies(seen, services, "board", alone=0.001)
+    assert latencies == pytest.approx([0.010, 0.001, 0.001])
+
+
+def test_the_recursion_agrees_with_the_formula():
+    """Two theories in one lab that say different things."""
+    random = np.random.default_rng(1)
+    count, services = 60_000, {"board": 0.0002, "advice": 0.015}
+    rates = {"board": 100, "advice": 40}
+    models = random.choice(["board", "advice"], count, p=[100 / 140, 40 / 140])
+    seen = recording(np.cumsum(random.exponential(1 / 140, count)), models)
+    formula = measuring.mixed(rates, services).mean_wait(140)
+    assert measuring.waited(seen, services).mean() == pytest.approx(formula, rel=0.1)
+
+
+def test_what_theory_explains_is_compared_request_by_request():
+    """An interval as wide as the luck of the arrivals."""
+    random = np.random.default_rng(2)
+    services = {"board": 0.0002, "advice": 0.015}
+    models = random.choice(["board", "advice"], 3000, p=[0.7, 0.3])
+    offsets = np.cumsum(random.exponential(1 / 130, 3000))
+    expected = 0.001 + measuring.waited(recording(offsets, models), services)
+    seen = recording(offsets, models, latency=1.2 * expected)
+    ratio = measuring.explained(seen, services, "board", alone=0.001)
+    assert (ratio.low, ratio.high) == pytest.approx((1.2, 1.2))
+    with pytest.raises(ValueError, match="failed"):
+        measuring.explained(recording(offsets, models, ok=False), services, "board", 0.001)
+
+
+def test_a_late_generator_counts_on_the_scale_that_matters():
+    """A note about microseconds that takes the evidence from a comparison of milliseconds."""
+    seen = recording(np.arange(40) / 10, "board")
+    seen.table["started"] += 0.0004
+    seen.late, seen.note = True, "late"
+    assert measuring.Mean(scale=0.015)(seen).note == ""
+    assert measuring.Mean(scale=0.001)(seen).note == "late"
+    assert measuring.Mean()(seen).value == pytest.approx(0.001)
+
+
+def test_a_mean_of_nothing_is_refused():
+    """A mean that is nan in a chart."""
+    with pytest.raises(ValueError, match="two correct answers"):
+        measuring.Mean()(recording([0, 1], "board", ok=False))
+
+
+def test_memory_of_many_models():
+    """A crossover on the wrong side."""
+    cost = measuring.Memory.fit({1: 60e6, 11: 160e6})
+    assert (cost.base, cost.model) == (pytest.approx(50e6), pytest.approx(10e6))
+    assert cost.crossover == pytest.approx(6)
+    for models in (2, 5, 30):
+        assert cost.together(models, 5) < cost.apart(models, 5)
+        assert cost.together(models, 6) == pytest.approx(cost.apart(models, 6))
+        assert cost.together(models, 7) > cost.apart(models, 7)
+    assert measuring.Memory(50e6, 0).crossover == np.inf
+    with pytest.raises(ValueError, match="two points"):
+        measuring.Memory.fit({1: 60e6})
+    assert measuring.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}) == pytest.approx(20)
+
+
+# --- what was lost -------------------------------------------------------------------------------
+
+
+def leaking():
+    seen = recording(
+        [0, 1, 2, 3, 4, 5],
+        ["board", "reasons", "reasons", "board", "advice", "reasons"],
+        ok=[True, True, False, False, True, False],
+        arm=["one", "one", "one", "one", "one", "apart"],
+    )
+    seen.begin = 999.0
+    return seen
+
+
+def test_failures_are_counted_by_model():
+    """The leaking model counted among those that it takes along."""
+    seen = leaking()
+    assert measuring.failed(seen, "board", "advice") == (1, 3)
+    assert measuring.failed(seen.table, "reasons") == (2, 3)
+    assert measuring.outcome(seen.table).tolist() == [
+        *("answered", "answered", "reasons failed"),
+        *("board failed", "answered", "reasons failed"),
+    ]
+
+
+def test_a_death_is_dated_by_the_first_explanation_that_fails():
+    """A death that is dated by a platform which looks once in a while."""
+    assert measuring.lifetime(leaking(), "one") == 3
+    assert measuring.lifetime(leaking(), "apart") == 6
+    with pytest.raises(LabError, match="has not died"):
+        measuring.lifetime(recording([0, 1], "reasons", arm="one"), "one")
+
+
+# --- the platform --------------------------------------------------------------------------------
+
+
+class Standing:
+    """A stack of two services that the test lets die."""
+
+    def __init__(self):
+        self.down, self.started, self.released = set(), [], []
+
+    def states(self):
+        return [
+            SimpleNamespace(service=name, state="exited" if name in self.down else "ready")
+            for name in ("one", "reasons", "board")
+        ]
+
+    def stats(self, seconds):
+        index = pd.MultiIndex.from_tuples([("one", 1), ("one", 2)], names=["service", "replica"])
+        return pd.DataFrame({"memory_mb": [30.0, 12.0]}, index=index)
+
+    def start(self, service):
+        self.started.append(service)
+        self.down.discard(service)
+
+    def rollout(self, service, environment):
+        self.down.add(service)
+        time.sleep(0.15)
+        self.released.append((service, environment))
+        self.down.discard(service)
+
+
+def test_the_platform_starts_what_has_died():
+    """An outage without an end, or a service started twice."""
+    stack = Standing()
+    with measuring.Platform(stack, ["one", "reasons"], pause=0.1) as platform:
+        stack.down = {"one", "reasons", "board"}  # the board is nobody's business here
+        platform.recover(seconds=5)
+    assert sorted(stack.started) == ["one", "reasons"]
+    assert 0.1 <= platform.first("one").end - platform.first("one").start < 2
+    with pytest.raises(LabError, match="board has not died"):
+        platform.first("board")
+
+
+def test_a_release_is_no_death():
+    """A service that is started by the platform while it is being rolled out."""
+    stack = Standing()
+    with measuring.Platform(stack, ["one", "reasons"], pause=0) as platform:
+        begin, end = platform.release({"KEEP": "16"})
+    assert sorted(stack.released) == [("one", {"KEEP": "16"}), ("reasons", {"KEEP": "16"})]
+    assert end - begin < 0.3  # both at once
+    assert not platform.deaths
+
+
+def test_the_platform_gives_up():
+    """A lab that waits for ever for a service that does not die."""
+    stack = Standing()
+    with (
+        measuring.Platform(stack, ["one"], pause=0) as platform,
+        pytest.raises(LabError, match="0 of 1"),
+    ):
+        platform.recover(seconds=0.1)
+
+
+def test_memory_is_told_by_seconds():
+    """Samples of another time, or of another service."""
+    with measuring.Platform(Standing(), [], pause=0) as platform:
+        begin = time.time()
+        time.sleep(0.5)
+    seen = platform.memory("one", begin, begin + 60)
+    assert set(seen.values()) == {42e6}
+    assert all(0 <= at < 5 for at in seen)
+    assert platform.memory("board", begin, begin + 60) == {}
+    assert platform.memory("one", begin - 60, begin) == {}
+
+
+def test_a_platform_tells_of_what_went_wrong_in_it():
+    """A thread that dies without a word."""
+
+    class Broken(Standing):
+        def start(self, service):
+            raise LabError("It does not start.")
+
+    stack = Broken()
+    with (
+        pytest.raises(LabError, match="does not start"),
+        measuring.Platform(stack, ["one"], pause=0),
+    ):
+        stack.down = {"one"}
+        time.sleep(0.3)
+
+
+def test_many_models_of_one_kind():
+    """A name used twice, so that the service holds fewer than it is told."""
+    named = [each.split("=") for each in measuring.copies(3).split()]
+    assert len({name for name, _ in named}) == 3
+    assert {path for _, path in named} == {"/models/good.onnx"}
