@@ -1,0 +1,50 @@
+"""The departure board. Whom to ask: passenger information."""
+
+import logging
+import os
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from lab_services.services import settings
+from lab_services.services.predictor import Flight, Model, create_app
+
+RELEASE = "1.0.0"  # of the template
+LATE_ABOVE = 0.3
+
+os.environ["MODEL"] = settings.text("MODELS") + "/good.onnx"
+log = logging.getLogger("board")
+model = Model()
+app = create_app("board", model)
+
+
+class Answer(TypedDict):
+    """What callers may rely on."""
+
+    probability: float
+    late: bool
+
+
+@app.get("/metadata")
+async def metadata() -> dict[str, Any]:
+    """Who answers, with which model, and whom to ask about it."""
+    return {
+        "service": "board",
+        "owner": "passenger information",
+        "release": RELEASE,
+        "model": model.card["name"],
+        "sha256": model.card["sha256"],
+    }
+
+
+@app.post("/predict")
+async def predict(flight: Flight) -> Answer:
+    """Will this flight arrive more than 15 minutes late?"""
+    probability = round(float(model.predict(model.prepare([flight]))[0]), 6)
+    late = probability > LATE_ABOVE
+
+    said: dict[str, Any] = {"service": "board", "release": RELEASE}
+    said["probability"] = probability
+    log.info("predicted", extra=said)
+
+    return {"probability": probability, "late": late}
