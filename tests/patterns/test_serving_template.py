@@ -1,15 +1,246 @@
-"""The service of serving/serving-template: what it answers when all is well, and when it is not."""
+"""The serving template: what is stamped, what an update does, what the contract and callers see."""
 
+import asyncio
+import logging
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
 from fastapi.testclient import TestClient
 
+from lab_services import paths
+from lab_services.errors import LabError
 from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.serving_template.app import app
+from lab_services.patterns.serving.serving_template import (
+    callers,
+    contract,
+    measuring,
+    stamped,
+    workshop,
+)
+from lab_services.patterns.serving.serving_template.measuring import Cost
+from lab_services.traffic.recording import Recording
+from tests.patterns.standing_in import Answer, standing_in
+
+DRY = EXAMPLE | {"rain": 0.0}
 
 
-def test_a_predictor_that_is_away_is_said_so(monkeypatch):
-    """A traceback, or a wait without end, where nobody answers."""
-    monkeypatch.setenv("PREDICTOR_URL", "http://127.0.0.1:9")
-    with TestClient(app) as client:
-        answer = client.post("/predict", json=EXAMPLE)
-    assert answer.status_code == 503
-    assert "predictor" in answer.json()["detail"]
+@pytest.fixture(scope="module")
+def bench():
+    with workshop.Workshop() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def board(bench):
+    return bench.stamp("board", bench.folder / "test-board")
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch):
+    monkeypatch.setenv("MODELS", str(paths.models_dir()))
+    monkeypatch.setenv("MODEL", "")  # set by what is stamped, and taken back after the test
+
+
+def asked(folder: Path, path: str, body: object) -> httpx.Response:
+    with TestClient(stamped.load(folder).app, raise_server_exceptions=False) as client:
+        return client.post(path, json=body)
+
+
+# --- what is stamped -----------------------------------------------------------------------------
+
+
+def test_the_fleet_in_the_repository_is_what_the_template_makes(bench):
+    """A stamped service that somebody has changed, or a template that its fleet does not follow."""
+    for folder in sorted((workshop.HERE / "fleet" / workshop.FIRST).iterdir()):
+        made = bench.stamp(folder.name, bench.folder / "again" / folder.name)
+        assert workshop.by_hand(made) == workshop.texts(folder)
+
+
+@pytest.mark.parametrize("release", workshop.RELEASES)
+def test_every_release_stamps_a_service_that_answers(bench, release):
+    made = bench.stamp("crew", bench.folder / f"crew-{release}", release)
+    answer = asked(made, "/predict", EXAMPLE).json()
+    assert 0 <= answer["probability"] <= 1 and isinstance(answer["late"], bool)
+
+
+def test_the_defect_shows_on_dry_days_alone(bench, board):
+    broken = bench.stamp("board", bench.folder / "defect", workshop.DEFECTIVE)
+    assert asked(board, "/predict", DRY).status_code == 200
+    assert asked(broken, "/predict", EXAMPLE).status_code == 200
+    assert asked(broken, "/predict", DRY).status_code == 500
+
+
+def test_nothing_is_left_and_no_setting_of_the_user_is_touched(monkeypatch, tmp_path):
+    """A commit that is signed, or hooks that run, because the user's git is set up so."""
+    (tmp_path / "config").write_text("[commit]\n\tgpgsign = true\n[core]\n\thooksPath = /nowhere\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    with workshop.Workshop() as made:
+        folder = made.folder
+        author = workshop.git(made.template, "log", "-1", "--format=%an %G?")
+        assert author.split() == ["serving", "template", "N"]
+    assert not folder.exists()
+
+
+def test_a_folder_with_two_modules_is_no_service(tmp_path):
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(LabError, match="2 modules"):
+        stamped.load(tmp_path)
+
+
+def test_there_are_answers_or_a_helpful_error():
+    with pytest.raises(LabError, match="no answers for 'nobody'"):
+        workshop.answers("nobody")
+
+
+# --- updates -------------------------------------------------------------------------------------
+
+
+def test_an_unchanged_service_becomes_what_would_be_stamped_anew(bench, board):
+    updated = bench.update(board, bench.folder / "updated", workshop.INCOMPATIBLE)
+    anew = bench.stamp("board", bench.folder / "anew", workshop.INCOMPATIBLE)
+    assert updated.conflicts == 0
+    assert workshop.texts(updated.folder) == workshop.texts(anew)
+
+
+def test_a_change_stays_or_becomes_a_question(bench, board):
+    by_name = {edit.name: edit for edit in workshop.EDITS}
+    kept, asked_for = by_name["a limit of its own for Newark"], by_name["the airline in the log"]
+    for edit, conflicts in ((kept, 0), (asked_for, 1)):
+        copy = bench.edit(board, bench.folder / edit.name, edit)
+        update = bench.update(copy, bench.folder / f"{edit.name} updated", "2.0.0")
+        assert update.conflicts == conflicts
+        text = (update.folder / "board.py").read_text()
+        assert all(line in text for _, new in edit.changes for line in new.splitlines())
+
+
+def test_every_change_can_be_made_and_no_other():
+    text = (workshop.HERE / "fleet/1.0.0/board/board.py").read_text()
+    assert len({edit.applied(text) for edit in workshop.EDITS}) == len(workshop.EDITS)
+    with pytest.raises(LabError, match="is there 0 times"):
+        workshop.Edit("none", [("no such line", "")]).applied(text)
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+def test_lines_are_counted_as_a_person_writes_them():
+    assert workshop.lines("a\n\n  \nb\n") == 2
+    before, after = {"board.py": "a\nb\nc\n"}, {"desk.py": "a\nB\nc\nd\n"}
+    assert workshop.changed_lines(before, after) == 2
+    assert workshop.changed_lines(before, {"board.py": "a\n"}) == 0
+    with pytest.raises(ValueError):
+        workshop.changed_lines(before, after | {"compose.yaml": "e\n"})
+
+
+def test_where_the_template_pays():
+    template, copies = Cost(80, 5), Cost(50, 10)
+    assert measuring.pays_from(template, copies) == 7
+    assert template.of(7) == copies.of(7) == 110
+    after = Cost(80, 5, 10), Cost(50, 10, 5, by_service=True)
+    assert measuring.pays_from(*after) == 4.5
+    assert measuring.pays_from(template, Cost(50, 5)) == float("inf")
+    assert measuring.pays_from(Cost(40, 5), copies) == 1
+
+
+# --- the contract --------------------------------------------------------------------------------
+
+
+def test_the_contract_finds_what_is_broken_and_nothing_else(bench, board, tmp_path):
+    expected = {
+        "chances in per cent": "predict",
+        "short error messages": "error shape",
+        "a line to read, not to count": "log fields",
+        "nobody asks for metadata": "metadata",
+    }
+    for edit in workshop.EDITS:
+        bench.edit(board, tmp_path / edit.name, edit)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "torn.py").write_text("<<<<<<< before updating\n")
+    level = logging.getLogger("board").level
+    found = asyncio.run(contract.check_all(tmp_path))
+    logging.getLogger("board").handlers.clear()
+    logging.getLogger("board").setLevel(level)
+    assert not any(found.pop("torn").values())
+    lost = {name: [part for part in kept if not kept[part]] for name, kept in found.items()}
+    assert lost == {
+        e.name: [expected[e.name]] if e.name in expected else [] for e in workshop.EDITS
+    }
+
+
+def test_what_the_contract_says_is_summed_up():
+    found = {"a/x": {"health": True, "predict": False}, "a/y": {"health": True, "predict": True}}
+    inside = measuring.below(found, "a")
+    assert list(inside) == ["x", "y"]
+    assert measuring.shares(inside) == {"health": 1.0, "predict": 0.5}
+    assert (measuring.broken(inside), measuring.breaking(inside)) == (1, 1)
+    with pytest.raises(LabError, match="nothing below b"):
+        measuring.below(found, "b")
+
+
+def test_requests_are_counted_by_what_became_of_them():
+    table = pd.DataFrame(
+        {
+            "intended": [0.0, 1.0, 2.0, 3.0],
+            "status": [200, 500, 502, 0],
+            "service": ["a", "a", "b", "b"],
+            "warmup": False,
+        }
+    )
+    recording = Recording(table, begin=0.0, seconds=4.0)
+    assert list(measuring.kinds(table)) == ["answered", "failed", "not understood", measuring.AWAY]
+    assert measuring.count(recording, "failed") == 1
+    assert measuring.count(recording, "failed", ["b"]) == 0
+    assert measuring.share(recording, "failed", ["a"]).value == 0.5
+
+
+# --- callers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reader", "answer", "said"),
+    [
+        ("old", {"late": True}, True),
+        ("new", {"delayed": True, "late": False}, True),
+        ("tolerant", {"late": True}, True),
+        ("tolerant", {"delayed": True}, True),
+    ],
+)
+def test_a_caller_reads_what_it_knows(reader, answer, said):
+    assert callers.READS[reader](answer) is said
+
+
+@pytest.mark.parametrize(
+    ("reader", "answer"), [("old", {"delayed": True}), ("new", {"late": True})]
+)
+def test_a_caller_does_not_guess(reader, answer):
+    with pytest.raises(KeyError):
+        callers.READS[reader](answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (Answer({"late": True}), 200),
+        (Answer({"delayed": True}), 502),
+        (Answer({"detail": "no"}, 422), 503),
+        (Answer(b"Internal Server Error", 500), 500),
+        (Answer(b"no healthy upstream", 503), 503),
+    ],
+)
+def test_what_becomes_of_a_request_is_said_by_its_status(monkeypatch, given, status):
+    """A service that failed taken for one whose answer was not understood, or for none at all."""
+    with standing_in(lambda asked: given) as fleet:
+        monkeypatch.setenv("GATEWAY_URL", fleet.url)
+        with TestClient(callers.app) as client:
+            answer = client.post("/old/board", json=EXAMPLE)
+    assert answer.status_code == status
+    assert fleet.asked[0].path == "/board/predict"
+
+
+def test_nobody_there_is_said_so(monkeypatch):
+    monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:9")
+    with TestClient(callers.app) as client:
+        assert client.post("/old/board", json=EXAMPLE).status_code == 503

@@ -39,8 +39,8 @@ GIT = {
 class Workshop:
     """A temporary folder: the template with its releases tagged, and the fleet stamped from it.
 
-    `fleet` is the folder that a stack mounts. Closing removes everything; so does the end of the
-    process. Raises LabError where there is no git.
+    `fleet` is the folder in it that a stack mounts. Closing removes everything; so does the end of
+    the process. Raises LabError where there is no git.
 
     >>> workshop = Workshop()                                       # doctest: +SKIP
     >>> workshop.stamp("board", workshop.fleet / "1.0.0/board")     # doctest: +SKIP
@@ -51,9 +51,9 @@ class Workshop:
         if shutil.which("git") is None:
             raise LabError("There is no git on this machine.", "Copier needs it: install git.")
         self._folder = tempfile.TemporaryDirectory(prefix="serving-template-")
-        root = Path(self._folder.name)
-        root.chmod(0o755)  # a container reads the fleet as another user
-        self.template, self.fleet = root / "template", root / "fleet"
+        self.folder = Path(self._folder.name)
+        self.folder.chmod(0o755)  # a container reads the fleet as another user
+        self.template, self.fleet = self.folder / "template", self.folder / "fleet"
         self.fleet.mkdir()
         shutil.copytree(HERE / "template", self.template)
         git(self.template, "init", "--quiet", "--initial-branch=main")
@@ -77,11 +77,11 @@ class Workshop:
     ) -> None:
         self.close()
 
-    def stamp(self, name: str, to: Path, release: str = FIRST) -> Path:
+    def stamp(self, name: str, to: Path, release: str = FIRST, **answered: Any) -> Path:
         """A service made from the answers of that name, in a repository of its own at `to`."""
         with _copier() as copier:
             copier.run_copy(
-                str(self.template), to, answers(name), vcs_ref=release,
+                str(self.template), to, answers(name) | answered, vcs_ref=release,
                 defaults=True, overwrite=True, quiet=True,
             )  # fmt: skip
         git(to, "init", "--quiet", "--initial-branch=main")
