@@ -1,0 +1,233 @@
+"""The services of the online bigsize anti-pattern, its forests, and what the lab reads off them."""
+
+import json
+import runpy
+import time
+
+import numpy as np
+import pytest
+from redis import Redis
+from starlette.testclient import TestClient
+
+from lab_services import report
+from lab_services.errors import LabError
+from lab_services.models import build, store
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.models.scoring import scorer
+from lab_services.patterns.serving.online_bigsize import forests, measuring
+from lab_services.report.stats import Interval
+from lab_services.services.worker import Job
+from lab_services.traffic import Schedule, poisson
+from lab_services.traffic.recording import Recording
+
+PATTERN = "lab_services.patterns.serving.online_bigsize"
+
+
+@pytest.fixture
+def environment(redis_server, monkeypatch):
+    monkeypatch.setenv("MODEL", str(build.ensure("good")["good"]))
+    monkeypatch.setenv("QUEUE_URL", redis_server)
+    with Redis.from_url(redis_server, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+def recorded(latencies, schedule: Schedule | None = None) -> Recording:
+    import pandas as pd
+
+    schedule = schedule or poisson(len(latencies), 1)
+    at = 1000 + schedule.offsets[: len(latencies)]
+    table = pd.DataFrame(
+        {"intended": at, "started": at, "latency": latencies[: len(at)], "ok": True}
+    )
+    return Recording(table.assign(warmup=False), begin=1000.0, seconds=schedule.seconds)
+
+
+# --- the services --------------------------------------------------------------------------------
+
+
+def test_the_caller_waits_for_the_model_and_gets_its_mean(environment):
+    """An answer that is no probability, or a bad flight taken for a good one."""
+    with TestClient(runpy.run_module(f"{PATTERN}.app")["app"]) as client:
+        answer = client.post("/predict", json=EXAMPLE)
+        refused = client.post("/predict", json={**EXAMPLE, "distance": -1})
+    assert answer.status_code == 200
+    assert 0 < answer.json()["probability"] < 1
+    assert refused.status_code == 422
+
+
+def test_a_ticket_comes_at_once_and_the_answer_when_the_worker_is_done(environment):
+    """A front that waits for the worker, or an answer that nobody finds."""
+    work = runpy.run_module(f"{PATTERN}.work")
+    work["model"].load()
+    with TestClient(runpy.run_module(f"{PATTERN}.front")["app"]) as client:
+        ticket = client.post("/jobs", json={"id": "a", "flight": EXAMPLE})
+        assert (ticket.status_code, ticket.json()) == (202, {"id": "a"})
+        assert client.get("/answers/a").status_code == 404
+        ((place, fields),) = environment.xrange("jobs")
+        work["handle"](Job(place, fields, 1))
+        found = client.get("/answers/a")
+    assert found.status_code == 200
+    assert found.json()["finished"] == pytest.approx(time.time(), abs=10)
+
+
+def test_a_night_is_queued_whole_or_refused(environment):
+    """Half a list in the queue, because the second half was no list of flights."""
+    good, bad = {"id": "a", "flight": EXAMPLE}, {"id": "b", "flight": {}}
+    with TestClient(runpy.run_module(f"{PATTERN}.front")["app"]) as client:
+        assert client.post("/nights", json=[good, bad]).status_code == 422
+        assert client.post("/nights", json=[]).status_code == 422
+        assert environment.xlen("jobs") == 0
+        assert client.post("/nights", json=[good, good]).json() == {"queued": 2}
+    assert environment.xlen("jobs") == 2
+
+
+# --- forests -------------------------------------------------------------------------------------
+
+
+def fitted(trees=12, flights=3000):
+    from sklearn.ensemble import RandomForestClassifier
+
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(flights, len(FEATURES))).astype(np.float32)
+    late = rows[:, 0] + random.normal(size=flights) > 0
+    return rows, RandomForestClassifier(trees, min_samples_leaf=5, random_state=0).fit(rows, late)
+
+
+def test_a_forest_written_as_onnx_says_what_its_trees_say():
+    """A mistake in a group's numbering, or a threshold rounded to the other side."""
+    rows, forest = fitted()  # more trees than a group holds
+    said = scorer(forests.onnx_of(forest.estimators_, rows.shape[1]))(rows)
+    assert np.abs(said - forest.predict_proba(rows)[:, 1]).max() < forests.TOLERANCE
+    first = forests.onnx_of(forest.estimators_[:3], rows.shape[1])
+    with pytest.raises(LabError, match="differs"):
+        forests._check(first, forest.estimators_, rows)
+
+
+def test_a_tree_that_asks_nothing_is_refused():
+    """A file that onnxruntime does not read."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    stump = DecisionTreeClassifier(max_depth=1).fit([[0.0], [1.0]], [0, 1])
+    leaf = DecisionTreeClassifier().fit([[0.0], [0.0]], [0, 1])
+    assert forests.onnx_of([stump], 1)
+    with pytest.raises(LabError, match="without a question"):
+        forests.onnx_of([leaf], 1)
+
+
+def test_a_split_rounded_down_divides_numbers_of_32_bit_as_before():
+    """A flight on the threshold itself that goes right instead of left."""
+    thresholds = np.random.default_rng(1).normal(size=1000)
+    down = forests._down(thresholds)
+    assert down.dtype == np.float32
+    for near in (thresholds.astype(np.float32), down, np.nextafter(down, np.float32(9))):
+        assert ((near <= thresholds) == (near <= down)).all()
+
+
+def test_forests_are_trained_where_one_is_missing_or_old(tmp_path, monkeypatch):
+    """A forest of an older recipe that is served for ever, or a failed training taken for one."""
+    build.ensure("good")
+    good = store.model_path("good")
+    for name in (good.name, good.with_suffix(".json").name):
+        (tmp_path / name).write_bytes((good.parent / name).read_bytes())
+    monkeypatch.setenv("LAB_MODELS", str(tmp_path))
+    asked = []
+
+    class Ended:
+        returncode, stderr = 1, "no memory"
+
+    def run(command, **options):
+        asked.append(command)
+        return Ended
+
+    monkeypatch.setattr(forests.subprocess, "run", run)
+    with pytest.raises(LabError, match="no memory"):
+        forests.ensure()
+    assert asked
+    asked.clear()
+    recipe = forests._recipe()
+    for trees in forests.SIZES:
+        path = store.model_path(forests.name_of(trees))
+        path.write_bytes(b"a forest")
+        card = {"sha256": store.sha256(path), "recipe": recipe}
+        path.with_suffix(".json").write_text(json.dumps(card))
+    assert len(forests.ensure()) == len(forests.SIZES)
+    assert not asked
+    path.write_bytes(b"another")
+    with pytest.raises(LabError):
+        forests.ensure()
+
+
+def test_models_are_asked_of_the_same_flights_as_the_outcomes():
+    """Chances of some flights beside the outcomes of others: guessing, then."""
+    build.ensure("rough")
+    late, said = forests._said_by(["rough"], 4000)
+    assert late.shape == said["rough"].shape == (4000,)
+    assert report.auc(late, said["rough"]) > 0.6
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def test_loads_are_read_out_of_the_logs():
+    """The line of another service's start, or a line that is no JSON."""
+    logs = 'x {"message": "model loaded", "seconds": 0.7}\nUvicorn\n{"message": "ready"}\n'
+    assert measuring.load_seconds(logs) == [0.7]
+    assert measuring.load_seconds("") == []
+
+
+def test_one_worker_serves_one_after_another():
+    """A queue that forgets who came before, or one that begins before anybody has come."""
+    latency = measuring.one_after_another(np.array([0.0, 0.1, 5.0, 5.0]), 1.0)
+    assert latency == pytest.approx([1.0, 1.9, 1.0, 2.0])
+    with pytest.raises(ValueError, match="sorted"):
+        measuring.one_after_another(np.array([1.0, 0.0]), 1.0)
+    with pytest.raises(ValueError, match="above 0"):
+        measuring.one_after_another(np.array([0.0]), 0.0)
+
+
+def test_who_waits_is_counted_at_any_moment():
+    """A request that has been answered counted as waiting, or one that has not come yet."""
+    recording = recorded([0.5, 0.5], Schedule(np.array([0.0, 0.2]), 1.0, "two"))
+    at = 1000 + np.array([-0.1, 0.1, 0.3, 0.6, 0.8])
+    assert measuring.waiting(recording, at) == pytest.approx([0, 1, 2, 1, 0])
+    alone = measuring.expected(recording, 0.3)
+    assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
+
+
+def test_the_interval_of_an_auc_shrinks_with_flights():
+    """An interval of guessing that does not hold a half, or one that does not know how many."""
+    few = measuring.auc_interval(np.arange(100) < 50, 0.5)
+    many = measuring.auc_interval(np.arange(10_000) < 5000, 0.5)
+    # Of 50 and 50 the standard error of guessing is sqrt(101 / (12 * 2500)).
+    assert few.high - 0.5 == pytest.approx(1.96 * (101 / 30_000) ** 0.5, rel=0.01)
+    assert many.low > few.low and many.high < few.high
+    with pytest.raises(ValueError, match="Both"):
+        measuring.auc_interval(np.ones(5, dtype=bool), 0.5)
+
+
+def test_results_are_timed_from_when_they_were_asked_for():
+    """Tickets' latencies shown as those of results."""
+    tickets = recorded([0.01] * 30)
+    done = measuring.completed(tickets, tickets.table["intended"].to_numpy() + 2)
+    assert done.table["latency"].to_numpy() == pytest.approx(2)
+    assert tickets.table["latency"].to_numpy() == pytest.approx(0.01)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def test_the_charts_show_every_model_and_every_line():
+    """A model without its name, or a deadline that nobody sees."""
+    point = Interval(0.01, 0.009, 0.011, 50, "s"), Interval(0.7, 0.69, 0.71, 1000)
+    chart = measuring.front(
+        {"good": point, "forest-10": point}, deadlines={"page": 0.02}, name="front", title="Front"
+    )
+    assert "forest-10" in chart.alt
+    with pytest.raises(ValueError, match="no model"):
+        measuring.front({}, deadlines={"page": 0.02}, name="front", title="Front")
+    recordings = {"forest": recorded([0.1] * 40), "small": recorded([0.01] * 40)}
+    chart = measuring.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
+    assert "Theory: at most" in chart.alt
+    with pytest.raises(ValueError):
+        measuring.doubling(recordings, {"huge": 0.05}, [1, 2, 1], name="day", title="A day")
