@@ -1,0 +1,353 @@
+"""What the lab asks, reads off caches and recordings, and the theory; no service imports this."""
+
+import math
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from redis import Redis
+from scipy import optimize
+
+from lab_services.report.proportions import proportion
+from lab_services.report.rounds import mean_of
+from lab_services.report.stats import Interval, rows
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Request
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+FOREVER = 3_600_000  # milliseconds: longer than any lab
+
+# --- what is asked for ---------------------------------------------------------------------------
+
+
+def zipf(count: int, skew: float) -> Floats:
+    """Shares of the traffic of `count` questions: that of rank r goes with 1 / r ** skew."""
+    weights = np.arange(1, count + 1, dtype=float) ** -skew
+    shares: Floats = weights / weights.sum()
+    return shares
+
+
+def draw(shares: Floats, count: int, seed: int = 0) -> Integers:
+    """Which question each of `count` requests asks, independently of one another."""
+    return np.random.default_rng(seed).choice(len(shares), count, p=shares)
+
+
+def question(
+    front: str,
+    door: str,
+    flight: Mapping[str, Any],
+    weathers: int,
+    *,
+    ttl: float | None = None,
+    **labels: str | int,
+) -> Request:
+    """A request to one of the doors of the front at this URL; the label `door` says which."""
+    url = f"{front}/{door}/predict" + ("" if ttl is None else f"?ttl={ttl:g}")
+    body = {"flight": flight, "weathers": weathers}
+    return Request(url, json=body, labels={"door": door, **labels})
+
+
+# --- caches of the stack -------------------------------------------------------------------------
+
+
+def connect(stack: Stack, service: str, replica: int = 1) -> Any:
+    """A client of one of the stack's Redis servers."""
+    return Redis.from_url(stack.url(service, replica=replica).replace("http://", "redis://"))
+
+
+def forget(stack: Stack) -> None:
+    """Empty the front's cache."""
+    with connect(stack, "cache") as cache:
+        cache.flushall()
+
+
+def spread_ages(stack: Stack, ttl: float, seed: int = 0) -> None:
+    """Let each entry expire at a random moment of the next `ttl` seconds.
+
+    So it would be in a cache that has run for long; in one that has just been filled all expire at
+    the same time.
+    """
+    random = np.random.default_rng(seed)
+    with connect(stack, "cache") as cache, cache.pipeline(transaction=False) as together:
+        for name in cache.scan_iter(count=1000):
+            together.pexpire(name, max(1, round(1000 * ttl * random.random())))
+        together.execute()
+
+
+def inferences(stack: Stack) -> int:
+    """How often the model has answered since the predictor was started."""
+    with urllib.request.urlopen(stack.url("predictor", "/metrics"), timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.search(r"^inferences_total (\S+)$", text, re.MULTILINE)
+    if not found:
+        raise ValueError("The predictor does not tell its inferences.")
+    return int(float(found[1]))
+
+
+def set_up(cache: Any, policy: str, keys: Integers) -> None:
+    """Fill a running cache with these entries, the last one the newest, and let it grow no more.
+
+    The limit is what the cache needs for them, in bytes, as Redis wants it.
+    """
+    cache.config_set("maxmemory", 0)
+    cache.flushall()
+    cache.config_set("maxmemory-policy", policy)
+    for begin in range(0, len(keys), _TOGETHER):
+        _ask_for(cache, keys[begin : begin + _TOGETHER])
+    cache.config_set("maxmemory", cache.info("memory")["used_memory"])
+
+
+def replay(
+    caches: Sequence[Any], asked: Integers, rate: float
+) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Ask all caches for the same keys at `rate` per second, and save what they do not have.
+
+    Returns for each cache (row) and request (column) whether it was a hit; and for each cache how
+    many entries it held, on average over the time.
+    """
+    hits: list[list[bool]] = [[] for _ in caches]
+    sizes: list[list[int]] = [[] for _ in caches]
+    begin = time.monotonic()
+    for at in range(0, len(asked), _TOGETHER):
+        keys = asked[at : at + _TOGETHER]
+        for cache, hit, size in zip(caches, hits, sizes, strict=True):
+            hit += _ask_for(cache, keys)
+            size.append(cache.dbsize())
+        time.sleep(max(0.0, begin + (at + len(keys)) / rate - time.monotonic()))
+    return np.array(hits), np.array(sizes, dtype=float).mean(axis=1)
+
+
+_TOGETHER = 50  # commands in a round trip; each is carried out by itself
+# As large as an entry of the front's.
+_ENTRY = (
+    b'{"answer":{"probability":0.412,"late":true,"model":"good"},"took":0.01,"until":1700000000}'
+)
+
+
+def _ask_for(cache: Any, keys: Integers) -> list[bool]:
+    """Whether each key was there. One command looks and, where there is nothing, saves."""
+    with cache.pipeline(transaction=False) as together:
+        for name in keys.tolist():
+            named = f"first::{name:032d}"
+            together.execute_command("SET", named, _ENTRY, "PX", FOREVER, "NX", "GET")
+        return [found is not None for found in together.execute()]
+
+
+# --- theory of hit rates -------------------------------------------------------------------------
+
+
+def hit_rate(shares: Floats, size: float, *, policy: str = "lru", once: float = 0.0) -> float:
+    """The share of hits of a cache with `size` entries, when requests are independent.
+
+    "lru" is Che's approximation (Che, Tung and Wang, IEEE JSAC 20, 2002): an entry stays until it
+    has not been asked for during a time T, the same for all, in which the cache fills. "random" is
+    the same with entries thrown out at random, or in the order in which they came (Martina,
+    Garetto and Leonardi, INFOCOM 2014; Gelenbe, IEEE Trans. Comp. 22, 1973, that both are equal).
+    "lfu" keeps what is asked for most. A share `once` of the requests is for what nobody asks for
+    again; it takes a place for the time T all the same, except with "lfu".
+    Raises ValueError for another policy and for a size that is not between 0 and all.
+    """
+    if not 0 < size < len(shares):
+        raise ValueError(f"A cache of {size:g} of {len(shares)} entries is none.")
+    rates = (1 - once) * shares
+    if policy == "lfu":
+        return float(np.sort(rates)[::-1][: round(size)].sum())
+    there: dict[str, Callable[[float], Floats]] = {
+        "lru": lambda t: -np.expm1(-rates * t),
+        "random": lambda t: rates * t / (1 + rates * t),
+    }
+    if policy not in there:
+        raise ValueError(f"There is no theory here of {policy!r}.")
+    t = characteristic_time(there[policy], size, once)
+    return float((rates * there[policy](t)).sum())
+
+
+def characteristic_time(there: Callable[[float], Floats], size: float, once: float = 0.0) -> float:
+    """After how many requests an entry that nobody asks for leaves a cache of `size` entries.
+
+    `there(t)` is how likely each entry is to be in a cache that forgets after t requests.
+    """
+
+    def excess(log_t: float) -> float:
+        t = math.exp(log_t)
+        return float(there(t).sum()) + once * t - size
+
+    return math.exp(optimize.brentq(excess, -5.0, 60.0))
+
+
+def long_running(shares: Floats, size: int, seed: int = 0) -> Integers:
+    """What an LRU cache holds that has run for long, the last one the newest.
+
+    When each question was last asked, counted back in requests, is exponential with its share as
+    rate; the cache holds those for which that is shortest.
+    """
+    ages = np.random.default_rng(seed).exponential(1 / shares)
+    return np.argsort(ages)[:size][::-1]
+
+
+# --- what recordings say -------------------------------------------------------------------------
+
+
+def source(table: pd.DataFrame) -> "pd.Series[str]":
+    """Where each answer came from: cache, model or shared."""
+    return table["answered_by"].str.partition(" ")[0]
+
+
+def model(table: pd.DataFrame) -> "pd.Series[str]":
+    """Which model each answer is of."""
+    return table["answered_by"].str.partition(" ")[2]
+
+
+def hits(recording: Recording) -> Interval:
+    """The share of the requests that the cache has answered."""
+    table = rows(recording)
+    return proportion(int((source(table) == "cache").sum()), len(table))
+
+
+def only(recording: Recording, answered: str) -> pd.DataFrame:
+    """The requests that were answered by cache, model or shared."""
+    table = rows(recording)
+    return table[source(table) == answered]
+
+
+def lookup_costs(recording: Recording) -> pd.DataFrame:
+    """One row a question that was asked without the cache, then as a miss, then as a hit: seconds.
+
+    The label `question` says which requests are the same question, `step` which of the three.
+    Raises ValueError where no question was asked in all three ways, or a hit was none.
+    """
+    table = recording.table[recording.table["ok"]]
+    expected = {"plain": "model", "miss": "model", "hit": "cache"}
+    if (source(table) != table["step"].map(expected)).any():
+        raise ValueError("The cache did not hold what it should, or held what it should not.")
+    found = table.pivot_table(index=["round", "question"], columns="step", values="response_time")
+    found = found.reindex(columns=list(expected)).dropna().reset_index(drop=True)
+    if found.empty:
+        raise ValueError("No question was asked in all three ways.")
+    return found
+
+
+def break_even(costs: pd.DataFrame, seed: int = 0) -> Interval:
+    """The hit rate at which a cache costs as much time as it saves, with a bootstrap interval.
+
+    A miss takes longer by the look and the saving, a hit is shorter than a miss by the inference:
+    with medians, (miss - plain) / (miss - hit).
+    """
+    values = costs[["plain", "miss", "hit"]].to_numpy(dtype=float)
+
+    def of(some: Floats) -> float:
+        plain, miss, hit = np.median(some, axis=0)
+        return float((miss - plain) / (miss - hit))
+
+    random = np.random.default_rng(seed)
+    drawn = [of(values[random.integers(0, len(values), len(values))]) for _ in range(1000)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(of(values), float(low), float(high), len(values), "share")
+
+
+# --- an old model's answers ----------------------------------------------------------------------
+
+
+def exchanged(recording: Recording) -> float:
+    """When the first model itself has answered for the last time (Unix s)."""
+    table = rows(recording)
+    first = model(table[table["ok"]]).iloc[0]
+    own = table[(model(table) == first) & (source(table) == "model")]
+    return float((own["intended"] + own["latency"]).max())
+
+
+def freshness(table: pd.DataFrame, since: float) -> "pd.Series[Any]":
+    """Whose answer each request got; the old model's is stale `since` that moment (Unix s)."""
+    ok = table["ok"].astype(bool)
+    first = model(table[ok]).iloc[0]
+    old = np.where(table["started"] > since, "stale", "old model")
+    kinds = np.where(model(table) == first, old, "new model")
+    return pd.Series(np.where(ok, kinds, "no answer"), index=table.index)
+
+
+def stale(recording: Recording, since: float, begin: float, end: float) -> Interval:
+    """The share of stale answers from `begin` to `end` seconds after `since` (Unix s).
+
+    Raises ValueError where there are no requests.
+    """
+    table = rows(recording)
+    here = (table["started"] > since + begin) & (table["started"] <= since + end)
+    return proportion(int((freshness(table, since)[here] == "stale").sum()), int(here.sum()))
+
+
+def stale_share(after: float, ttl: float, rates: Floats) -> float:
+    """The share of stale answers `after` seconds after a model was exchanged.
+
+    `rates` are requests per second of each question. An entry is made by a miss, lives `ttl`
+    seconds, and is made again by the next request: it is there for ttl / (ttl + 1 / rate) of the
+    time, and of those entries 1 - after / ttl are older than the exchange.
+    """
+    held = rates * ttl / (1 + rates * ttl)
+    return float((rates * held).sum() / rates.sum() * max(0.0, 1 - after / ttl))
+
+
+# --- stampedes -----------------------------------------------------------------------------------
+
+
+def stampedes(recording: Recording, gap: float) -> pd.DataFrame:
+    """One row for each time that an answer was renewed: how many requests did so or waited for it.
+
+    `asked` are inferences, `waited` requests that were not answered from the cache; `first` is how
+    long the first of them took, `slowest` the slowest (seconds). Renewals less than `gap` seconds
+    apart are the same one. Raises ValueError where there was none.
+    """
+    table = rows(recording)
+    slow = table[source(table) != "cache"].sort_values("started")
+    if slow.empty:
+        raise ValueError("Nothing has been renewed.")
+    number = (slow["started"].diff() > gap).cumsum()
+    asked = source(slow) == "model"
+    return pd.DataFrame(
+        {
+            "asked": asked.groupby(number).sum(),
+            "waited": slow.groupby(number).size(),
+            "first": slow.groupby(number)["response_time"].first(),
+            "slowest": slow.groupby(number)["latency"].max(),
+        }
+    ).reset_index(drop=True)
+
+
+def per_expiry(found: pd.DataFrame, column: str) -> Interval:
+    """The mean over stampedes, each of which is at least one request."""
+    mean = mean_of(found[column].tolist())
+    return replace(mean, low=max(1.0, mean.low))
+
+
+def at_expiry(rate: float, seconds: float) -> float:
+    """Requests that miss an answer which `rate` per second ask for and takes `seconds` to renew.
+
+    The first one, and all who come until its answer is there.
+    """
+    return 1 + rate * seconds
+
+
+def renewed_early(rate: float, seconds: float, eager: float = 1.0) -> float:
+    """Inferences per renewal with early expiry by lot, on average.
+
+    A request t seconds before the expiry renews with chance exp(-t / (eager * seconds)), and others
+    may do so too until its answer is there. The expected number of renewals up to a moment is A;
+    the first comes when A has reached an exponentially distributed amount.
+    """
+    scale = eager * seconds
+
+    def amount(at: Floats) -> Floats:
+        before = rate * scale * np.exp(np.minimum(at, 0) / scale)
+        return before + rate * np.maximum(at, 0)
+
+    reached = -np.log1p(-(np.arange(2000) + 0.5) / 2000)  # equally likely amounts
+    early = scale * np.log(np.minimum(reached / (rate * scale), 1))
+    first = np.where(reached < rate * scale, early, reached / rate - scale)
+    return float(1 + (amount(first + seconds) - amount(first)).mean())

@@ -1,0 +1,50 @@
+"""The predictor: one worker, and a queue before it. It says which model has answered.
+
+Weather at departure is itself a forecast: the answer is the mean over as many weathers around it as
+were asked for, so the same model can have light and heavy work.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from prometheus_client import Counter
+
+from lab_services.models.features import FEATURES
+from lab_services.patterns.serving.prediction_cache.questions import Answer, Question
+from lab_services.services import settings
+from lab_services.services.predictor import Model, Rows, create_app
+
+# Above this probability a flight is called late.
+LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+# How far a forecast of the weather is off, as a share of its value.
+FORECAST_ERROR = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
+
+model = Model()
+app = create_app("predictor", model)
+worker = ThreadPoolExecutor(max_workers=1)
+inferences = Counter("inferences", "Questions that the model has answered", registry=app.registry)
+weather = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
+
+
+@app.post("/predict")
+async def predict(question: Question) -> Answer:
+    """Will this flight arrive more than 15 minutes late?"""
+    return await asyncio.get_running_loop().run_in_executor(worker, answer, question)
+
+
+def answer(question: Question) -> Answer:
+    """The mean over all weathers; the same question always has the same answer."""
+    inferences.inc()
+    rows = in_all_weathers(model.prepare([question["flight"]]), question["weathers"])
+    probability = round(float(model.predict(rows).mean()), 6)
+    version = f"{model.card['name']}-{model.card['sha256'][:8]}"
+    return {"probability": probability, "late": probability > LATE_ABOVE, "model": version}
+
+
+def in_all_weathers(row: Rows, weathers: int) -> Rows:
+    """The flight once for every weather that its forecast may turn into."""
+    draws = np.random.default_rng(0).standard_normal((weathers, len(weather)), dtype=np.float32)
+    rows = np.repeat(row, weathers, axis=0)
+    rows[:, weather] *= 1 + FORECAST_ERROR * draws
+    return rows
