@@ -6,6 +6,7 @@
 - ``{claims-from-run} serving/web-single`` is the table of claims with their verdicts
 - ``{run-info} serving/web-single`` says when, where and on which runtime it was measured
 - ``{topology} serving/web-single`` draws the stack
+- ``{in-browser} serving/edge-prediction:package`` runs a pattern's own page (`in_browser`)
 - ``{key-numbers}`` and ``{claims-index}`` show those of all chapters (`overview`)
 - what `guide` draws from the catalogue, `times` tells of the labs, `repository` of its address
 
@@ -30,6 +31,7 @@ from lab_services.book import (
     bundle,
     code,
     guide,
+    in_browser,
     launch,
     looks,
     mathml,
@@ -58,6 +60,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("run-info", RunInfo)
     app.add_directive("topology", Topology)
     code.setup(app)
+    in_browser.setup(app)
     looks.setup(app)
     bundle.setup(app)
     launch.setup(app)

@@ -86,7 +86,7 @@ def _shown(run: Run) -> bytes:
     notebook = nbformat.read(run.notebook, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for mime in (measurements.MIME, drawing.MIME, claims.MIME):
+            for mime in (measurements.MIME, measurements.FILE_MIME, drawing.MIME, claims.MIME):
                 output.get("data", {}).pop(mime, None)
             for mime in output.get("data", {}).keys() & {"text/html", "text/markdown"}:
                 output["data"][mime] = _GONE.sub(r"\1\2", output["data"][mime])

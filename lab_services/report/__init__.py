@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.footprint import installed_bytes as installed_bytes
     from lab_services.report.machine import usable_cores as usable_cores
+    from lab_services.report.measurements import hand_on as hand_on
     from lab_services.report.measurements import keep as keep
     from lab_services.report.parts import during as during
     from lab_services.report.proportions import proportion as proportion
@@ -56,7 +57,7 @@ _HOMES = {
     "exercise": ("Exercise",),
     "footprint": ("installed_bytes",),
     "machine": ("usable_cores",),
-    "measurements": ("keep",),
+    "measurements": ("hand_on", "keep"),
     "parts": ("during",),
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),

@@ -1,6 +1,7 @@
 """Numbers a lab keeps: they lie in the outputs of the executed notebook and go from there into
 the run's file, and from the run into the book's pages."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from lab_services.report import numbers
 from lab_services.report.stats import Interval
 
 MIME = "application/vnd.lab-services.measurement+json"
+FILE_MIME = "application/vnd.lab-services.file+json"
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 
@@ -51,6 +53,33 @@ def keep(name: str, value: float | Interval, unit: str = "") -> None:
     if math.isnan(interval.value):
         raise ValueError(f"{name!r} cannot be kept: {interval.note or 'the value is not known'}.")
     display(Measurement(checked_name(name), interval))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class File:
+    """What is more than a number, under a name."""
+
+    name: str
+    content: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"handed on {self.name}: {', '.join(self.content)}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        data = {"name": self.name, "content": dict(self.content)}
+        return {"text/plain": str(self), FILE_MIME: data}
+
+
+def hand_on(name: str, content: Mapping[str, Any]) -> None:
+    """Keep something as a JSON file of the run, for a page of the book that needs it whole.
+
+    Raises ValueError for a name that `keep` would refuse and for what JSON cannot hold.
+    """
+    try:
+        json.dumps(content, allow_nan=False)
+    except TypeError as error:
+        raise ValueError(f"{name!r} cannot be handed on: {error}.") from None
+    display(File(checked_name(name), content))  # type: ignore[no-untyped-call]
 
 
 def as_json(interval: Interval) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Found:
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     svgs: dict[str, str] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def collect(notebook: NotebookNode) -> Found:
@@ -99,6 +100,8 @@ def collect(notebook: NotebookNode) -> Found:
             if shown := data.get(drawing.MIME):
                 _add(found.figures, shown, number)
                 found.svgs[shown["name"]] = _svg(data["text/html"])
+            if handed := data.get(measurements.FILE_MIME):
+                _add(found.files, handed, number)
             if settled := data.get(claims.MIME):
                 # A table shown twice, before and by settle(), counts once, as it was last.
                 found.claims = [{**claim, "cell": number} for claim in settled["claims"]]

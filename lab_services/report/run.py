@@ -29,6 +29,8 @@ from lab_services.report.notebook import Found, Lab, collect, numbered
 from lab_services.report.stats import Interval
 
 FILE = "measurements.json"
+# The folder of what a lab hands on.
+FILES = "files"
 _LAST_LINES = 20
 
 
@@ -101,6 +103,14 @@ class Run:
         entry = self._entry("figures", "figure", name)
         return entry, (self.folder / "figures" / f"{name}.svg").read_text()
 
+    def file(self, name: str) -> Path:
+        """A file that the lab has handed on. Raises LabError naming those there are."""
+        path = self.folder / FILES / f"{name}.json"
+        if not path.is_file():
+            known = ", ".join(sorted(each.stem for each in path.parent.glob("*.json"))) or "none"
+            raise LabError(f"The run of {self.lab} holds no file {name!r}.", f"It holds: {known}.")
+        return path
+
     def made_from(self, lab: Lab) -> bool:
         """Whether the lab is still as it was when this run was made."""
         return bool(self.data["source"] == lab.digest())
@@ -157,6 +167,10 @@ def execute(
     (folder / "figures").mkdir()
     for name, drawn in outputs.svgs.items():
         (folder / "figures" / f"{name}.svg").write_text(drawn)
+    (folder / FILES).mkdir()
+    for name, handed in outputs.files.items():
+        content = json.dumps(handed["content"], ensure_ascii=False, allow_nan=False)
+        (folder / FILES / f"{name}.json").write_text(content)
     (folder / "run.html").write_text(page.render(notebook, found.slug))
     data = {
         "lab": found.slug,

@@ -60,6 +60,7 @@ HOLES = {
     "{measured}`gain`": "names nothing in a run",
     "{doc}`/labs/serving/gone`": "unknown document",
     "{numref}`serving/small:gone`": "undefined label",
+    "```{in-browser} serving/small:gone\n```": "has no browser/main.js",
 }
 
 

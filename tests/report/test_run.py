@@ -11,7 +11,7 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.report import measurements
-from lab_services.report.measurements import as_json, from_json, keep
+from lab_services.report.measurements import as_json, from_json, hand_on, keep
 from lab_services.report.notebook import Lab
 from lab_services.report.run import Run, RunMissing, execute
 from lab_services.report.stats import Interval
@@ -41,6 +41,7 @@ values = {"a": report.Interval(1.4, 1.3, 1.5, 100, "ratio")}
 keep("gain", values["a"])
 keep("seconds", seconds, "s")
 print(os.environ["LAB_RUNTIME"])
+report.hand_on("whole", {"text": "an é", "rows": [1, 2]})
 """,
     "charts.bars(values, name='gain', title='Gain')",
     "claims = Claims()\nclaims.claim('it gains', values['a'], at_least=1.2)\nclaims.settle()",
@@ -63,7 +64,7 @@ def test_run_is_kept_as_a_whole(good):
     """A run of which a part is missing, or that lies where nobody looks for it."""
     assert good.folder.parts[-3:] == ("process", "gates", "small")
     assert {file.name for file in good.folder.rglob("*") if file.is_file()} == {
-        *("run.ipynb", "run.html", "measurements.json", "gain.svg")
+        *("run.ipynb", "run.html", "measurements.json", "gain.svg", "whole.json")
     }
     loaded = Run.load(good.folder)
     assert loaded == good
@@ -224,3 +225,22 @@ def test_unknown_number_is_not_kept(capsys):
     keep("cores", 2, "cores")
     assert capsys.readouterr().out == "kept cores: 2 cores\n"
     assert measurements.MIME.endswith("+json")  # else notebooks keep it as a text
+
+
+def test_what_is_handed_on_is_a_file_of_the_run(good):
+    """A page of the book that finds half of a package, or another run's."""
+    assert json.loads(good.file("whole").read_text()) == {"text": "an é", "rows": [1, 2]}
+    with pytest.raises(LabError, match="no file 'gone'") as refused:
+        good.file("gone")
+    assert "whole" in refused.value.hint
+
+
+@pytest.mark.parametrize("content", [{"a": object()}, {"a": float("nan")}])
+def test_what_json_cannot_hold_is_not_handed_on(content):
+    with pytest.raises(ValueError):
+        hand_on("whole", content)
+
+
+def test_what_is_handed_on_has_a_name_that_pages_can_ask_for():
+    with pytest.raises(ValueError, match="is no name"):
+        hand_on("A name", {})
