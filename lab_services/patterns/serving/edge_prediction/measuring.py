@@ -1,0 +1,203 @@
+"""What the lab of this chapter publishes, asks and computes; no service imports this."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lab_services.errors import LabError
+from lab_services.models import features, store
+from lab_services.models.features import Flight
+from lab_services.models.scoring import scorer
+from lab_services.patterns.serving.edge_prediction import packages
+from lab_services.report.proportions import proportion
+from lab_services.report.stats import Interval
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+
+PATIENCE = 20.0  # seconds for devices to have looked
+_PART = 512 * 1024  # bytes that a service takes in one request, and some
+Values = npt.NDArray[np.float64]
+
+
+# --- models, asked here --------------------------------------------------------------------------
+
+
+def chances(name: str, flights: Sequence[Flight]) -> Values:
+    """What the model of this name says of each flight, one at a time as a device asks it.
+
+    A model whose layers are quantised as it is asked rounds each row by what else is in the batch,
+    so its answers to a batch are others.
+    """
+    return scored(store.model_path(name), store.card(name)["codes"], flights)
+
+
+def scored(onnx: Path | bytes, codes: Mapping[str, Any], flights: Sequence[Flight]) -> Values:
+    """The same for a model's file or the bytes of one, with the codes that it was made for."""
+    score = scorer(onnx)
+    rows = features.prepare(flights, features.Codes(**codes))
+    return np.concatenate([score(rows[at : at + 1]) for at in range(len(rows))]).astype(float)
+
+
+def same_verdict(a: Values, b: Values, threshold: float) -> Interval:
+    """The share of flights that both call late, or both not."""
+    return proportion(int(((a > threshold) == (b > threshold)).sum()), len(a))
+
+
+def asked(url: str, flights: Sequence[Flight]) -> Values:
+    """What a running service says of each flight."""
+    with httpx.Client() as client:
+        answers = [client.post(url, json=flight).raise_for_status() for flight in flights]
+    return np.array([answer.json()["probability"] for answer in answers])
+
+
+# --- packages ------------------------------------------------------------------------------------
+
+
+def known_answers(flights: Sequence[Flight]) -> list[dict[str, Any]]:
+    """What the network said of these flights before anybody made it smaller."""
+    said = chances("edge-float32", flights)
+    return [
+        {"flight": flight, "probability": round(float(p), 6)}
+        for flight, p in zip(flights, said, strict=True)
+    ]
+
+
+def publish(
+    stack: Stack,
+    version: int,
+    name: str,
+    known: Sequence[dict[str, Any]],
+    *,
+    key: str = "",
+    damage: bool = False,
+) -> packages.Manifest:
+    """Sign the model of this name as this version, upload it, and call it the newest.
+
+    `key` is another than the factory's; with `damage` what is uploaded is not what was signed.
+    """
+    content = store.model_path(name).read_bytes()
+    key = key or stack.compose.services["device"].environment["SIGNING_KEY"]
+    manifest = packages.packed(version, content, store.card(name)["codes"], known, key)
+    if damage:
+        content = damaged(content)
+    with httpx.Client(base_url=stack.url("store")) as client:
+        for begin in range(0, len(content), _PART):
+            part = content[begin : begin + _PART]
+            place = f"/packages/{version}"
+            client.put(place, params={"begin": begin}, content=part).raise_for_status()
+        client.put("/latest", json=manifest).raise_for_status()
+    return manifest
+
+
+def damaged(content: bytes) -> bytes:
+    """The same with a block of its middle overwritten: the weights there are noise."""
+    size = len(content) // 8
+    begin = len(content) // 2
+    noise = np.random.default_rng(0).bytes(size)
+    return content[:begin] + noise + content[begin + size :]
+
+
+def outcome(stack: Stack, version: int, service: str = "device") -> dict[str, Any]:
+    """What came of a package on a device, as soon as it has looked. Raises LabError."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        for event in stack.json(service, "/device")["events"]:
+            if event["version"] == version:
+                return dict(event)
+        time.sleep(0.02)
+    raise LabError(f"{service} has not looked at package {version} within {PATIENCE:g} s.")
+
+
+# --- the fleet -----------------------------------------------------------------------------------
+
+
+def deploy(stack: Stack, each: int, intervals: Sequence[float]) -> None:
+    """So many light devices for each interval, each with the newest package."""
+    httpx.put(
+        stack.url("fleet", "/fleet"), json={"each": each, "intervals": list(intervals)}
+    ).raise_for_status()
+
+
+def wait_for_fleet(stack: Stack, version: int) -> pd.DataFrame:
+    """One row a device: `every` and, once all have it, `at`: when it had the version.
+
+    Raises LabError where that takes too long.
+    """
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        devices = stack.json("fleet", "/fleet")
+        if all(device["version"] == version for device in devices):
+            return pd.DataFrame(
+                [
+                    {"every": device["every"], "at": event["at"]}
+                    for device in devices
+                    for event in device["events"]
+                    if event["version"] == version
+                ]
+            )
+        time.sleep(0.1)
+    raise LabError(f"Not all devices have version {version} after {PATIENCE:g} s.")
+
+
+def spread(
+    updated: pd.DataFrame, released: float, seconds: Sequence[float]
+) -> dict[str, dict[float, Interval]]:
+    """The share of devices with the new version so many seconds after its release, by interval."""
+    found: dict[str, dict[float, Interval]] = {}
+    for every, devices in updated.groupby("every"):
+        after = devices["at"] - released
+        found[f"looks every {every:g} s"] = {
+            second: proportion(int((after <= second).sum()), len(after)) for second in seconds
+        }
+    return found
+
+
+def distance(updated: pd.DataFrame, released: float, every: float) -> float:
+    """The largest distance of the share that has it from min(1, t/T): Kolmogorov's."""
+    after = np.sort(updated.loc[updated["every"] == every, "at"].to_numpy() - released)
+    expected = np.clip(after / every, 0, 1)
+    count = len(after)
+    steps = np.arange(count + 1) / count
+    return float(max(abs(steps[1:] - expected).max(), abs(steps[:-1] - expected).max()))
+
+
+# --- traffic -------------------------------------------------------------------------------------
+
+
+def network_bytes(stack: Stack, cluster: str) -> int:
+    """Bytes that have gone through the network to a service and back, counted by Envoy."""
+    path = f"/stats?format=json&filter=^cluster.{cluster}.upstream_cx_.x_bytes_total$"
+    found = stack.json("network", path, port=9901)
+    return sum(int(each["value"]) for each in found["stats"])
+
+
+def by_whom(table: pd.DataFrame) -> "pd.Series[Any]":
+    """What became of each request: whose answer it got, if any."""
+    server = table["answered_by"] == "server"
+    kinds = server.map({True: "by the server", False: "by the device"})
+    return kinds.where(table["ok"], "not at all")
+
+
+def by_model(wrong: Sequence[int]) -> Callable[[pd.DataFrame], "pd.Series[Any]"]:
+    """What became of each request to a device, where these versions are wrong ones."""
+    mistaken = [f"device, version {version}" for version in wrong]
+
+    def kinds(table: pd.DataFrame) -> "pd.Series[Any]":
+        found = table["answered_by"].isin(mistaken)
+        return found.map({True: "wrong model", False: "right model"}).where(
+            table["ok"], "no answer"
+        )
+
+    return kinds
+
+
+def share(recording: Recording, kinds: Callable[[pd.DataFrame], Any], *kind: str) -> Interval:
+    """The share of a recording's requests of which one of these became."""
+    found = kinds(recording.measured).isin(kind)
+    return proportion(int(found.sum()), len(found))
