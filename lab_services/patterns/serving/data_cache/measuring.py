@@ -1,0 +1,388 @@
+"""What the lab fills, changes and reads off; no service imports this."""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from timeit import Timer
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psycopg
+import redis
+from psycopg.rows import dict_row
+from scipy import optimize
+
+from lab_services import report
+from lab_services.models import features, scoring, source, store
+from lab_services.patterns.serving.data_cache import preparing, warehouse
+from lab_services.patterns.serving.data_cache.preparing import NUMBERS, WANTED, Dossier, Prepare
+from lab_services.report import Interval
+from lab_services.stack import Stack
+from lab_services.traffic import Recording, Request
+
+Floats = npt.NDArray[np.float64]
+_FROM = pd.Timestamp("2013-09-01", tz="UTC")
+FOREVER = 3600.0  # an entry that does not expire while the lab runs
+BY_WRITER = "by-writer"  # the policy whose entries are deleted by who writes, if he knows of them
+_STARTED_TOGETHER = 50  # commands that go to the cache at once
+_SCHEDULE = ["carrier", "origin", "destination", "weekday", "departs", "distance"]
+
+
+# --- the source ----------------------------------------------------------------------------------
+
+
+class Source:
+    """Real reports of 2013, and flights of October to December in the order of their popularity."""
+
+    def __init__(self, flights: int, seed: int = 0) -> None:
+        flown, reports = (pd.read_csv(file) for file in source.files())
+        hour = pd.to_datetime(reports["time_hour"])
+        kept = reports.assign(hour=hour)[["origin", "hour", *NUMBERS]]
+        self.reports = kept[hour >= _FROM]
+        arrived = flown[flown["month"] >= 10].dropna(subset=["arr_delay"])
+        drawn = arrived.sample(flights, random_state=seed).reset_index(drop=True)
+        date = pd.to_datetime(drawn[["year", "month", "day"]])
+        clock = drawn["sched_dep_time"]
+        self.flights = pd.DataFrame(
+            {
+                "carrier": drawn["carrier"],
+                "origin": drawn["origin"],
+                "destination": drawn["dest"],
+                "weekday": date.dt.day_of_week + 1,
+                "departs": clock // 100 * 60 + clock % 100,
+                "distance": drawn["distance"].astype(float),
+                "hour": pd.to_datetime(drawn["time_hour"]),
+                "late": drawn["arr_delay"] > 15,
+            }
+        )
+
+    def said_with_weather_of(self, hours: float) -> Floats:
+        """What the good model says of each flight when its weather is so many hours old."""
+        usable = self.reports.dropna(subset=list(WANTED))
+        for name, low, high in preparing.LIMITS:
+            usable = usable[usable[name].between(low, high)]
+        known = self.flights["hour"] - pd.Timedelta(hours=hours)
+        asked = self.flights.assign(known=known).reset_index().sort_values("known", kind="stable")
+        joined = pd.merge_asof(
+            asked.drop(columns="hour"),
+            usable.sort_values("hour", kind="stable"),
+            left_on="known",
+            right_on="hour",
+            by="origin",
+            allow_exact_matches=False,
+        ).sort_values("index")
+        told = joined.rename(columns=WANTED)[list(features.FEATURES)]
+        return scoring.chances("good", told.to_dict("records"))
+
+
+class Warehouse:
+    """The lab's own connection to the warehouse."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+
+    @classmethod
+    def of(cls, stack: Stack) -> Self:
+        """Of a running stack."""
+        address = stack.url("warehouse").removeprefix("http://")
+        return cls(f"postgresql://postgres:lab@{address}/postgres")
+
+    def fill(self, source: Source, flights: int) -> None:
+        """Make the tables; the first `flights` are briefed up to a day before their departure."""
+        self.database.execute("DROP TABLE IF EXISTS reports, flights")
+        self.database.execute("DROP FUNCTION IF EXISTS tell")
+        self.database.execute(warehouse.SCHEMA)
+        known = source.flights.head(flights)
+        briefed = known["hour"] - pd.Timedelta(hours=24)
+        table = known[_SCHEDULE].assign(briefed=briefed, version=1)
+        table.insert(0, "id", range(len(table)))
+        long = source.reports.melt(["origin", "hour"], var_name="name").dropna()
+        for name, rows in {"reports": long, "flights": table}.items():
+            file = io.StringIO()
+            rows.to_csv(file, index=False, header=False)
+            query = f"COPY {name} ({', '.join(rows.columns)}) FROM STDIN (FORMAT csv)"
+            with self.database.cursor() as cursor, cursor.copy(query) as copy:
+                copy.write(file.getvalue())
+        self.database.execute("ANALYZE")
+
+    def dossier(self, flight: int) -> Dossier:
+        """What the service reads, by the same statements. Raises LookupError."""
+        scheduled = self.database.execute(warehouse.FLIGHT, [flight]).fetchone()
+        if scheduled is None:
+            raise LookupError(f"There is no flight {flight}.")
+        reports = self.database.execute(warehouse.REPORTS, scheduled).fetchall()
+        return {"version": scheduled.pop("version"), "flight": scheduled, "reports": reports}
+
+    def brief(self, flight: int) -> int:
+        """The next report reaches a flight's dossier; its new version. Raises LookupError."""
+        changed = self.database.execute(
+            "UPDATE flights SET briefed = briefed + interval '1 hour', version = version + 1"
+            " WHERE id = %s RETURNING version",
+            [flight],
+        ).fetchone()
+        if changed is None:
+            raise LookupError(f"There is no flight {flight}.")
+        return int(changed["version"])
+
+
+class Writers:
+    """Two programs that change rows at random moments; one of them knows of the cache.
+
+    Each of the first `flights` is changed `rate` times a second on average. Who knows deletes the
+    entries of the policy `by-writer`; each change is made by one of the two, drawn by lot. As a
+    context manager they write until its end.
+    """
+
+    def __init__(
+        self, warehouse: Warehouse, cache: "redis.Redis", form: str, flights: int, rate: float
+    ) -> None:
+        self._warehouse, self._cache, self._form = warehouse, cache, form
+        self._flights, self._rate = flights, rate
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._error: Exception | None = None
+        self._log: list[tuple[int, int, float]] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """One row a change: flight, its new version, and when that was there (Unix seconds)."""
+        return pd.DataFrame(self._log, columns=["flight", "version", "at"])
+
+    def _write(self) -> None:
+        random = np.random.default_rng(1)
+        due = time.monotonic()
+        try:
+            while not self._over.is_set():
+                due += random.exponential(1 / (self._rate * self._flights))
+                if self._over.wait(max(0.0, due - time.monotonic())):
+                    return
+                flight = int(random.integers(self._flights))
+                version = self._warehouse.brief(flight)
+                self._log.append((flight, version, time.time()))
+                if random.random() < 0.5:
+                    self._cache.delete(preparing.key_of(self._form, BY_WRITER, flight))
+        except Exception as error:  # noqa: BLE001  raised where the block ends
+            self._error = error
+
+
+# --- requests, and what their answers tell --------------------------------------------------------
+
+
+def zipf(flights: int, exponent: float = 1.0) -> Floats:
+    """How popular each flight is: the share of the n-th is one over n to the `exponent`."""
+    weights = 1.0 / np.arange(1, flights + 1) ** exponent
+    return np.asarray(weights / weights.sum())
+
+
+def drawn(popularity: Floats, count: int, seed: int = 0) -> list[int]:
+    """The flights that so many requests ask for."""
+    asked: list[int] = np.random.default_rng(seed).choice(len(popularity), count, p=popularity).tolist()
+    return asked
+
+
+def questions(
+    stack: Stack,
+    flights: Sequence[int],
+    form: str,
+    *,
+
+    policy: str = "plain",
+    expires: float = FOREVER,
+    together: bool = False,
+    **labels: Any,
+) -> list[Request]:
+    """A request for each of these flights, labelled with it."""
+    url = stack.url("predictor", "/predict")
+    how = {"form": form, "policy": policy, "expires": expires, "together": together}
+    return [
+        Request(url, json={"flight": flight, **how}, labels={"flight": flight, "form": form, **labels})
+        for flight in flights
+    ]
+
+
+def told(recording: Recording) -> pd.DataFrame:
+    """The measured requests with what their answers tell: source, version, and seconds.
+
+    `seconds` is processor time from what was found to the rows that the model reads. Requests
+    without an answer are left out.
+    """
+    table = recording.measured
+    table = table[table["ok"]]
+    said = table["answered_by"].str.split(" ", expand=True).reindex(columns=[0, 1, 2])
+    return table.assign(source=said[0], version=said[1].astype(int), seconds=said[2].astype(float))
+
+
+def with_staleness(answers: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
+    """How many versions `behind` each answer was when its request was sent; `stale` from 1 on.
+
+    `answers` are as `told` gives them, `log` as `Writers` keeps it; each flight begins at 1.
+    """
+    newest = np.ones(len(answers), dtype=int)
+    flight, started = answers["flight"].to_numpy(), answers["started"].to_numpy()
+    for changed, rows in log.groupby("flight"):
+        here = flight == changed
+        place = np.searchsorted(rows["at"].to_numpy(), started[here], side="left")
+        newest[here] = np.concatenate([[1], rows["version"].to_numpy()])[place]
+    # What was committed while the request was under way may be in its answer already.
+    behind = np.maximum(newest - answers["version"].to_numpy(), 0)
+    return answers.assign(behind=behind, stale=behind > 0)
+
+
+def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
+    """The mean over flights of the share of `column`; flights are independent, requests are not.
+
+    Raises ValueError for an empty table.
+    """
+    shares = table.groupby("flight")[column].mean()
+    found = report.mean_of([float(share) for share in shares], "share")
+    low, high = max(0.0, found.low), min(1.0, found.high)
+    return Interval(found.value, low, high, found.n, "share")
+
+
+def microseconds(form: str, dossier: Dossier, prepare: Prepare) -> dict[str, float]:
+    """Processor time of each step on the way from a dossier to the model's rows, in seconds.
+
+    Some forms lack some steps. The least of five turns: what else runs can only add to it.
+    """
+    entry = preparing.encode(form, dossier, prepare)
+    payload = entry[4:]
+    steps: dict[str, Callable[[], object]] = {
+        "make the entry": lambda: preparing.encode(form, dossier, prepare),
+        "use the entry": lambda: preparing.decode(form, entry, prepare),
+    }
+    if form in preparing.READ:
+        read = preparing.READ[form]
+        steps["of it: decode"] = lambda: read(payload)
+    return {
+        name: min(Timer(step).repeat(5, 100)) / 100 for name, step in steps.items()
+    }
+
+
+def loaded_prepare(name: str = "good") -> Prepare:
+    """What the service's model does to flights, without the model."""
+    codes = features.Codes(**store.card(name)["codes"])
+    return lambda flights: features.prepare(flights, codes)
+
+
+# --- a cache of a given size -----------------------------------------------------------------------
+
+
+def bytes_per_entry(cache: "redis.Redis", form: str, policy: str = "plain") -> float:
+    """Mean memory of an entry with its key, as Redis tells it. Raises LookupError without any."""
+    keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
+    if not keys:
+        raise LookupError(f"There is no entry of the form {form}.")
+    with cache.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.memory_usage(key, samples=0)
+        return float(np.mean(pipe.execute()))
+
+
+class Sized:
+    """The cache with so many bytes for entries, which throws out at random; back to normal after.
+
+    Redis tells the age of an entry by the second, and a replay lasts less, so "the least recently
+    used" would mean nothing in it.
+    """
+
+    def __init__(self, cache: "redis.Redis", memory: int) -> None:
+        self._cache, self._memory = cache, memory
+
+    def __enter__(self) -> "redis.Redis":
+        self._cache.flushall()
+        empty = int(self._cache.info("memory")["used_memory"])
+        self._cache.config_set("maxmemory-policy", "allkeys-random")
+        self._cache.config_set("maxmemory", empty + self._memory)
+        return self._cache
+
+    def __exit__(self, *_: object) -> None:
+        self._cache.config_set("maxmemory", 0)
+        self._cache.config_set("maxmemory-policy", "noeviction")
+        self._cache.flushall()
+
+
+def replay(
+    cache: "redis.Redis", form: str, entries: Sequence[bytes], asked: Sequence[int]
+) -> list[bool]:
+    """Whether each of these flights is found, in this order; what is not there is put there.
+
+    Entries are used in turn: only their size matters here. Several questions go to the cache at once;
+    one that repeats another of them finds what that one has put there.
+    """
+    hits: list[bool] = []
+    for first in range(0, len(asked), _STARTED_TOGETHER):
+        flights = asked[first : first + _STARTED_TOGETHER]
+        keys = [preparing.key_of(form, "plain", flight) for flight in flights]
+        with cache.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.exists(key)
+            found = [bool(there) for there in pipe.execute()]
+            seen: set[int] = set()
+            for flight, key, there in zip(flights, keys, found, strict=True):
+                hits.append(there or flight in seen)
+                if not hits[-1]:
+                    pipe.set(key, entries[flight % len(entries)])
+                seen.add(flight)
+            pipe.execute()
+    return hits
+
+
+# --- theory ---------------------------------------------------------------------------------------
+
+
+def stale_hits(updates: float, expires: float) -> float:
+    """Share of hits on an entry whose row has changed since it was read.
+
+    Rows change at random moments, `updates` a second, and entries expire after `expires` seconds.
+    Hits come at any age of the entry alike, and at age t it is stale with 1 - exp(-updates * t).
+
+    >>> round(stale_hits(1.0, 1.0), 3)
+    0.368
+    """
+    expected = updates * expires
+    return 1 - (1 - float(np.exp(-expected))) / expected if expected else 0.0
+
+
+def expired_share(popularity: Floats, rate: float, expires: float) -> float:
+    """Share of requests that read the warehouse when entries expire after `expires` seconds.
+
+    Of a flight that is asked for λ times a second one request in 1 + λ * expires is a miss: the one
+    that makes the entry, and then as many as come while it lasts.
+    """
+    each = popularity * rate
+    return float((popularity / (1 + each * expires)).sum())
+
+
+def random_eviction(popularity: Floats, entries: float) -> float:
+    """Hit rate of a cache of so many entries that throws out at random.
+
+    Each flight is in it with p * t / (1 + p * t), where t makes these add up to the entries
+    (Gelenbe, IEEE Transactions on Computers 22, 1973; Martina, Garetto and Leonardi, INFOCOM 2014).
+    """
+    if entries >= len(popularity):
+        return 1.0
+
+    def inside(time: float) -> Floats:
+        return np.asarray(popularity * time / (1 + popularity * time))
+
+    logarithm = optimize.brentq(lambda log: float(inside(np.exp(log)).sum()) - entries, -20.0, 60.0)
+    return float((popularity * inside(float(np.exp(logarithm)))).sum())
+
+
+def different(popularity: Floats, requests: float) -> float:
+    """How many different flights so many requests ask for, which arrive as a Poisson process."""
+    return float((1 - np.exp(-popularity * requests)).sum())
