@@ -24,7 +24,6 @@ from lab_services.stack import Stack
 from lab_services.traffic import Recording, Request
 
 Floats = npt.NDArray[np.float64]
-_FROM = pd.Timestamp("2013-09-01", tz="UTC")
 FOREVER = 3600.0  # an entry that does not expire while the lab runs
 BY_WRITER = "by-writer"  # the policy whose entries are deleted by who writes, if he knows of them
 _STARTED_TOGETHER = 50  # commands that go to the cache at once
@@ -40,8 +39,7 @@ class Source:
     def __init__(self, flights: int, seed: int = 0) -> None:
         flown, reports = (pd.read_csv(file) for file in source.files())
         hour = pd.to_datetime(reports["time_hour"])
-        kept = reports.assign(hour=hour)[["origin", "hour", *NUMBERS]]
-        self.reports = kept[hour >= _FROM]
+        self.reports = reports.assign(hour=hour)[["origin", "hour", *NUMBERS]]
         arrived = flown[flown["month"] >= 10].dropna(subset=["arr_delay"])
         drawn = arrived.sample(flights, random_state=seed).reset_index(drop=True)
         date = pd.to_datetime(drawn[["year", "month", "day"]])
@@ -91,8 +89,11 @@ class Warehouse:
         address = stack.url("warehouse").removeprefix("http://")
         return cls(f"postgresql://postgres:lab@{address}/postgres")
 
-    def fill(self, source: Source, flights: int) -> None:
-        """Make the tables; the first `flights` are briefed up to a day before their departure."""
+    def fill(self, source: Source, flights: int, since: str = "2013-01-01") -> int:
+        """Make the tables anew, with reports from `since` on; how many numbers they hold.
+
+        The first `flights` are there, and each is briefed up to a day before its departure.
+        """
         self.database.execute("DROP TABLE IF EXISTS reports, flights")
         self.database.execute("DROP FUNCTION IF EXISTS tell")
         self.database.execute(warehouse.SCHEMA)
@@ -100,7 +101,8 @@ class Warehouse:
         briefed = known["hour"] - pd.Timedelta(hours=24)
         table = known[_SCHEDULE].assign(briefed=briefed, version=1)
         table.insert(0, "id", range(len(table)))
-        long = source.reports.melt(["origin", "hour"], var_name="name").dropna()
+        kept = source.reports[source.reports["hour"] >= pd.Timestamp(since, tz="UTC")]
+        long = kept.melt(["origin", "hour"], var_name="name").dropna()
         for name, rows in {"reports": long, "flights": table}.items():
             file = io.StringIO()
             rows.to_csv(file, index=False, header=False)
@@ -108,6 +110,7 @@ class Warehouse:
             with self.database.cursor() as cursor, cursor.copy(query) as copy:
                 copy.write(file.getvalue())
         self.database.execute("ANALYZE")
+        return len(long)
 
     def dossier(self, flight: int) -> Dossier:
         """What the service reads, by the same statements. Raises LookupError."""
@@ -190,7 +193,9 @@ def zipf(flights: int, exponent: float = 1.0) -> Floats:
 
 def drawn(popularity: Floats, count: int, seed: int = 0) -> list[int]:
     """The flights that so many requests ask for."""
-    asked: list[int] = np.random.default_rng(seed).choice(len(popularity), count, p=popularity).tolist()
+    asked: list[int] = (
+        np.random.default_rng(seed).choice(len(popularity), count, p=popularity).tolist()
+    )
     return asked
 
 
@@ -199,7 +204,6 @@ def questions(
     flights: Sequence[int],
     form: str,
     *,
-
     policy: str = "plain",
     expires: float = FOREVER,
     together: bool = False,
@@ -209,7 +213,9 @@ def questions(
     url = stack.url("predictor", "/predict")
     how = {"form": form, "policy": policy, "expires": expires, "together": together}
     return [
-        Request(url, json={"flight": flight, **how}, labels={"flight": flight, "form": form, **labels})
+        Request(
+            url, json={"flight": flight, **how}, labels={"flight": flight, "form": form, **labels}
+        )
         for flight in flights
     ]
 
@@ -253,7 +259,20 @@ def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     return Interval(found.value, low, high, found.n, "share")
 
 
-def microseconds(form: str, dossier: Dossier, prepare: Prepare) -> dict[str, float]:
+def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:
+    """How often `column` is true, over the sum of what was foretold of each request.
+
+    The mean over flights, which are independent of one another. Raises ValueError for an empty
+    table and where nothing is foretold of a flight.
+    """
+    sums = table.groupby("flight")[[column, foretold]].sum()
+    if (sums[foretold] <= 0).any():
+        raise ValueError("Nothing is foretold of a flight.")
+    ratios = sums[column] / sums[foretold]
+    return report.mean_of([float(ratio) for ratio in ratios], "ratio")
+
+
+def step_seconds(form: str, dossier: Dossier, prepare: Prepare) -> dict[str, float]:
     """Processor time of each step on the way from a dossier to the model's rows, in seconds.
 
     Some forms lack some steps. The least of five turns: what else runs can only add to it.
@@ -266,10 +285,8 @@ def microseconds(form: str, dossier: Dossier, prepare: Prepare) -> dict[str, flo
     }
     if form in preparing.READ:
         read = preparing.READ[form]
-        steps["of it: decode"] = lambda: read(payload)
-    return {
-        name: min(Timer(step).repeat(5, 100)) / 100 for name, step in steps.items()
-    }
+        steps["of that: decode"] = lambda: read(payload)
+    return {name: min(Timer(step).repeat(5, 100)) / 100 for name, step in steps.items()}
 
 
 def loaded_prepare(name: str = "good") -> Prepare:

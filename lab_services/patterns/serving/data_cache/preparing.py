@@ -1,7 +1,7 @@
 """From a flight's dossier to the rows that a model reads, and where on that way an entry is taken.
 
-    dossier --clean, take the newest--> features --in all weathers--> the model's input
-    "rows", "packed"                    "features"                    "tensor"
+dossier --clean, take the newest--> features --in all weathers--> the model's input
+"rows", "packed"                    "features"                    "tensor"
 """
 
 import struct

@@ -13,7 +13,8 @@ HOURS = 48  # a station that was silent for a night still has a report in there
 # One row a measured number, and no index: such a store is made for scans, not for look-ups.
 # A flight is `briefed` up to an hour, and each report that reaches it makes a new `version`.
 SCHEMA = f"""
-CREATE TABLE reports (origin text, hour timestamptz, name text, value float4);
+CREATE TABLE reports (origin text, hour timestamptz, name text, value float4)
+    WITH (parallel_workers = 0);
 CREATE TABLE flights (id int PRIMARY KEY, carrier text, origin text, destination text,
     weekday int, departs int, distance float, briefed timestamptz, version int);
 CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
