@@ -1,15 +1,325 @@
-"""The service of serving/data-cache: what it answers when all is well, and when it is not."""
+"""Data cache: what is kept and how, who reads the warehouse, what is stale, and the theory."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
 from fastapi.testclient import TestClient
+from redis import Redis
 
-from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.data_cache.app import app
+from lab_services.models import build
+from lab_services.patterns.serving.data_cache import app as service
+from lab_services.patterns.serving.data_cache import measuring, preparing
+from lab_services.traffic.recording import Recording
+
+NOON = datetime(2013, 11, 5, 12, tzinfo=UTC)
+GOOD = {"temp": 50.0, "dewp": 40.0, "humid": 60.0, "wind_dir": 10.0, "wind_speed": 8.0,
+        "wind_gust": None, "precip": 0.0, "pressure": 1010.0, "visib": 10.0}  # fmt: skip
 
 
-def test_a_predictor_that_is_away_is_said_so(monkeypatch):
-    """A traceback, or a wait without end, where nobody answers."""
-    monkeypatch.setenv("PREDICTOR_URL", "http://127.0.0.1:9")
-    with TestClient(app) as client:
-        answer = client.post("/predict", json=EXAMPLE)
-    assert answer.status_code == 503
-    assert "predictor" in answer.json()["detail"]
+class FewReports:
+    """A source of five flights and three reports, without the files of the real one."""
+
+    reports = pd.DataFrame(
+        [{"origin": "JFK", "hour": NOON - timedelta(hours=h), **GOOD, "temp": 50.0 - h}
+         for h in (27, 26, 25)]
+    ).astype({"wind_gust": float})  # fmt: skip
+    flights = pd.DataFrame(
+        {"carrier": "B6", "origin": "JFK", "destination": "BOS", "weekday": 2, "departs": 720,
+         "distance": 187.0, "hour": [NOON] * 5, "late": False}
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def warehouse(postgres_server):
+    return measuring.Warehouse(postgres_server)
+
+
+@pytest.fixture
+def stack(redis_server, warehouse, monkeypatch):
+    """The service, its cache and its warehouse, filled."""
+    for name, value in {
+        "CACHE_URL": redis_server,
+        "DATABASE_URL": warehouse.url,
+        "MODEL": str(build.ensure("good")["good"]),
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert warehouse.fill(FewReports(), 5) == 24  # three reports, each without a gust
+    with Redis.from_url(redis_server) as cache, TestClient(service.app) as client:
+        cache.flushall()
+        client.cache = cache
+        yield client
+
+
+def question(flight=1, **changed):
+    asked = {"flight": flight, "form": "features", "policy": "plain"}
+    return asked | {"expires": 60.0, "together": False} | changed
+
+
+def ask(client, **changed):
+    """What is answered, and what the header tells: source, version, seconds."""
+    answer = client.post("/predict", json=question(**changed))
+    assert answer.status_code == 200, answer.text
+    return answer.json(), answer.headers["x-answered-by"].split()
+
+
+def dossier(*temperatures, **changed):
+    reports = [
+        {"hour": NOON + timedelta(hours=n), **GOOD, "temp": temperature, **changed}
+        for n, temperature in enumerate(temperatures)
+    ]
+    flight = {"carrier": "B6", "origin": "JFK", "destination": "BOS", "weekday": 2}
+    flight |= {"departs": 720, "distance": 187.0, "briefed": NOON}
+    return {"version": 7, "flight": flight, "reports": reports}
+
+
+# --- the service ----------------------------------------------------------------------------------
+
+
+def test_the_second_question_is_a_hit_and_the_answer_the_same(stack):
+    """A form whose entry is not what was prepared; an entry that another form finds."""
+    without, (source, version, spent) = ask(stack, form="nothing")
+    assert (source, version) == ("read", "1") and float(spent) > 0
+    for form in preparing.ENCODE:
+        assert ask(stack, form=form)[1][0] == "read"
+        answer, (source, version, _) = ask(stack, form=form)
+        assert (source, version) == ("hit", "1")
+        assert answer["probability"] == pytest.approx(without["probability"], abs=1e-5)
+
+
+def test_an_entry_expires(stack):
+    """Seconds taken for milliseconds."""
+    ask(stack, expires=0.05)
+    assert 0 < stack.cache.pttl("features:plain:1") <= 50
+    time.sleep(0.06)
+    assert ask(stack)[1][0] == "read"
+
+
+def test_who_misses_together_reads_once(stack):
+    """Coalescing that lets two read; a number that nobody has and everybody waits for."""
+    with ThreadPoolExecutor(8) as pool:
+        together = [pool.submit(ask, stack, flight=2, together=True) for _ in range(8)]
+        sources = [each.result()[1][0] for each in together]
+    assert sources.count("read") == 1
+    assert set(sources) <= {"read", "waited", "hit"}
+    for together in (True, False):
+        refused = stack.post("/predict", json=question(flight=99, together=together))
+        assert refused.status_code == 404 and "99" in refused.json()["detail"]
+    assert not service.under_way
+
+
+def test_what_is_told_is_forgotten(stack, warehouse):
+    """A changed row that stays in the cache; one that was not to be told of and goes."""
+    for policy in (service.TOLD, "plain"):
+        ask(stack, policy=policy)
+    assert warehouse.brief(1) == 2
+    key = preparing.key_of("features", service.TOLD, 1)
+    wait_for(lambda: not stack.cache.exists(key))
+    assert ask(stack, policy=service.TOLD)[1][:2] == ["read", "2"]
+    assert ask(stack)[1][:2] == ["hit", "1"]
+
+
+def test_what_nobody_heard_of_is_forgotten(stack, warehouse):
+    """Entries that are wrong for good because the connection was down when it was told."""
+    ask(stack, policy=service.TOLD)
+    key = preparing.key_of("features", service.TOLD, 1)
+    with psycopg.connect(warehouse.url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+    wait_for(lambda: not stack.cache.exists(key))
+
+
+def test_a_cache_that_hangs_is_passed_by(stack, monkeypatch):
+    """A service that waits for what was to make it faster."""
+    ask(stack)
+    monkeypatch.setattr(service, "PATIENCE", 0.02)
+    stack.cache.execute_command("CLIENT", "PAUSE", 300, "ALL")
+    began = time.monotonic()
+    assert ask(stack)[1][0] == "passed"
+    assert time.monotonic() - began < 0.25
+    wait_for(lambda: ask(stack)[1][0] == "hit")
+
+
+def test_without_usable_weather_there_is_no_answer(stack, warehouse):
+    """A prediction from nothing; a failure that is kept."""
+    warehouse.database.execute("UPDATE reports SET value = 1000 WHERE name = 'wind_speed'")
+    for form in ("nothing", "features", "tensor"):
+        refused = stack.post("/predict", json=question(form=form))
+        assert refused.status_code == 503 and "3 reports" in refused.json()["detail"]
+    assert not stack.cache.keys("*")
+
+
+@pytest.mark.parametrize("wrong", [{"form": "pickle"}, {"expires": 0}, {"policy": "a:b"}])
+def test_what_makes_no_sense_is_refused(stack, wrong):
+    """A policy that reads another's entries; an entry that never was."""
+    assert stack.post("/predict", json=question(**wrong)).status_code == 422
+
+
+def wait_for(holds, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- preparing ------------------------------------------------------------------------------------
+
+
+def test_the_newest_usable_report_is_taken():
+    """A station's nonsense given to the model; the oldest report in the place of the newest."""
+    assert preparing.features_of(dossier(40.0, 45.0))["temperature"] == 45.0
+    assert preparing.features_of(dossier(40.0, 45.0, 999.0))["temperature"] == 45.0
+    assert preparing.features_of(dossier(40.0, None))["temperature"] == 40.0
+    with pytest.raises(preparing.NoWeather, match="None of 2"):
+        preparing.features_of(dossier(40.0, 45.0, wind_speed=1048.0))
+
+
+def test_packed_rows_are_the_rows():
+    """A gap that becomes a number; columns in another order."""
+    whole = dossier(40.0, None, 45.0)
+    found = preparing.unpack(preparing.pack(whole))
+    assert found["flight"] | {"briefed": NOON} == whole["flight"]
+    assert [r["temp"] for r in found["reports"]] == pytest.approx([40.0, np.nan, 45.0], nan_ok=True)
+    assert found["reports"][0]["pressure"] == 1010.0
+    assert preparing.features_of(found)["temperature"] == 45.0
+
+
+def test_each_form_leads_to_the_same_rows():
+    """A form that prepares differently."""
+    prepare = measuring.loaded_prepare()
+    rows = {}
+    for form in preparing.ENCODE:
+        version, rows[form] = preparing.decode(
+            form, preparing.encode(form, dossier(40.0), prepare), prepare
+        )
+        assert version == 7
+    assert rows["tensor"].shape == (preparing.WEATHERS, 11)
+    for form in ("rows", "packed", "features"):
+        np.testing.assert_allclose(rows[form], rows["tensor"], rtol=1e-6)
+    with pytest.raises(KeyError):
+        preparing.encode("pickle", dossier(40.0), prepare)
+
+
+# --- what the lab reads off -----------------------------------------------------------------------
+
+
+def recording(*rows):
+    table = pd.DataFrame(rows, columns=["flight", "started", "answered_by"])
+    return Recording(table.assign(ok=table["answered_by"] != "", warmup=False), 0.0, 1.0)
+
+
+def test_an_answer_is_stale_when_a_newer_version_was_there_before():
+    """A change during the request held against it; versions of one flight taken for another's."""
+    asked = [(1, 1.0, "read 1 2e-5"), (1, 2.5, "hit 1 1e-5"), (2, 2.5, "hit 1 1e-5"),
+             (1, 2.6, "hit 2 1e-5"), (1, 0.5, "read 2 1e-5"), (1, 9.0, "")]  # fmt: skip
+    log = pd.DataFrame({"flight": [1, 1], "version": [2, 3], "at": [2.0, 3.0]})
+    found = measuring.with_staleness(measuring.told(recording(*asked)), log)
+    assert found["behind"].tolist() == [0, 1, 0, 0, 0]
+    assert found["stale"].tolist() == [False, True, False, False, False]
+    assert found["seconds"].iloc[0] == 2e-5
+
+
+def test_shares_are_means_over_flights():
+    """An interval for requests that are no independent ones; shares beyond 0 and 1."""
+    table = pd.DataFrame({"flight": [1, 1, 1, 2], "stale": [True, True, True, False]})
+    share = measuring.share_by_flight(table, "stale")
+    assert (share.value, share.low, share.high) == (0.5, 0.0, 1.0)
+    fit = measuring.fit_by_flight(table.assign(foretold=0.5), "stale", "foretold")
+    assert fit.value == pytest.approx((3 / 1.5 + 0) / 2)
+    with pytest.raises(ValueError, match="foretold"):
+        measuring.fit_by_flight(table.assign(foretold=0.0), "stale", "foretold")
+
+
+def test_writers_write_down_what_they_changed(stack, warehouse):
+    """A version that nobody can tell the time of; an error that is never heard of."""
+    writers = measuring.Writers(warehouse, stack.cache, "features", flights=5, rate=20.0)
+    for flight in range(5):
+        ask(stack, flight=flight, policy=measuring.BY_WRITER)
+    with writers:
+        wait_for(lambda: len(writers.log) >= 20)
+    newest = warehouse.database.execute("SELECT id, version FROM flights ORDER BY id").fetchall()
+    counted = writers.log.groupby("flight")["version"].max()
+    assert {row["id"]: row["version"] for row in newest} == counted.reindex(
+        range(5), fill_value=1
+    ).to_dict()
+    assert writers.log["at"].is_monotonic_increasing
+    assert len(stack.cache.keys(f"*:{measuring.BY_WRITER}:*")) < 5
+    with (
+        pytest.raises(LookupError),
+        measuring.Writers(warehouse, stack.cache, "features", 900, 1.0) as lost,
+    ):
+        wait_for(lambda: not lost._thread.is_alive())
+
+
+def test_a_sized_cache_throws_out_and_is_normal_afterwards(stack):
+    """A policy that stays behind and throws out entries of the next experiment."""
+    with measuring.Sized(stack.cache, 100_000) as small:
+        hits = measuring.replay(small, "features", [b"x" * 1000], 500, list(range(500)) * 2)
+    assert 0.05 < np.mean(hits) < 0.5
+    assert stack.cache.config_get("maxmemory")["maxmemory"] == "0"
+    assert stack.cache.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+    with pytest.raises(LookupError):
+        measuring.bytes_per_entry(stack.cache, "features")
+    ask(stack)
+    assert 48 < measuring.bytes_per_entry(stack.cache, "features") < 400
+
+
+def test_steps_are_timed():
+    """A step that costs nothing because it was never done."""
+    steps = measuring.step_seconds("rows", dossier(40.0), measuring.loaded_prepare())
+    assert 0 < steps["of that: decode"] < steps["use the entry"]
+    assert set(measuring.step_seconds("tensor", dossier(40.0), measuring.loaded_prepare())) == {
+        "make the entry", "use the entry",
+    }  # fmt: skip
+
+
+def test_old_weather_is_what_was_known_then():
+    """A report from the hour of departure, or one that a station made up."""
+    source = measuring.Source(50)
+    fresh, old = source.said_with_weather_of(0), source.said_with_weather_of(24)
+    assert len(fresh) == 50 and (fresh != old).any()
+    source.reports = source.reports.assign(temp=999.0)
+    with pytest.raises(ValueError, match="no report"):
+        source.said_with_weather_of(0)
+
+
+# --- theory ---------------------------------------------------------------------------------------
+
+
+def test_stale_hits_by_hand():
+    """uT/2 for short lives, nearly all for long ones, none without changes."""
+    assert measuring.stale_hits(1.0, 0.01) == pytest.approx(0.005, rel=0.01)
+    assert measuring.stale_hits(1.0, 1.0) == pytest.approx(np.exp(-1))
+    assert measuring.stale_hits(10.0, 100.0) == pytest.approx(1.0, abs=0.01)
+    assert measuring.stale_hits(0.0, 5.0) == 0.0
+
+
+def test_random_eviction_against_a_simulation():
+    """A formula with a factor too many."""
+    popularity, random = measuring.zipf(100), np.random.default_rng(0)
+    kept, hits = list(range(20)), 0
+    asked = measuring.drawn(popularity, 20_000)
+    for flight in asked:
+        if flight in kept:
+            hits += 1
+        else:
+            kept[random.integers(20)] = flight
+    assert measuring.random_eviction(popularity, 20) == pytest.approx(hits / len(asked), abs=0.02)
+    assert measuring.random_eviction(popularity, 100) == 1.0
+
+
+def test_popularity_and_different_flights():
+    """Shares that do not add up; more different flights than there are."""
+    popularity = measuring.zipf(100)
+    assert popularity.sum() == pytest.approx(1) and popularity[0] == pytest.approx(
+        2 * popularity[1]
+    )
+    assert measuring.different(popularity, 1) == pytest.approx(1, abs=0.1)
+    assert measuring.different(popularity, 1e6) == pytest.approx(100)
+    asked = measuring.drawn(popularity, 300, seed=4)
+    assert len(set(asked)) == pytest.approx(measuring.different(popularity, 300), abs=10)

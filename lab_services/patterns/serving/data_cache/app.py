@@ -1,4 +1,4 @@
-"""Data cache: a request brings a flight's number, and its inputs come from the cache if they can."""
+"""Data cache: a request brings a number, and the model's inputs come from the cache if they can."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from fastapi import HTTPException, Response
 from psycopg_pool import AsyncConnectionPool
 from pydantic import Field
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from typing_extensions import TypedDict
 
 from lab_services.patterns.serving.data_cache import preparing, warehouse
@@ -20,6 +21,8 @@ from lab_services.services.predictor import Forecast, Model
 from lab_services.services.service import Service
 
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+# Seconds to wait for the cache: beyond that the warehouse is asked without it.
+PATIENCE = settings.number("PATIENCE", 0.2, low=0.001, high=60)
 # Entries of this policy are deleted when the warehouse tells that their row has changed.
 TOLD = "told"
 _AGAIN_SECONDS = 0.2
@@ -46,7 +49,12 @@ class Question(TypedDict):
 async def entry_of(asked: Question) -> tuple[bytes, str]:
     """What is kept of this flight, and where it came from; read from the warehouse on a miss."""
     key = preparing.key_of(asked["form"], asked["policy"], asked["flight"])
-    found: bytes | None = await cache.get(key)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            found: bytes | None = await cache.get(key)
+    except (TimeoutError, RedisError):  # the cache may hang or be gone: it is only a short cut
+        entry = preparing.encode(asked["form"], await dossier_of(asked["flight"]), model.prepare)
+        return entry, "passed"
     if found is not None:
         return found, "hit"
     if not asked["together"]:

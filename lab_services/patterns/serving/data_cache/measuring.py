@@ -3,7 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from timeit import Timer
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ from lab_services.traffic import Recording, Request
 Floats = npt.NDArray[np.float64]
 FOREVER = 3600.0  # an entry that does not expire while the lab runs
 BY_WRITER = "by-writer"  # the policy whose entries are deleted by who writes, if he knows of them
-_STARTED_TOGETHER = 50  # commands that go to the cache at once
+_AT_ONCE = 10  # questions to the cache
 _SCHEDULE = ["carrier", "origin", "destination", "weekday", "departs", "distance"]
 
 
@@ -58,7 +58,10 @@ class Source:
         )
 
     def said_with_weather_of(self, hours: float) -> Floats:
-        """What the good model says of each flight when its weather is so many hours old."""
+        """What the good model says of each flight when its weather is so many hours old.
+
+        Raises ValueError where a flight has no report that old.
+        """
         usable = self.reports.dropna(subset=list(WANTED))
         for name, low, high in preparing.LIMITS:
             usable = usable[usable[name].between(low, high)]
@@ -73,6 +76,8 @@ class Source:
             allow_exact_matches=False,
         ).sort_values("index")
         told = joined.rename(columns=WANTED)[list(features.FEATURES)]
+        if told.isna().any(axis=None):
+            raise ValueError("There is no report that old of some flight.")
         return scoring.chances("good", told.to_dict("records"))
 
 
@@ -295,7 +300,7 @@ def loaded_prepare(name: str = "good") -> Prepare:
     return lambda flights: features.prepare(flights, codes)
 
 
-# --- a cache of a given size -----------------------------------------------------------------------
+# --- a cache of a given size ---------------------------------------------------------------------
 
 
 def bytes_per_entry(cache: "redis.Redis", form: str, policy: str = "plain") -> float:
@@ -333,27 +338,35 @@ class Sized:
 
 
 def replay(
-    cache: "redis.Redis", form: str, entries: Sequence[bytes], asked: Sequence[int]
+    cache: "redis.Redis", form: str, entries: Sequence[bytes], flights: int, asked: Sequence[int]
 ) -> list[bool]:
-    """Whether each of these flights is found, in this order; what is not there is put there.
+    """Whether each of the flights `asked` for is found, in this order; what is not is put there.
 
-    Entries are used in turn: only their size matters here. Several questions go to the cache at once;
-    one that repeats another of them finds what that one has put there.
+    Before that all `flights` are put there, in random order. Entries are used in turn: only their
+    size matters here. A few questions go to the cache at once, and one that repeats another of them
+    finds what that one has put there.
     """
-    hits: list[bool] = []
-    for first in range(0, len(asked), _STARTED_TOGETHER):
-        flights = asked[first : first + _STARTED_TOGETHER]
-        keys = [preparing.key_of(form, "plain", flight) for flight in flights]
-        with cache.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.exists(key)
-            found = [bool(there) for there in pipe.execute()]
-            seen: set[int] = set()
-            for flight, key, there in zip(flights, keys, found, strict=True):
-                hits.append(there or flight in seen)
+
+    def put(pipe: Any, flight: int) -> None:
+        pipe.set(preparing.key_of(form, "plain", flight), entries[flight % len(entries)])
+
+    with cache.pipeline(transaction=False) as pipe:
+        for number, flight in enumerate(np.random.default_rng(2).permutation(flights).tolist()):
+            put(pipe, flight)
+            if number % 50 == 49:
+                pipe.execute()
+        pipe.execute()
+        hits: list[bool] = []
+        for first in range(0, len(asked), _AT_ONCE):
+            some = asked[first : first + _AT_ONCE]
+            for flight in some:
+                pipe.exists(preparing.key_of(form, "plain", flight))
+            put_here: set[int] = set()
+            for flight, there in zip(some, pipe.execute(), strict=True):
+                hits.append(bool(there) or flight in put_here)
                 if not hits[-1]:
-                    pipe.set(key, entries[flight % len(entries)])
-                seen.add(flight)
+                    put(pipe, flight)
+                    put_here.add(flight)
             pipe.execute()
     return hits
 
@@ -372,16 +385,6 @@ def stale_hits(updates: float, expires: float) -> float:
     """
     expected = updates * expires
     return 1 - (1 - float(np.exp(-expected))) / expected if expected else 0.0
-
-
-def expired_share(popularity: Floats, rate: float, expires: float) -> float:
-    """Share of requests that read the warehouse when entries expire after `expires` seconds.
-
-    Of a flight that is asked for λ times a second one request in 1 + λ * expires is a miss: the one
-    that makes the entry, and then as many as come while it lasts.
-    """
-    each = popularity * rate
-    return float((popularity / (1 + each * expires)).sum())
 
 
 def random_eviction(popularity: Floats, entries: float) -> float:

@@ -1,4 +1,4 @@
-"""The warehouse: its tables, how a flight's dossier is read, and what it tells when a row changes."""
+"""The warehouse: its tables, how a dossier is read, and what it tells when a row changes."""
 
 from typing import Any
 
