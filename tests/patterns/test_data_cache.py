@@ -36,7 +36,9 @@ class FewReports:
 
 @pytest.fixture(scope="module")
 def warehouse(postgres_server):
-    return measuring.Warehouse(postgres_server)
+    warehouse = measuring.Warehouse(postgres_server)
+    yield warehouse
+    warehouse.database.close()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ async def entry_of(asked: Question) -> tuple[bytes, str]:
     key = preparing.key_of(asked["form"], asked["policy"], asked["flight"])
     try:
         async with asyncio.timeout(PATIENCE):
-            found: bytes | None = await cache.get(key)
+            found: Any = await cache.get(key)
     except (TimeoutError, RedisError):  # the cache may hang or be gone: it is only a short cut
         entry = preparing.encode(asked["form"], await dossier_of(asked["flight"]), model.prepare)
         return entry, "passed"
@@ -96,7 +96,7 @@ async def listen() -> None:
     What is told while the connection is down is never heard of, so then all goes that relied on it.
     """
     while True:
-        with contextlib.suppress(psycopg.OperationalError):
+        with contextlib.suppress(psycopg.OperationalError, RedisError):
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as database:
                 await database.execute(f"LISTEN {warehouse.CHANNEL}")
                 async for key in cache.scan_iter(f"*:{TOLD}:*"):
@@ -122,6 +122,7 @@ async def resources() -> AsyncIterator[None]:
         listening = asyncio.create_task(listen())
         yield
         listening.cancel()
+        await asyncio.wait([listening])
 
 
 model = Model()
