@@ -69,7 +69,9 @@ async def entry_of(asked: Question) -> tuple[bytes, str]:
 async def fill(key: str, asked: Question) -> bytes:
     """Read the dossier, bring it into the form that is kept, keep it."""
     entry = preparing.encode(asked["form"], await dossier_of(asked["flight"]), model.prepare)
-    await cache.set(key, entry, px=round(1000 * asked["expires"]))
+    with contextlib.suppress(TimeoutError, RedisError):  # then the next one reads it again
+        async with asyncio.timeout(PATIENCE):
+            await cache.set(key, entry, px=round(1000 * asked["expires"]))
     return entry
 
 
