@@ -260,9 +260,10 @@ def test_writers_write_down_what_they_changed(stack, warehouse):
 
 def test_a_sized_cache_throws_out_and_is_normal_afterwards(stack):
     """A policy that stays behind and throws out entries of the next experiment."""
-    with measuring.Sized(stack.cache, 100_000) as small:
-        hits = measuring.replay(small, "features", [b"x" * 1000], 500, list(range(500)) * 2)
-    assert 0.05 < np.mean(hits) < 0.5
+    asked = measuring.drawn(np.full(2000, 1 / 2000), 2000)
+    with measuring.Sized(stack.cache, 1_000_000) as small:  # room for less than half of them
+        hits = measuring.replay(small, "features", [b"x" * 1000], 2000, asked)
+    assert 0.2 < np.mean(hits) < 0.65
     assert stack.cache.config_get("maxmemory")["maxmemory"] == "0"
     assert stack.cache.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
     with pytest.raises(LookupError):
