@@ -123,8 +123,9 @@ async def resources() -> AsyncIterator[None]:
     async with cache, pool:
         listening = asyncio.create_task(listen())
         yield
-        listening.cancel()
-        await asyncio.wait([listening])
+        while not listening.done():  # one cancellation may get lost while it connects
+            listening.cancel()
+            await asyncio.wait([listening], timeout=0.1)
 
 
 model = Model()
