@@ -3,8 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,8 +82,8 @@ def ensure(*names: str, report: Report = lambda message: None) -> dict[str, Path
     wanted = names or DEFAULT
     recipe = _recipe_hash()
     with _locked(report):
-        stale = [name for name in wanted if not _current(store.model_path(name), recipe)]
-        if stale or not _current(store.payloads_path(), recipe):
+        stale = [name for name in wanted if not store.is_current(store.model_path(name), recipe)]
+        if stale or not store.is_current(store.payloads_path(), recipe):
             _build(stale, recipe, report)
     return {name: store.model_path(name) for name in wanted}
 
@@ -125,9 +123,11 @@ def _build(names: list[str], recipe: str, report: Report) -> None:
             "recipe": recipe,
             "versions": _versions(),
         }
-        _keep(store.model_path(name), onnx, card)
+        store.keep(store.model_path(name), onnx, card)
     report("keeping the unseen flights for traffic")
-    _keep(store.payloads_path(), payloads.pack(unseen), {"recipe": recipe, "rows": len(unseen)})
+    store.keep(
+        store.payloads_path(), payloads.pack(unseen), {"recipe": recipe, "rows": len(unseen)}
+    )
 
 
 def _train(name: str, rows: Any, late: Any) -> tuple[Any, bytes]:
@@ -216,13 +216,6 @@ def _recipe_hash() -> str:
     return digest.hexdigest()
 
 
-def _current(path: Path, recipe: str) -> bool:
-    try:
-        return bool(store.verify(path)["recipe"] == recipe)
-    except (store.ModelMissing, store.ModelDamaged):
-        return False
-
-
 @contextmanager
 def _locked(report: Report) -> Iterator[None]:
     """Hold the folder of the models, which a second builder then waits for."""
@@ -236,23 +229,3 @@ def _locked(report: Report) -> Iterator[None]:
             report("waiting for another process, which is building the models")
             flock(lock, LOCK_EX)
         yield
-
-
-def _keep(path: Path, content: bytes, card: dict[str, Any]) -> None:
-    """The card comes last: a build that is cut short leaves a hash that does not fit."""
-    said = {**card, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    _write(path, content)
-    _write(path.with_suffix(".json"), json.dumps(said, indent=1).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by the user that a container runs as."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -1,10 +1,12 @@
-"""Models on disk: where they are, what their cards say, and whether they are whole.
+"""Models on disk: how they are kept, where they are, what their cards say, whether they are whole.
 
 A service imports this module, so it needs the standard library only.
 """
 
 import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,34 @@ def verify(path: Path) -> dict[str, Any]:
     if found != said["sha256"]:
         raise ModelDamaged(path, f"its SHA-256 is {found[:12]}…, not {said['sha256'][:12]}…")
     return said
+
+
+def is_current(path: Path, recipe: str) -> bool:
+    """Whether a whole model of this recipe is there: else it is to be built."""
+    try:
+        return bool(verify(path)["recipe"] == recipe)
+    except (ModelMissing, ModelDamaged):
+        return False
+
+
+def keep(path: Path, content: bytes, said: dict[str, Any]) -> None:
+    """Write a model file, and beside it a card with what is `said` of it, its size and its hash.
+
+    The card comes last: a build that is cut short leaves a hash that does not fit.
+    """
+    told = {**said, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    _write(path, content)
+    _write(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and readable by the user that a container runs as."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

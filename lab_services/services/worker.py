@@ -17,6 +17,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from redis.exceptions import ConnectionError as QueueGone
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as QueueLate
 
+from lab_services.errors import LabError
 from lab_services.services import settings
 from lab_services.services.service import Service
 
@@ -210,3 +212,23 @@ class Worker:
             both.xack(self.stream, self.group, job.place)
             both.execute()
         self.jobs.labels("buried").inc()
+
+
+def wait_until_done(
+    redis: "Redis", stream: str = "jobs", group: str = "workers", *, patience: float
+) -> None:
+    """Wait until each job of a stream is done or buried, for `patience` seconds at most.
+
+    Raises LabError where some are left then, or where nobody has joined the group.
+    """
+    client: Any = redis
+    until = time.monotonic() + patience
+    while True:
+        # An emptied queue is not there until a worker has joined it again.
+        found = client.xinfo_groups(stream) if client.exists(stream) else []
+        groups = {each["name"]: each["lag"] + each["pending"] for each in found}
+        if groups.get(group) == 0:
+            return
+        if time.monotonic() > until:
+            raise LabError(f"Jobs were left after {patience:g} s: {groups}.")
+        time.sleep(0.02)

@@ -86,16 +86,6 @@ def test_what_is_current_is_left_alone():
     assert told == []
 
 
-def test_a_write_cut_short_leaves_no_file(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(build.os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
-        build._write(tmp_path / "model", b"content")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_unknown_model_is_refused_with_those_there_are():
     with pytest.raises(LabError, match="rough, good, big"):
         build.ensure("huge")

@@ -16,6 +16,29 @@ def test_a_whole_model_passes(copy):
     assert store.verify(copy)["name"] == "rough"
 
 
+def test_what_is_kept_is_whole_and_current(tmp_path):
+    """A hash of other bytes; a model of yesterday's recipe that is taken for today's."""
+    path = tmp_path / "made.onnx"
+    assert not store.is_current(path, "mine")
+    store.keep(path, b"content", {"name": "made", "recipe": "mine", "bytes": 0, "sha256": "old"})
+    card = store.verify(path)
+    assert (card["name"], card["bytes"]) == ("made", 7)
+    assert store.is_current(path, "mine") and not store.is_current(path, "another")
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.write_bytes(b"another")
+    assert not store.is_current(path, "mine")
+
+
+def test_a_write_cut_short_leaves_no_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(store.os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        store.keep(tmp_path / "model.onnx", b"content", {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_changed_byte_is_found(copy):
     copy.write_bytes(copy.read_bytes()[:-1] + b"?")
     with pytest.raises(store.ModelDamaged, match="lab models"):

@@ -51,6 +51,10 @@ class StandIn:
                 super().setup()
                 own._open.add(self.connection)
 
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # or while it is read
+                    super().handle()
+
             def finish(self) -> None:
                 own._open.discard(self.connection)
                 super().finish()

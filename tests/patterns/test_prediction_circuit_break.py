@@ -5,12 +5,11 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from lab_services import paths, report, traffic
+from lab_services import paths, report
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.models.scoring import chances
@@ -18,6 +17,7 @@ from lab_services.patterns.serving.prediction_circuit_break import measuring
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.standing_in import Answer, standing_in
+from tests.recordings import ROWS, recorded
 
 APP = "lab_services.patterns.serving.prediction_circuit_break.app"
 PREDICTOR = "lab_services.patterns.serving.prediction_circuit_break.predictor"
@@ -204,23 +204,6 @@ def test_the_callers_doors_are_the_proxys(envoy):
 # --- reading -------------------------------------------------------------------------------------
 
 
-def recorded(rows, late=0.0, note=""):
-    """A recording from tuples: intended, latency (s), status."""
-    table = pd.DataFrame(rows, columns=["intended", "latency", "status"])
-    table["ok"] = table["status"].between(200, 399)
-    table["started"] = table["intended"] + late
-    table = table.assign(warmup=False)
-    return traffic.Recording(table, begin=0.0, seconds=10.0, late=bool(note), note=note)
-
-
-ROWS = [
-    (0.0, 0.01, 200),
-    (1.0, 0.26, 203),
-    (1.5, 0.01, 203),
-    (2.0, 0.70, 200),
-    (2.5, 1.00, 503),
-    (3.0, 0.01, 200),
-]
 SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.9, end=2.6)
 
 

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as QueueGone
 from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
-from lab_services.services.worker import Worker
+from lab_services.services.worker import Worker, wait_until_done
 
 AT_ONCE = 0.02  # seconds until a job is given to another worker
 
@@ -271,3 +271,16 @@ def test_no_limit_is_written_as_zero(monkeypatch):
     monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("ATTEMPTS", "0")
     assert Worker.from_environment(fail).attempts is None
+
+
+def test_all_is_done_or_somebody_hears_of_it(member, redis):
+    """A measurement that goes on while jobs of the last one are worked on; a wait without end."""
+    worker = member()
+    put(redis, 1, 2)
+    with pytest.raises(LabError, match="Jobs were left"):  # nobody has joined yet
+        wait_until_done(redis, patience=0.05)
+    assert worker.turn() == 1
+    with pytest.raises(LabError, match=r"workers.*1"):
+        wait_until_done(redis, patience=0.05)
+    assert worker.turn() == 1
+    wait_until_done(redis, patience=0.05)

@@ -18,19 +18,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from redis import Redis
 
-from lab_services.errors import LabError
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.rounds import mean_of
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
+from lab_services.services.worker import wait_until_done
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
 
-STREAM, GROUP = "jobs", "workers"
+STREAM = "jobs"
 PATIENCE = 30.0  # seconds for the queue to drain
 Times = npt.NDArray[np.float64]
 
@@ -87,17 +87,8 @@ def clear(stack: Stack) -> None:
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until each job is done or buried. Raises LabError where that takes too long."""
-    until = time.monotonic() + patience
     with connect(stack, "queue") as queue:
-        while True:
-            # An emptied queue is not there until a worker has joined it again.
-            found = queue.xinfo_groups(STREAM) if queue.exists(STREAM) else []
-            groups = {group["name"]: group["lag"] + group["pending"] for group in found}
-            if groups.get(GROUP) == 0:
-                return
-            if time.monotonic() > until:
-                raise LabError(f"Jobs were left after {patience:g} s: {groups}.")
-            time.sleep(0.02)
+        wait_until_done(queue, STREAM, patience=patience)
 
 
 def work(stack: Stack) -> pd.DataFrame:

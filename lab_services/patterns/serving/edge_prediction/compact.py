@@ -6,13 +6,11 @@ A service never imports this: it trains.
 import hashlib
 import importlib.metadata
 import json
-import os
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
-from lab_services import paths
 from lab_services.models import features, source, store
 
 HIDDEN = (256, 128)
@@ -37,14 +35,11 @@ def ensure() -> dict[str, Path]:
     """
     recipe = _recipe()
     found = {name: store.model_path(name) for name in WHAT}
-    if not all(_current(path, recipe) for path in found.values()):
+    if not all(store.is_current(path, recipe) for path in found.values()):
         contents, card = _train()
         for name, content in contents.items():
             told = {"name": name, "what": WHAT[name], "recipe": recipe, **card}
-            told |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            # The card comes last: a hash that does not fit is noticed.
-            _write(found[name], content)
-            _write(found[name].with_suffix(".json"), json.dumps(told, indent=1).encode())
+            store.keep(found[name], content, told)
     return found
 
 
@@ -148,19 +143,3 @@ def _recipe() -> str:
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     digest.update(json.dumps(versions).encode())
     return digest.hexdigest()
-
-
-def _current(path: Path, recipe: str) -> bool:
-    try:
-        return bool(store.verify(path)["recipe"] == recipe)
-    except (store.ModelMissing, store.ModelDamaged):
-        return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by the user that a container runs as."""
-    descriptor, temporary = tempfile.mkstemp(dir=paths.models_dir(), prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)

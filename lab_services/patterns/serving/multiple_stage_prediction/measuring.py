@@ -1,7 +1,6 @@
 """What the lab sends and reads off a run; no service imports this module."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from matplotlib.lines import Line2D
 from redis import Redis
 from scipy import stats as distributions
 
-from lab_services.errors import LabError
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.multiple_stage_prediction.weathers import in_all_weathers
@@ -25,12 +23,12 @@ from lab_services.report.drawing import COLOURS, DASHES, MARKERS, WIDTH, Chart
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike, name_faults, shade
+from lab_services.services.worker import wait_until_done
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
 
-STREAM, GROUP = "jobs", "workers"
 PATIENCE = 30.0  # seconds for the queue to drain
 WAIT = 20  # seconds that a page's held request stays open
 Numbers = npt.NDArray[np.float64]
@@ -162,15 +160,8 @@ def connect(stack: Stack) -> Any:
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until no job is left. Raises LabError where that takes too long."""
-    until = time.monotonic() + patience
     with connect(stack) as queue:
-        while True:
-            groups = {g["name"]: g["lag"] + g["pending"] for g in queue.xinfo_groups(STREAM)}
-            if groups.get(GROUP) == 0:
-                return
-            if time.monotonic() > until:
-                raise LabError(f"Jobs were left after {patience:g} s: {groups}.")
-            time.sleep(0.02)
+        wait_until_done(queue, patience=patience)
 
 
 def work(stack: Stack) -> pd.DataFrame:

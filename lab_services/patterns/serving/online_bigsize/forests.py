@@ -9,18 +9,14 @@ nodes. Written in groups of ten trees they also load with a third of the memory.
 
 import copy
 import hashlib
-import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.models import store
 
@@ -42,7 +38,7 @@ def ensure() -> list[Path]:
     ModelMissing or ModelDamaged where the model `good` is not there or not whole.
     """
     recipe = _recipe()
-    if not all(_current(trees, recipe) for trees in SIZES):
+    if not all(store.is_current(store.model_path(name_of(trees)), recipe) for trees in SIZES):
         ended = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
         if ended.returncode:
             raise LabError(f"The forests could not be trained: {ended.stderr.strip()[-500:]}")
@@ -93,14 +89,9 @@ def train() -> None:
             "name": name_of(trees),
             "what": f"forest of {trees} trees",
             "recipe": _recipe(),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
         }
         del card["metrics"]  # those of another model; the lab measures
-        # The card comes last: a hash that does not fit is noticed.
-        path = store.model_path(name_of(trees))
-        _write(path, content)
-        _write(path.with_suffix(".json"), json.dumps(card, indent=1).encode())
+        store.keep(store.model_path(name_of(trees)), content, card)
 
 
 def onnx_of(trees: Sequence[Any], features: int) -> bytes:
@@ -214,22 +205,6 @@ def _recipe() -> str:
     """A hash over what the forests come from: this file, and what `good` comes from."""
     good = str(store.card("good")["recipe"])
     return hashlib.sha256(Path(__file__).read_bytes() + good.encode()).hexdigest()
-
-
-def _current(trees: int, recipe: str) -> bool:
-    try:
-        return bool(store.verify(store.model_path(name_of(trees)))["recipe"] == recipe)
-    except (store.ModelMissing, store.ModelDamaged):
-        return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by the user that a container runs as."""
-    descriptor, temporary = tempfile.mkstemp(dir=paths.models_dir(), prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,9 @@
 """Model version 2: the same trees, trained on rows in metric units."""
 
 import copy
-import hashlib
-import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from lab_services import paths
 from lab_services.models import store
 from lab_services.models.features import FEATURES
 from lab_services.patterns.serving.prep_pred.preparing import UNITS
@@ -31,11 +26,7 @@ def ensure_metric() -> Path:
     except (store.ModelMissing, store.ModelDamaged, KeyError):
         pass  # built below
     card = metric_card(good)
-    content = metric_model(store.model_path("good").read_bytes(), card)
-    card |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    # The card comes last: a hash that does not fit is noticed.
-    _write(path, content)
-    _write(path.with_suffix(".json"), json.dumps(card, indent=1).encode())
+    store.keep(path, metric_model(store.model_path("good").read_bytes(), card), card)
     return path
 
 
@@ -68,12 +59,3 @@ def metric_model(good: bytes, card: dict[str, Any]) -> bytes:
             values[place] = values[place] * factor + offset
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by the user that a container runs as."""
-    descriptor, temporary = tempfile.mkstemp(dir=paths.models_dir(), prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
