@@ -1,5 +1,7 @@
 """This chapter's models: a small network, the same in 8 bits, and two that no device should get.
 
+    python -m lab_services.patterns.serving.edge_prediction.compact
+
 A service never imports this: it trains.
 """
 
@@ -11,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from lab_services.models import features, source, store
+from lab_services.models import apart, features, source, store
 
 HIDDEN = (256, 128)
 # Passes over the training months: a fourth and a fifth change the AUC by less than 0.005.
@@ -31,16 +33,23 @@ WHAT = {
 def ensure() -> dict[str, Path]:
     """The path of each model by its name; trained where one is missing or damaged (some seconds).
 
-    Raises ModelMissing or ModelDamaged where the model `good` is not there, whose codes they share.
+    A process of its own gives back the memory that training needs. Raises LabError where it fails,
+    ModelMissing or ModelDamaged where the model `good` is not there, whose codes they share.
     """
     recipe = _recipe()
     found = {name: store.model_path(name) for name in WHAT}
     if not all(store.is_current(path, recipe) for path in found.values()):
-        contents, card = _train()
-        for name, content in contents.items():
-            told = {"name": name, "what": WHAT[name], "recipe": recipe, **card}
-            store.keep(found[name], content, told)
+        apart.train(__name__)
     return found
+
+
+def train() -> None:
+    """Train all of them on January to September, and write them down."""
+    recipe = _recipe()
+    contents, card = _train()
+    for name, content in contents.items():
+        told = {"name": name, "what": WHAT[name], "recipe": recipe, **card}
+        store.keep(store.model_path(name), content, told)
 
 
 def quantised(content: bytes) -> bytes:
@@ -100,6 +109,7 @@ def _train() -> tuple[dict[str, bytes], dict[str, Any]]:
     columns = {name: training[name].to_numpy() for name in features.FEATURES}
     rows = features.prepare_columns(columns, features.Codes(**codes))
     late = training["late"].to_numpy()
+    del training, columns  # memory: libraries that need some of their own come next
     network = MLPClassifier(
         HIDDEN, batch_size=512, learning_rate_init=2e-3, max_iter=PASSES, random_state=0
     )
@@ -143,3 +153,7 @@ def _recipe() -> str:
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     digest.update(json.dumps(versions).encode())
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    train()

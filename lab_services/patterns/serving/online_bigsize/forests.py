@@ -9,8 +9,6 @@ nodes. Written in groups of ten trees they also load with a third of the memory.
 
 import copy
 import hashlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_services.errors import LabError
-from lab_services.models import store
+from lab_services.models import apart, store
 
 SIZES = (10, 30, 100)
 GROUP = 10
@@ -39,9 +37,7 @@ def ensure() -> list[Path]:
     """
     recipe = _recipe()
     if not all(store.is_current(store.model_path(name_of(trees)), recipe) for trees in SIZES):
-        ended = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
-        if ended.returncode:
-            raise LabError(f"The forests could not be trained: {ended.stderr.strip()[-500:]}")
+        apart.train(__name__)
     return [store.model_path(name_of(trees)) for trees in SIZES]
 
 
