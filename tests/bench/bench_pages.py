@@ -15,10 +15,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-from serving import Server
-
+sys.path.insert(0, str(Path(__file__).parents[2]))  # some package brings a `tests` of its own
 from tests import browsers
+from tests.browser.serving import Server
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
 PAGES, ROUNDS, SLOWER, BAR = 3, 5, 4, 1.0  # the bar in seconds
