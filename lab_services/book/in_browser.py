@@ -16,6 +16,11 @@ from sphinx.application import Sphinx
 from lab_services.book.from_run import FromRun, asked
 from lab_services.errors import LabError
 
+# What the script replaces. Browsers load no module from a folder.
+_WITHOUT = (
+    "<p>This part needs JavaScript and a server, be it that of <code>make serve</code>. "
+    "Opened from a folder a page cannot load it.</p>"
+)
 # Below the site's _static.
 _PLACE = "in-browser"
 # What a folder holds for those who read or serve it by itself.
@@ -50,8 +55,7 @@ class InBrowser(FromRun):
         return [
             nodes.raw(
                 "",
-                f'<div class="lab-in-browser" id="{ident}"></div>\n'
-                f"<noscript><p>This part needs JavaScript.</p></noscript>\n"
+                f'<div class="lab-in-browser" id="{ident}">{_WITHOUT}</div>\n'
                 f'<script type="module">import {{ mount }} from "{place}/main.js";\n'
                 f'mount(document.getElementById("{ident}"), "{place}/{name}.json");</script>',
                 format="html",

@@ -146,6 +146,7 @@ def test_the_book_runs_it_too(browser, server):
     listen(opened, seen, server.address)
     opened.goto(f"{server.address}book/serving/edge-prediction.html")
     opened.click(".lab-in-browser button")
+    assert "make serve" not in opened.inner_text(".lab-in-browser")
     opened.wait_for_selector(".lab-in-browser form output:has-text('late with')")
     told = opened.inner_text(".lab-in-browser [role=status]")
     assert "as it should" in told and "NOT" not in told
