@@ -12,7 +12,26 @@ from lab_services.models.features import FEATURES
 from lab_services.services import settings
 from lab_services.services.predictor import Flight, Forecast, Model, Rows
 
-_WEATHER = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
+WEATHER = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
+"""The columns of a row that a forecast of the weather has been put into."""
+
+
+def changes(weathers: int, error: float) -> Rows:
+    """By what each of so many weathers differs from its forecast: factors for the columns WEATHER.
+
+    `error` is how far a forecast is off, as a share of its value. Always the same ones; the first
+    is the forecast itself.
+    """
+    draws = np.random.default_rng(0).standard_normal((weathers, len(WEATHER)), dtype=np.float32)
+    draws[0] = 0
+    return 1 + np.float32(error) * draws
+
+
+def in_all_weathers(rows: Rows, changes: Rows) -> Rows:
+    """Each row once for every weather that its forecast may turn into, one flight after another."""
+    many = np.repeat(rows, len(changes), axis=0)
+    many[:, WEATHER] *= np.tile(changes, (len(rows), 1))
+    return many
 
 
 class Forecasts:
@@ -34,24 +53,15 @@ class Forecasts:
         stated = settings.number("WEATHERS", 1, low=1, high=100_000)
         self._weathers = weathers or int(stated)
         error = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
-        shape = self._weathers, len(_WEATHER)
-        draws = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        draws[0] = 0  # the forecast itself is one of them
-        self._changes: Rows = 1 + error * draws
+        self._changes = changes(self._weathers, error)
 
     def __call__(self, flights: Sequence[Flight]) -> list[Forecast]:
         """What the model says of each flight."""
-        answers = self._model.predict(self._in_all_weathers(self._model.prepare(flights)))
+        rows = self._model.prepare(flights)
+        if self._weathers > 1:
+            rows = in_all_weathers(rows, self._changes)
+        answers = self._model.predict(rows)
         return [self._forecast(of_one) for of_one in answers.reshape(-1, self._weathers).tolist()]
-
-    def _in_all_weathers(self, rows: Rows) -> Rows:
-        """Each flight once for every weather."""
-        if self._weathers == 1:
-            return rows
-        flights = len(rows)
-        rows = np.repeat(rows, self._weathers, axis=0)
-        rows[:, _WEATHER] *= np.tile(self._changes, (flights, 1))
-        return rows
 
     def _forecast(self, answers: list[float]) -> Forecast:
         """What the answers for one flight in all its weathers come to."""

@@ -67,5 +67,20 @@ def decided(command: list[str]) -> int:
     return subprocess.run(command).returncode
 
 
+@pytest.mark.parametrize(("codes", "runs"), [((4, 0), 2), ((4, 4), 2), ((3, 0), 1), ((0, 3), 1)])
+def test_only_who_lacks_evidence_measures_again(
+    codes: tuple[int, ...], runs: int, tmp_path: Path
+) -> None:
+    """A claim that fails and gets a second chance; a lab that is measured until it pleases."""
+    log = tmp_path / "runs"
+    log.touch()
+    command = f"""import pathlib, sys
+log = pathlib.Path({str(log)!r})
+log.write_text(log.read_text() + ".")
+sys.exit({codes}[len(log.read_text()) - 1])"""
+    assert decided([sys.executable, "-c", command]) == codes[runs - 1]
+    assert len(log.read_text()) == runs
+
+
 def module(name: str, *words: str | Path) -> list[str]:
     return [sys.executable, "-m", f"lab_services.{name}", *map(str, words)]

@@ -16,7 +16,6 @@ from starlette.testclient import TestClient
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.multiple_stage_prediction import measuring
-from lab_services.patterns.serving.multiple_stage_prediction.weathers import in_all_weathers
 from lab_services.services.worker import Job
 from lab_services.traffic import constant
 from lab_services.traffic.recording import Recording
@@ -152,17 +151,6 @@ def test_a_job_that_nobody_waits_for_is_skipped(redis, work):
     lines = [json.loads(line) for line in redis[0].lrange("log", 0, -1)]
     assert [line[0] for line in lines] == ["old", "new"]
     assert lines[0][4] is None and 0 < lines[1][4] < 1
-
-
-def test_each_row_meets_every_weather():
-    """Weathers that are all alike, that touch the schedule, or that differ between flights."""
-    rows = np.full((2, 11), 2.0, dtype=np.float32)
-    rows[1] = 4.0
-    many = in_all_weathers(rows, 3, 0.1)
-    assert many.shape == (6, 11) and np.all(rows == [[2.0] * 11, [4.0] * 11])
-    assert len(set(many[:3, 6])) == 3 and np.all(many[:3, 5] == 2.0)
-    assert np.allclose(many[3:], 2 * many[:3])
-    assert np.all(in_all_weathers(rows, 2, 0) == np.repeat(rows, 2, axis=0))
 
 
 # --- what is sent --------------------------------------------------------------------------------

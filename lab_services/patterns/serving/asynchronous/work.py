@@ -3,13 +3,12 @@
 import time
 from typing import Any
 
-import numpy as np
 import orjson
 from redis import Redis
 
-from lab_services.models.features import FEATURES
 from lab_services.services import settings
-from lab_services.services.predictor import Forecast, Model, Rows
+from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.predictor import Forecast, Model
 from lab_services.services.worker import Job, Worker
 
 # How far a forecast of the weather is off, as a share of its value.
@@ -20,7 +19,6 @@ if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then redis.call('HINCRBY', KEYS[2],
 """
 
 model = Model()
-weather = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
 store = Redis.from_url(settings.text("STORE_URL"))
 
 
@@ -42,17 +40,10 @@ def handle(job: Job) -> None:
 
 def predict(asked: dict[str, Any]) -> Forecast:
     """The mean over as many weathers around the forecast as were asked for."""
-    rows = in_all_weathers(model.prepare([asked["flight"]]), asked["weathers"])
+    weathers = changes(asked["weathers"], FORECAST_ERROR)
+    rows = in_all_weathers(model.prepare([asked["flight"]]), weathers)
     probability = round(float(model.predict(rows).mean()), 6)
     return {"probability": probability, "late": probability > asked["late_above"]}
-
-
-def in_all_weathers(row: Rows, weathers: int) -> Rows:
-    """The flight once for every weather that its forecast may turn into."""
-    draws = np.random.default_rng(0).standard_normal((weathers, len(weather)), dtype=np.float32)
-    rows = np.repeat(row, weathers, axis=0)
-    rows[:, weather] *= 1 + FORECAST_ERROR * draws
-    return rows
 
 
 worker = Worker.from_environment(handle)

@@ -148,7 +148,7 @@ async def predict(asked: Question, response: Response) -> Forecast:
             dossier, source = await dossier_of(asked["flight"]), "read"
             began = thread_time()
             version = dossier["version"]
-            rows = preparing.in_all_weathers(preparing.row_of(dossier, model.prepare))
+            rows = preparing.of_model(preparing.row_of(dossier, model.prepare))
         else:
             entry, source = await entry_of(asked)
             began = thread_time()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from lab_services.models.features import FEATURES, SCHEMA
+from lab_services.services.forecasts import changes, in_all_weathers
 
 # The columns of a station's report, as they are stored.
 NUMBERS = (
@@ -40,10 +41,7 @@ Rows = NDArray[np.float32]
 Prepare = Callable[[Sequence[Any]], Rows]
 """Flights to the rows of a model: `Model.prepare`."""
 
-_weather = [FEATURES.index(name) for name in WANTED.values()]
-_draws = np.random.default_rng(0).standard_normal((WEATHERS, len(_weather)), dtype=np.float32)
-_draws[0] = 0  # the forecast itself is one of them
-_factors = 1 + FORECAST_ERROR * _draws
+_changes = changes(WEATHERS, FORECAST_ERROR)
 _VERSION = struct.Struct("<I")
 _FLIGHT = struct.Struct("<2s3s3sBHfI")
 
@@ -80,11 +78,9 @@ def _usable(report: Mapping[str, Any]) -> bool:
     )
 
 
-def in_all_weathers(row: Rows) -> Rows:
-    """The flight once for each weather that its forecast may turn into."""
-    rows = np.repeat(row, WEATHERS, axis=0)
-    rows[:, _weather] *= _factors
-    return rows
+def of_model(row: Rows) -> Rows:
+    """What the model is asked about one flight: it once for each weather it may meet."""
+    return in_all_weathers(row, _changes)
 
 
 def row_of(dossier: Dossier, prepare: Prepare) -> Rows:
@@ -98,13 +94,13 @@ ENCODE: dict[str, Callable[[Dossier, Prepare], bytes]] = {
     "rows": lambda dossier, prepare: orjson.dumps(dossier),
     "packed": lambda dossier, prepare: pack(dossier),
     "features": lambda dossier, prepare: row_of(dossier, prepare).tobytes(),
-    "tensor": lambda dossier, prepare: in_all_weathers(row_of(dossier, prepare)).tobytes(),
+    "tensor": lambda dossier, prepare: of_model(row_of(dossier, prepare)).tobytes(),
 }
 READ: dict[str, Callable[[bytes], Dossier]] = {"rows": orjson.loads, "packed": lambda e: unpack(e)}
 DECODE: dict[str, Callable[[bytes, Prepare], Rows]] = {
-    "rows": lambda entry, prepare: in_all_weathers(row_of(orjson.loads(entry), prepare)),
-    "packed": lambda entry, prepare: in_all_weathers(row_of(unpack(entry), prepare)),
-    "features": lambda entry, prepare: in_all_weathers(numbers_of(entry)),
+    "rows": lambda entry, prepare: of_model(row_of(orjson.loads(entry), prepare)),
+    "packed": lambda entry, prepare: of_model(row_of(unpack(entry), prepare)),
+    "features": lambda entry, prepare: of_model(numbers_of(entry)),
     "tensor": lambda entry, prepare: numbers_of(entry),
 }
 

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from typing import Annotated
 
-import numpy as np
 from fastapi import Header, HTTPException
 from prometheus_client import Summary
 
-from lab_services.models.features import FEATURES, Flight
+from lab_services.models.features import Flight
 from lab_services.patterns.serving.microservice_vertical.messages import Answer, Asked
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.services import settings
+from lab_services.services.forecasts import changes, in_all_weathers
 from lab_services.services.predictor import Model, Rows, create_app
 
 # The departures to choose from, minutes after midnight, and how much better one must be.
@@ -24,7 +24,6 @@ DEPARTURES = range(6 * 60, 22 * 60 + 1, 60)
 BETTER_BY = 0.1
 # How far a weather forecast is off, as a share of its value.
 FORECAST_ERROR = 0.2
-WEATHER = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
 
 
 class TooLate(Exception):
@@ -35,8 +34,7 @@ model = Model()
 app = create_app("stage of a chain", model)
 worker = ThreadPoolExecutor(max_workers=1)
 work_seconds = Summary("stage_work_seconds", "Work for a request", registry=app.registry)
-errors = np.random.default_rng(0).standard_normal((100_000, len(WEATHER)), dtype=np.float32)
-errors[0] = 0  # the forecast itself is one of them
+weather = changes(100_000, FORECAST_ERROR)
 
 
 @app.post("/predict", responses={504: {"description": "It has waited for too long"}})
@@ -103,7 +101,6 @@ def before(asked: Asked) -> float:
 def averages(flights: list[Flight], weathers: int) -> Rows:
     """The model's chance for each flight, averaged over weathers near the forecast."""
     weathers = max(1, weathers)
-    rows = np.repeat(model.prepare(flights), weathers, axis=0)
-    rows[:, WEATHER] *= 1 + FORECAST_ERROR * np.tile(errors[:weathers], (len(flights), 1))
+    rows = in_all_weathers(model.prepare(flights), weather[:weathers])
     means: Rows = model.predict(rows).reshape(-1, weathers).mean(axis=1)
     return means

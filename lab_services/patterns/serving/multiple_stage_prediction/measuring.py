@@ -17,12 +17,12 @@ from scipy import stats as distributions
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
-from lab_services.patterns.serving.multiple_stage_prediction.weathers import in_all_weathers
 from lab_services.report import bootstrap, drawing
 from lab_services.report.drawing import COLOURS, DASHES, MARKERS, WIDTH, Chart
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike, name_faults, shade
+from lab_services.services.forecasts import changes, in_all_weathers
 from lab_services.services.worker import wait_until_done
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -313,11 +313,9 @@ def forecasts(
     rows = features.prepare(flights, codes)
     rough = scorer(store.model_path("rough"))(rows).astype(float)
     ask = scorer(store.model_path("good"))
+    by = changes(weathers, error)
     parts = np.array_split(rows, max(1, len(rows) // 2000))
-    good = [
-        ask(in_all_weathers(part, weathers, error)).reshape(-1, weathers).mean(axis=1)
-        for part in parts
-    ]
+    good = [ask(in_all_weathers(part, by)).reshape(-1, weathers).mean(axis=1) for part in parts]
     return rough, np.concatenate(good).astype(float)
 
 

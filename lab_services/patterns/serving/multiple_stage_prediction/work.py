@@ -5,8 +5,8 @@ import time
 import orjson
 from redis import Redis
 
-from lab_services.patterns.serving.multiple_stage_prediction.weathers import in_all_weathers
 from lab_services.services import settings
+from lab_services.services.forecasts import changes, in_all_weathers
 from lab_services.services.predictor import Flight, Model
 from lab_services.services.worker import Job, Worker
 
@@ -43,7 +43,7 @@ def handle(job: Job) -> None:
 
 def predict(flight: Flight, weathers: int) -> float:
     """The mean over so many weathers around the forecast."""
-    rows = in_all_weathers(model.prepare([flight]), weathers, FORECAST_ERROR)
+    rows = in_all_weathers(model.prepare([flight]), changes(weathers, FORECAST_ERROR))
     return round(float(model.predict(rows).mean()), 6)
 
 

@@ -7,13 +7,12 @@ were asked for, so the same model can have light and heavy work.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from prometheus_client import Counter
 
-from lab_services.models.features import FEATURES
 from lab_services.patterns.serving.prediction_cache.questions import Answer, Question
 from lab_services.services import settings
-from lab_services.services.predictor import Model, Rows, create_app
+from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.predictor import Model, create_app
 
 # Above this probability a flight is called late.
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
@@ -24,7 +23,6 @@ model = Model()
 app = create_app("predictor", model)
 worker = ThreadPoolExecutor(max_workers=1)
 inferences = Counter("inferences", "Questions that the model has answered", registry=app.registry)
-weather = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", "rain")]
 
 
 @app.post("/predict")
@@ -36,15 +34,8 @@ async def predict(question: Question) -> Answer:
 def answer(question: Question) -> Answer:
     """The mean over all weathers; the same question always has the same answer."""
     inferences.inc()
-    rows = in_all_weathers(model.prepare([question["flight"]]), question["weathers"])
+    weathers = changes(question["weathers"], FORECAST_ERROR)
+    rows = in_all_weathers(model.prepare([question["flight"]]), weathers)
     probability = round(float(model.predict(rows).mean()), 6)
     version = f"{model.card['name']}-{model.card['sha256'][:8]}"
     return {"probability": probability, "late": probability > LATE_ABOVE, "model": version}
-
-
-def in_all_weathers(row: Rows, weathers: int) -> Rows:
-    """The flight once for every weather that its forecast may turn into."""
-    draws = np.random.default_rng(0).standard_normal((weathers, len(weather)), dtype=np.float32)
-    rows = np.repeat(row, weathers, axis=0)
-    rows[:, weather] *= 1 + FORECAST_ERROR * draws
-    return rows
