@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lab_services.report.proportions import proportions_differ as proportions_differ
     from lab_services.report.queueing import Queue as Queue
     from lab_services.report.ranking import auc as auc
+    from lab_services.report.ranking import auc_interval as auc_interval
     from lab_services.report.ranking import auc_lost as auc_lost
     from lab_services.report.rounds import mean_of as mean_of
     from lab_services.report.rounds import ratio_of as ratio_of
@@ -61,7 +62,7 @@ _HOMES = {
     "parts": ("during",),
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
-    "ranking": ("auc", "auc_lost"),
+    "ranking": ("auc", "auc_interval", "auc_lost"),
     "rounds": ("mean_of", "ratio_of"),
     "stats": (
         *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),

@@ -27,6 +27,19 @@ def auc(late: Late, said: Said) -> float:
     return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
 
 
+def auc_interval(late: Late, said: Said) -> Interval:
+    """The AUC with its 95 % interval by Hanley and McNeil, Radiology 143, 1982.
+
+    Raises ValueError where all flights are of one kind.
+    """
+    value, lates, others = auc(late, said), int(late.sum()), int((~late).sum())
+    both_lates, both_others = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (lates - 1) * (both_lates - value**2)
+    variance += (others - 1) * (both_others - value**2)
+    half = 1.96 * (variance / (lates * others)) ** 0.5
+    return Interval(value, value - half, value + half, len(late))
+
+
 def auc_lost(late: Late, model: Said, served: Said, draws: int = 200) -> Interval:
     """AUC of `model` less that of what was `served` to the same flights; 95 % by bootstrap.
 

@@ -195,17 +195,6 @@ def test_who_waits_is_counted_at_any_moment():
     assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
 
 
-def test_the_interval_of_an_auc_shrinks_with_flights():
-    """An interval of guessing that does not hold a half, or one that does not know how many."""
-    few = measuring.auc_interval(np.arange(100) < 50, 0.5)
-    many = measuring.auc_interval(np.arange(10_000) < 5000, 0.5)
-    # Of 50 and 50 the standard error of guessing is sqrt(101 / (12 * 2500)).
-    assert few.high - 0.5 == pytest.approx(1.96 * (101 / 30_000) ** 0.5, rel=0.01)
-    assert many.low > few.low and many.high < few.high
-    with pytest.raises(ValueError, match="Both"):
-        measuring.auc_interval(np.ones(5, dtype=bool), 0.5)
-
-
 def test_results_are_timed_from_when_they_were_asked_for():
     """Tickets' latencies shown as those of results."""
     tickets = recorded([0.01] * 30)

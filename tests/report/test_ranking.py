@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats as distributions
 from sklearn.metrics import roc_auc_score
 
 from lab_services import report
@@ -17,6 +18,29 @@ def test_auc_is_that_of_scikit_learn():
     for said in (random.random(500), random.integers(0, 5, 500) / 5, late + random.random(500)):
         assert report.auc(late, said) == pytest.approx(roc_auc_score(late, said))
     assert (report.auc(LATE, SURE), report.auc(LATE, NONE)) == (1.0, 0.5)
+
+
+def test_the_interval_of_an_auc_shrinks_with_flights():
+    """An interval of guessing that does not hold a half, or one that does not know how many."""
+    few = report.auc_interval(np.arange(100) < 50, NONE[:100])
+    many = report.auc_interval(np.arange(10_000) < 5000, np.zeros(10_000))
+    # Of 50 and 50 the standard error of guessing is sqrt(101 / (12 * 2500)).
+    assert few.high - 0.5 == pytest.approx(1.96 * (101 / 30_000) ** 0.5, rel=0.01)
+    assert many.low > few.low and many.high < few.high
+    with pytest.raises(ValueError, match="Both"):
+        report.auc_interval(np.ones(5, dtype=bool), NONE[:5])
+
+
+def test_the_interval_of_an_auc_holds_the_true_one():
+    """An interval that misses more often than it says."""
+    random = np.random.default_rng(0)
+    true = distributions.norm.cdf(1 / 2**0.5)
+    held = 0
+    for _ in range(200):
+        late = random.random(300) < 0.3
+        found = report.auc_interval(late, random.normal(late.astype(float), 1.0))
+        held += found.low <= true <= found.high
+    assert held / 200 > 0.89
 
 
 def test_what_is_lost_lies_in_its_interval():

@@ -1,7 +1,6 @@
 """What only the cells of this lab use: load times, answers, the theory of a queue, two charts."""
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,21 +26,6 @@ Numbers = npt.NDArray[np.float64]
 
 
 # --- models --------------------------------------------------------------------------------------
-
-
-def auc_interval(late: npt.NDArray[np.bool_], value: float) -> Interval:
-    """An AUC over flights with these outcomes, with its 95 % interval.
-
-    Hanley and McNeil, Radiology 143, 1982. Raises ValueError where all flights are of one kind.
-    """
-    lates, others = int(late.sum()), int((~late).sum())
-    if not (lates and others):
-        raise ValueError("Both late and punctual flights are needed.")
-    both_lates, both_others = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = value * (1 - value) + (lates - 1) * (both_lates - value**2)
-    variance += (others - 1) * (both_others - value**2)
-    half = 1.96 * math.sqrt(variance / (lates * others))
-    return Interval(value, value - half, value + half, len(late))
 
 
 def load_seconds(logs: str) -> list[float]:
