@@ -22,6 +22,7 @@ def setup(app: Sphinx) -> None:
     # After the theme has put its functions into the context.
     app.connect("html-page-context", _name_toggles, priority=900)
     app.connect("html-page-context", _leave_out_design, priority=900)
+    app.connect("html-page-context", _leave_copying_to_later, priority=900)
 
 
 def _add_folders(_app: Sphinx, config: Config) -> None:
@@ -52,3 +53,14 @@ def _leave_out_design(
     if 'class="sd-' not in context.get("body", ""):
         for files in ("css_files", "script_files"):
             context[files] = [f for f in context[files] if "design" not in str(f.filename)]
+
+
+def _leave_copying_to_later(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: nodes.document | None
+) -> None:
+    """Buttons that copy code change the layout of the whole page: `lab.js` loads them when the page
+    can be read."""
+    later = ("clipboard.min.js", "copybutton.js")
+    context["script_files"] = [
+        f for f in context["script_files"] if not str(f.filename).endswith(later)
+    ]

@@ -14,9 +14,10 @@ from lab_services.report.stats import Recorded, note, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike, name_faults, shade
 
-# The first kind is plain, the others differ by hatches too, for eyes that see no colours.
+# The first kind is plain, the others differ by hatches too, for eyes that see no colours. Hatches
+# are lines: dots weigh 250 KB in an SVG, which draws each one by itself.
 _FACES = (COLOURS[2], COLOURS[1], COLOURS[0], COLOURS[3])
-_HATCHES = ("", "////", "....", "xxxx")
+_HATCHES = ("", "////", "----", "xxxx")
 
 
 def outcomes(

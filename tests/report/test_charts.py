@@ -65,7 +65,7 @@ def make(record):
                 {"a": recording, "b": recording},
                 [fault],
                 kinds=lambda table: table["ok"].map({True: "right", False: "wrong"}),
-                order=["right", "wrong"],
+                order=["right", "wrong", "refused", "lost"],  # every hatch
                 name=name,
                 title="Latency & load",
             ),

@@ -21,6 +21,16 @@
     { once: true },
   );
 
+  // Buttons that copy code change the layout of the whole page, and nobody misses them at once.
+  const folder = document.currentScript.src.replace(/[^/]*$/, "");
+  const later = window.requestIdleCallback ?? setTimeout; // not every browser knows the first
+  addEventListener("load", () => later(() => {
+    for (const name of ["clipboard.min.js", "copybutton.js"]) {
+      const script = Object.assign(document.createElement("script"), { src: folder + name, async: false });
+      document.head.append(script);
+    }
+  }));
+
   // A page opened as a file may not read another one: search results come without their summaries.
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 })();

@@ -330,9 +330,10 @@ class Platform:
             self._samples += [(name, now, size) for name, size in weighed.items()]
 
 
-def growth(seen: Mapping[float, float]) -> float:
-    """Bytes per second by which memory has grown: the line through the samples.
+def growth(seen: Mapping[float, float]) -> int:
+    """Bytes per second by which memory has grown: the line through the samples, without the
+    fraction of a byte that rounding leaves where nothing grows.
 
     Raises ValueError for fewer than two of them.
     """
-    return Memory.fit(seen).model
+    return round(Memory.fit(seen).model)
