@@ -124,6 +124,7 @@ def test_the_same_question_has_one_key(front):
     ask(front, "first")
     turned = dict(reversed(EXAMPLE.items())) | {"temperature": int(EXAMPLE["temperature"])}
     assert by(ask(front, "first", {"weathers": 100, "flight": turned})) == "cache old"
+    assert key("a", QUESTION) == key("a", dict(reversed(QUESTION.items())))
     assert key("a", QUESTION) != key("b", QUESTION) != key("b", QUESTION, "v2")
 
 
