@@ -68,7 +68,7 @@ def html_of(stack: "Stack", replicas: "list[Replica]") -> str:
         for port, published in replica.ports.items():
             name = f"{replica.service}:{port}"
             if probe is not None and probe.kind == "http":
-                places.append(f'<a href="{html.escape(_link(published))}">{name}</a>')
+                places.append(f'<a href="{html.escape(link(published))}">{name}</a>')
             else:
                 places.append(f"{name} at 127.0.0.1:{published}")
     title = f"{stack.lab} on {stack.runtime}"
@@ -105,7 +105,8 @@ def show_live(stack: "Stack") -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _link(port: int) -> str:
+def link(port: int) -> str:
+    """Where the reader's browser finds what answers HTTP at a port of this machine."""
     # Behind a hub the reader's browser does not share this machine's loopback; JupyterLab's proxy
     # does. LAB_JUPYTER says so without a hub: the path under which JupyterLab is reached.
     prefix = os.environ.get("LAB_JUPYTER") or os.environ.get("JUPYTERHUB_SERVICE_PREFIX")

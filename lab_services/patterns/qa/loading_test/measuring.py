@@ -1,0 +1,460 @@
+"""What the lab's cells use: mixes, the law of capacity, tests in shapes, repairs, a gate, memory.
+
+No service imports this. Rates are requests per second, times are seconds.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from prometheus_client.parser import text_string_to_metric_families
+from scipy import optimize
+from scipy import stats as distributions
+
+from lab_services.report.proportions import proportion
+from lab_services.report.rounds import mean_of
+from lab_services.report.stats import Interval, rows
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Request
+from lab_services.traffic.schedules import Schedule
+
+Floats = npt.NDArray[np.float64]
+Board = list[Mapping[str, Any]]
+DRAWS = 2000
+NEIGHBOURS = 21
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def boards(flights: Sequence[Mapping[str, Any]], lengths: Iterable[int]) -> list[Board]:
+    """Boards of these lengths, cut from the flights in turn; when they end they begin again.
+
+    Raises ValueError for a length below 1 and without flights.
+    """
+    wanted = list(lengths)
+    if not flights or any(length < 1 for length in wanted):
+        raise ValueError("A board has at least one flight.")
+    made: list[Board] = []
+    begin = 0
+    for length in wanted:
+        made.append([flights[(begin + place) % len(flights)] for place in range(length)])
+        begin += length
+    return made
+
+
+def lengths(count: int, pack: Mapping[int, int], seed: int = 0) -> list[int]:
+    """So many lengths, dealt from shuffled packs that hold each length as often as `pack` says.
+
+    Every pack is the mix exactly, so a short test has it too. Raises ValueError for an empty pack.
+    """
+    one = [length for length, often in pack.items() for _ in range(often)]
+    if not one:
+        raise ValueError("A pack has at least one board.")
+    random = np.random.default_rng(seed)
+    packs = [random.permutation(one).tolist() for _ in range(math.ceil(count / len(one)))]
+    return [int(length) for each in packs for length in each][:count]
+
+
+def scv(pack: Mapping[int, int]) -> float:
+    """The squared coefficient of variation of a pack's lengths: variance over squared mean."""
+    values = np.repeat(list(pack), list(pack.values()))
+    return float(values.var() / values.mean() ** 2)
+
+
+def in_order(
+    url: str,
+    boards: Mapping[str, Sequence[Board]],
+    arrivals: Schedule,
+    marks: Sequence[tuple[float, str]],
+) -> list[Request]:
+    """A request for each arrival, with a board of the part of the schedule that it falls into.
+
+    `marks` are pairs (seconds at which a part begins, its name), the first at 0. Each request has
+    the labels `part` and `flights`, the length of its board.
+    """
+    begins = [begin for begin, _ in marks]
+    places = np.searchsorted(begins, arrivals.offsets, side="right") - 1
+    return [
+        Request(
+            url,
+            json=(board := boards[name][number % len(boards[name])]),
+            labels={"part": name, "flights": len(board)},
+        )
+        for number, name in enumerate(marks[place][1] for place in places.tolist())
+    ]
+
+
+# --- what a board takes -------------------------------------------------------------------------
+
+
+class Work(NamedTuple):
+    """Seconds that a board of n flights takes: `fixed` + n times `each`."""
+
+    fixed: float
+    each: float
+
+    def of(self, flights: npt.ArrayLike) -> Floats:
+        """For boards of so many flights."""
+        return self.fixed + self.each * np.asarray(flights, dtype=float)
+
+    def holding(self, seconds: float, flights: float) -> "Work":
+        """The same for each flight, and `seconds` in all for a board of so many flights.
+
+        A latency holds the way there and back too, which keeps no worker busy: what one is busy
+        for comes from what it answers per second while it is never idle.
+        """
+        return Work(max(0.0, seconds - self.each * flights), self.each)
+
+
+def work(recording: Recording) -> Work:
+    """Fitted to the medians by length of a recording in which nobody waited; neither is negative.
+
+    Raises ValueError where all boards have one length.
+    """
+    table = rows(recording)
+    table = table[table["ok"].astype(bool)]
+    middle = table.groupby("flights")["latency"].median()
+    if len(middle) < 2:
+        raise ValueError("One length of boards cannot tell what a flight takes.")
+    matrix = np.column_stack([np.ones(len(middle)), middle.index.to_numpy(dtype=float)])
+    # Weighted to relative errors, or the longest board would decide alone.
+    weights = 1 / middle.to_numpy(dtype=float)
+    found, _ = optimize.nnls(matrix * weights[:, None], np.ones(len(middle)))
+    return Work(float(found[0]), float(found[1]))
+
+
+def replay(arrivals: npt.ArrayLike, services: npt.ArrayLike) -> Floats:
+    """Latencies that one worker would give to arrivals (sorted seconds) with these service times.
+
+    Lindley's recursion (Proceedings of the Cambridge Philosophical Society 48, 1952): whoever comes
+    waits for what is left of the work before. Raises ValueError for lists of different lengths.
+    """
+    came = np.asarray(arrivals, dtype=float)
+    takes = np.asarray(services, dtype=float)
+    if came.shape != takes.shape:
+        raise ValueError(f"{len(takes)} services for {len(came)} arrivals.")
+    # The end of each is the running maximum of (arrival - work before), plus the work so far.
+    before = np.concatenate([[0.0], np.cumsum(takes)[:-1]])
+    starts = np.maximum.accumulate(came - before) + before
+    latencies: Floats = starts + takes - came
+    return latencies
+
+
+# --- closed and open ----------------------------------------------------------------------------
+
+
+def corrected(recording: Recording, usual: float) -> Recording:
+    """A closed loop's recording with the requests that its users would have sent while they waited.
+
+    Who usually asks every `usual` seconds and waits for longer has left out requests: they would
+    have waited for one `usual` less each, down to that. It is the correction of G. Tene's
+    HdrHistogram. Raises ValueError for a time that is not above 0.
+    """
+    if not usual > 0:
+        raise ValueError(f"Nobody asks every {usual:g} s.")
+    table = rows(recording)
+    slow = table[table["latency"] >= 2 * usual]
+    counts = np.floor(slow["latency"].to_numpy() / usual).astype(int) - 1
+    added = slow.loc[slow.index.repeat(counts)].copy()
+    later = usual * np.concatenate([np.empty(0), *(np.arange(1, n + 1) for n in counts)])
+    added["intended"] += later
+    added["latency"] -= later
+    joined = pd.concat([table, added], ignore_index=True)
+    return replace(recording, table=joined.sort_values("intended", ignore_index=True))
+
+
+def slower(recording: Recording, seconds: float) -> int:
+    """Requests that took longer than `seconds`, or were not answered."""
+    table = rows(recording)
+    return int(((table["latency"] > seconds) | ~table["ok"].astype(bool)).sum())
+
+
+def closed_throughput(recording: Recording, users: int) -> Interval:
+    """Answers per second of a closed loop without a pause: users over mean latency (Little).
+
+    It counts no answers in a window, so neither end of the window matters.
+    """
+    table = rows(recording)
+    mean = mean_of(table.loc[table["ok"].astype(bool), "latency"])
+    return Interval(users / mean.value, users / mean.high, users / mean.low, mean.n, "requests/s")
+
+
+# --- the law of capacity ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Law:
+    """The universal scalability law: what `n` at once get done per second.
+
+    N. J. Gunther, "Guerrilla Capacity Planning", 2007, chapter 4: `alone` is what one gets,
+    `contention` the share of the work that queues for one thing, and `coherence` what every pair
+    costs that has to agree.
+    """
+
+    alone: float
+    contention: float
+    coherence: float
+
+    def __call__(self, n: float) -> float:
+        """Throughput with `n` at once."""
+        slowed = 1 + self.contention * (n - 1) + self.coherence * n * (n - 1)
+        return self.alone * n / slowed
+
+    @property
+    def peak(self) -> float:
+        """The n beyond which more bring less; infinite without coherence."""
+        if self.coherence <= 0:
+            return math.inf
+        return math.sqrt(max(0.0, 1 - self.contention) / self.coherence)
+
+
+def fit_law(measured: Mapping[float, float]) -> Law:
+    """The law fitted to throughputs by their n, with relative errors and no negative coefficient.
+
+    n / X = (1 + c (n - 1) + k n (n - 1)) / alone is linear in 1/alone, c/alone and k/alone: it is
+    a non-negative least-squares problem (Lawson and Hanson, 1974), without starting values. Raises
+    ValueError for fewer than three points or a throughput that is not above 0.
+    """
+    n = np.array(sorted(measured), dtype=float)
+    x = np.array([measured[at] for at in sorted(measured)], dtype=float)
+    if len(n) < 3 or not (x > 0).all():
+        raise ValueError("The law takes three points or more, all above 0.")
+    matrix = np.column_stack([np.ones(len(n)), n - 1, n * (n - 1)]) * (x / n)[:, None]
+    (inverse, queued, agreed), _ = optimize.nnls(matrix, np.ones(len(n)))
+    if inverse <= 0:
+        raise ValueError(f"No law fits {dict(measured)}.")
+    return Law(1 / inverse, queued / inverse, agreed / inverse)
+
+
+# --- tests in shapes ----------------------------------------------------------------------------
+
+
+class Shapes(NamedTuple):
+    """One schedule of several tests, and when each of them begins and ends (seconds)."""
+
+    parts: list[tuple[float, float]]
+    """Pairs (rate, seconds) before the ramp."""
+    ramp: tuple[float, float, float]
+    """The rates from and to, and the seconds of the break-point test."""
+    times: dict[str, tuple[float, float]]
+
+
+def shapes(capacity: float, unit: float, spike: float, ramp: float) -> Shapes:
+    """A low step, a high one, a spike of `spike` s at twice the capacity, and a ramp of `ramp` s.
+
+    `unit` is the length of a step. Rates are shares of the `capacity`.
+    """
+    plan = [
+        ("low step", 0.4, unit),
+        ("high step", 0.8, unit),
+        ("rest", 0.4, unit / 2),
+        ("spike", 2.0, spike),
+        ("after the spike", 0.4, 2.5 * spike),
+    ]
+    times: dict[str, tuple[float, float]] = {}
+    begin = 0.0
+    for name, _, seconds in plan:
+        times[name] = (begin, begin + seconds)
+        begin += seconds
+    times["break point"] = (begin, begin + ramp)
+    parts = [(share * capacity, seconds) for _, share, seconds in plan]
+    return Shapes(parts, (0.4 * capacity, 1.8 * capacity, ramp), times)
+
+
+def under_way(recording: Recording, moments: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """How many requests were asked and not answered at these moments (Unix s).
+
+    It does not depend on the order in which a service works: one with hundreds of connections open
+    does not always begin with the oldest request.
+    """
+    table = rows(recording)
+    came = np.sort(table["intended"].to_numpy())
+    gone = np.sort((table["intended"] + table["latency"]).to_numpy())
+    at = np.asarray(moments, dtype=float)
+    return np.searchsorted(came, at, side="right") - np.searchsorted(gone, at, side="right")
+
+
+def recovery(recording: Recording, begin: float, end: float, fewer: float) -> float:
+    """Seconds from `begin` (Unix s) until `fewer` requests or less are under way, to a hundredth.
+
+    Where that is not so until `end`, the whole time.
+    """
+    moments = np.arange(begin, end, 0.01)
+    calm = np.flatnonzero(under_way(recording, moments) <= fewer)
+    return float(moments[calm[0]] - begin) if len(calm) else end - begin
+
+
+def fluid_recovery(
+    seconds: float, *, peak: float, base: float, capacity: float, limit: float
+) -> float:
+    """How long after a spike of `seconds` requests take more than `limit`, as a fluid would.
+
+    What cannot be served piles up, (peak / capacity - 1) seconds of work for each second, and goes
+    down by 1 - base / capacity afterwards (Newell, "Applications of Queueing Theory", 2nd edition,
+    1982, chapter 2). Infinite where the base is no less than the capacity.
+    """
+    pile = max(0.0, peak / capacity - 1) * seconds - limit
+    if pile <= 0:
+        return 0.0
+    return math.inf if base >= capacity else pile / (1 - base / capacity)
+
+
+def broke_at(recording: Recording, ramp: tuple[float, float, float], limit: float) -> float:
+    """The rate that a ramp had reached when half of its answers were in time for the last time.
+
+    `ramp` are the rates from and to and the seconds; the recording holds the ramp alone. Half of
+    NEIGHBOURS requests that came one after the other, so that a hiccup decides nothing. Raises
+    ValueError where no half was in time.
+    """
+    start, end, seconds = ramp
+    table = rows(recording)
+    middle = table["latency"].rolling(NEIGHBOURS, center=True).median().to_numpy()
+    timely = table["intended"].to_numpy()[middle <= limit]
+    if not len(timely):
+        raise ValueError("No half of the ramp's answers was in time: it began too high.")
+    passed = float(timely.max() - table["intended"].min())
+    return start + (end - start) * min(1.0, passed / seconds)
+
+
+def capacity_of_break(rate: float, ramp: tuple[float, float, float], limit: float) -> float:
+    """The capacity C of a service that a ramp of slope a broke at C + sqrt(2 a C limit) = `rate`.
+
+    Beyond C the backlog grows with the square of the time, a t^2 / 2, and must hold `limit` seconds
+    of work before anybody is late; by then the ramp has gone on. Solved for the root of C.
+    """
+    start, end, seconds = ramp
+    half = math.sqrt(2 * (end - start) / seconds * limit) / 2
+    return (math.sqrt(rate + half**2) - half) ** 2
+
+
+def replicas_for(target: float, one: Interval, room: float = 1.0) -> int:
+    """Replicas for a target rate, by the lower end of what one bears and the share of it to use.
+
+    They must not share cores. Raises ValueError where one bears nothing for certain.
+    """
+    if not (one.low > 0 and 0 < room <= 1):
+        raise ValueError(f"One replica bears {one.low:g}, of which {room:g} may be used.")
+    return math.ceil(target / (one.low * room))
+
+
+# --- the gate -----------------------------------------------------------------------------------
+
+
+def medians(
+    recording: Recording, label: str, values: Sequence[str], each: int
+) -> dict[str, Floats]:
+    """The median latency of every `each` requests of a label's value, in order: its rounds.
+
+    All values get as many rounds as the shortest has. Raises ValueError where that is below two.
+    """
+    table = rows(recording)
+    by = {value: table.loc[table[label] == value, "latency"].to_numpy() for value in values}
+    count = min(map(len, by.values())) // each
+    if count < 2:
+        raise ValueError(f"Rounds of {each} requests need at least {2 * each} of every kind.")
+    return {
+        value: np.median(latencies[: count * each].reshape(count, each), axis=1)
+        for value, latencies in by.items()
+    }
+
+
+def lower_ends(new: npt.ArrayLike, old: npt.ArrayLike) -> Floats:
+    """Lower ends of the ratios' 95 % intervals, a row of rounds each, as `report.ratio_of` has.
+
+    Rounds stand in the last axis and are paired.
+    """
+    logs = np.log(np.asarray(new, dtype=float)) - np.log(np.asarray(old, dtype=float))
+    n = logs.shape[-1]
+    half = distributions.t.ppf(0.975, n - 1) * logs.std(axis=-1, ddof=1) / math.sqrt(n)
+    ends: Floats = np.exp(logs.mean(axis=-1) - half)
+    return ends
+
+
+def alarms(
+    new: npt.ArrayLike,
+    old: npt.ArrayLike,
+    *,
+    rounds: int,
+    tolerance: float,
+    slower: float = 0.0,
+    seed: int = 0,
+) -> Interval:
+    """The share of DRAWS builds that the gate stops, each of `rounds` rounds drawn from those kept.
+
+    It stops one when the lower end of new over old is above 1 + `tolerance`. `slower` makes the new
+    ones slower by that share, for changes that nobody has built.
+    """
+    fresh = np.asarray(new, dtype=float) * (1 + slower)
+    stale = np.asarray(old, dtype=float)
+    picks = np.random.default_rng(seed).integers(0, len(fresh), (DRAWS, rounds))
+    stopped = lower_ends(fresh[picks], stale[picks]) > 1 + tolerance
+    return proportion(int(stopped.sum()), DRAWS)
+
+
+def naive_alarms(latencies: npt.ArrayLike, *, requests: int, q: float, seed: int = 0) -> Interval:
+    """The share of DRAWS builds that are stopped because their quantile is above the last one's.
+
+    Both sides are drawn from the same latencies, so nothing has changed and every alarm is false.
+    """
+    values = np.asarray(latencies, dtype=float)
+    random = np.random.default_rng(seed)
+    sides = [np.quantile(random.choice(values, (DRAWS, requests)), q, axis=1) for _ in range(2)]
+    return proportion(int((sides[0] > sides[1]).sum()), DRAWS)
+
+
+def power(change: float, *, spread: float, rounds: int, tolerance: float) -> float:
+    """The chance that the gate stops a build that is slower by the share `change`.
+
+    `spread` is the standard deviation of the rounds' log ratios. The gate is a t test against the
+    tolerance, so its power is that of a noncentral t (Johnson, Kotz and Balakrishnan, "Continuous
+    Univariate Distributions" volume 2, 2nd edition, 1995, chapter 31).
+    """
+    off = (math.log1p(change) - math.log1p(tolerance)) / (spread / math.sqrt(rounds))
+    critical = distributions.t.ppf(0.975, rounds - 1)
+    return float(distributions.nct.sf(critical, rounds - 1, off))
+
+
+# --- what the service says ----------------------------------------------------------------------
+
+
+class Said(NamedTuple):
+    """What the predictor says of its process, and of the requests to one path."""
+
+    processor: float
+    """Seconds of a core."""
+    memory: float
+    """Bytes."""
+    requests: float
+    """Those answered with 200."""
+    seconds: float
+    """From their arrival to their answer, all together."""
+
+    def since(self, before: "Said") -> "Said":
+        """What has come since `before`."""
+        return Said(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+def said(stack: Stack, path: str) -> Said:
+    """What the first replica of the predictor says of itself, and of a path, since it began.
+
+    A path that nobody has asked for has no requests.
+    """
+    families = text_string_to_metric_families(stack.text("predictor", "/metrics"))
+    found = {
+        sample.name: float(sample.value)
+        for family in families
+        for sample in family.samples
+        if {"path": path, "status": "200"}.items() <= sample.labels.items() or not sample.labels
+    }
+    return Said(
+        found["process_cpu_seconds_total"],
+        found["process_resident_memory_bytes"],
+        found.get("request_seconds_count", 0.0),
+        found.get("request_seconds_sum", 0.0),
+    )
