@@ -141,8 +141,15 @@ class Stack:
         >>> stack.url("proxy", "/predict", port=8081)   # doctest: +SKIP
         'http://127.0.0.1:23118/predict'
         """
-        address = self._call("address", service=service, port=port, replica=replica)
-        return f"http://{address}{path}"
+        return f"http://{self.address(service, port=port, replica=replica)}{path}"
+
+    def address(self, service: str, *, port: int | None = None, replica: int = 1) -> str:
+        """Where a service that speaks no HTTP answers on this machine; `port` as in `url`.
+
+        >>> stack.address("queue")                      # doctest: +SKIP
+        '127.0.0.1:23119'
+        """
+        return str(self._call("address", service=service, port=port, replica=replica))
 
     def text(
         self, service: str, path: str = "/", *, port: int | None = None, replica: int = 1

@@ -159,8 +159,11 @@ class Running:
     def __init__(self, server, front=None):
         self.server, self.front = server, front
 
+    def address(self, service):
+        return self.server.removeprefix("redis://")
+
     def url(self, service, path=""):
-        return f"{self.front if service == 'front' else self.server}{path}"
+        return f"{self.front}{path}"
 
 
 def done_table(*rows):
@@ -174,7 +177,7 @@ def one_after_the_other(count, gap=0.1, worker="w"):
 
 def test_the_log_of_the_work_is_read(redis, work, redis_server):
     """A second time that is not told from the first."""
-    stack = Running(redis_server.replace("redis://", "http://"))
+    stack = Running(redis_server)
     for ident in ("a", "b", "a"):
         work["handle"](given(ident=ident))
     table = measuring.work(stack)
@@ -191,13 +194,13 @@ def test_a_queue_that_does_not_drain_is_told(redis, redis_server):
     redis.xadd("jobs", {"job": "{}"})
     redis.xgroup_create("jobs", "workers", id="0")
     with pytest.raises(LabError, match="left"):
-        measuring.drained(Running(redis_server.replace("redis://", "http://")), patience=0.1)
+        measuring.drained(Running(redis_server), patience=0.1)
 
 
 def test_dead_letters_are_read(redis, redis_server):
     """A dead letter without the reason for which it is one."""
     redis.xadd("jobs-dead", {"job": '{"id": "a"}', "reason": "text", "attempts": "3"})
-    (letter,) = measuring.dead_letters(Running(redis_server.replace("redis://", "http://")))
+    (letter,) = measuring.dead_letters(Running(redis_server))
     assert letter == {"id": "a", "reason": "text", "attempts": "3"}
 
 

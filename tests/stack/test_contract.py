@@ -26,7 +26,7 @@ PORT = "    environment: {PORT: '8000'}\n"
 
 def ask(stack: Stack, path: str = "/", service: str = "proxy", **which: Any) -> tuple[int, Any]:
     """Status and answer of one request over a connection of its own."""
-    host, _, port = stack.url(service, **which).removeprefix("http://").partition(":")
+    host, _, port = stack.address(service, **which).partition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
     try:
         connection.request("GET", path)
@@ -505,7 +505,7 @@ def test_a_database(runtime: str, write: Write) -> None:
         eventually(lambda: state(stack, "writer") == ("exited", 0))
 
         def read() -> list[tuple[Any, ...]]:
-            url = stack.url("database").replace("http://", "postgresql://postgres:secret@")
+            url = f"postgresql://postgres:secret@{stack.address('database')}"
             with psycopg.connect(f"{url}/postgres") as connection:
                 return connection.execute("select number from flight").fetchall()
 

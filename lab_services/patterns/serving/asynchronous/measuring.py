@@ -74,8 +74,7 @@ def jobs(
 
 def connect(stack: Stack, service: str) -> Any:
     """A client of one of the stack's Redis servers."""
-    address = stack.url(service).replace("http://", "redis://")
-    return Redis.from_url(address, decode_responses=True)
+    return Redis.from_url(f"redis://{stack.address(service)}", decode_responses=True)
 
 
 def clear(stack: Stack) -> None:

@@ -29,8 +29,8 @@ class Controls:
 
     def __init__(self, stack: Stack) -> None:
         self._scheduler = stack.url("scheduler")
-        address = stack.url("postgres").removeprefix("http://")
-        self.database = tables.connect(f"postgresql://postgres:lab@{address}/postgres")
+        address = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
+        self.database = tables.connect(address)
         self._client = httpx.Client(timeout=_PATIENCE)
 
     def deliver(self, flights: Sequence[Mapping[str, Any]]) -> None:

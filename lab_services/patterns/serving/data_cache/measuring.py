@@ -93,8 +93,7 @@ class Warehouse:
     @classmethod
     def of(cls, stack: Stack) -> Self:
         """Of a running stack."""
-        address = stack.url("warehouse").removeprefix("http://")
-        return cls(f"postgresql://postgres:lab@{address}/postgres")
+        return cls(f"postgresql://postgres:lab@{stack.address('warehouse')}/postgres")
 
     def fill(self, source: Source, flights: int, since: str = "2013-01-01") -> int:
         """Make the tables anew, with reports from `since` on; how many numbers they hold.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, product
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +119,7 @@ def with_answers(stack: Stack, recording: Recording) -> Recording:
     """
     from redis import Redis
 
-    address = urlsplit(stack.url("queue"))
-    with Redis(str(address.hostname), int(address.port or 0)) as redis:
+    with Redis.from_url(f"redis://{stack.address('queue')}") as redis:
         entries = redis.xrange("flights")
         ends = {fields[b"flight"]: _when(ident) for ident, fields in redis.xrange("joined")}
     took = {

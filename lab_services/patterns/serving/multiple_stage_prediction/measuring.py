@@ -154,8 +154,7 @@ def three_ways(
 
 def connect(stack: Stack) -> Any:
     """A client of the stack's queue."""
-    address = stack.url("queue").replace("http://", "redis://")
-    return Redis.from_url(address, decode_responses=True)
+    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
 
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:

@@ -42,7 +42,7 @@ def load_seconds(logs: str) -> list[float]:
 
 
 def _store(stack: Stack) -> "Redis":
-    return Redis.from_url(stack.url("queue").replace("http://", "redis://"), decode_responses=True)
+    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
 
 
 def finished(stack: Stack, idents: Sequence[str], patience: float = 60) -> Numbers:

@@ -60,7 +60,7 @@ def question(
 
 def connect(stack: Stack, service: str, replica: int = 1) -> Any:
     """A client of one of the stack's Redis servers."""
-    return Redis.from_url(stack.url(service, replica=replica).replace("http://", "redis://"))
+    return Redis.from_url(f"redis://{stack.address(service, replica=replica)}")
 
 
 def forget(stack: Stack) -> None:

@@ -38,8 +38,7 @@ class Controls:
     def __init__(self, stack: Stack) -> None:
         self._scheduler, self._watch = stack.url("scheduler"), stack.url("watch")
         self._predictor = stack.url("predictor")
-        address = stack.url("postgres").removeprefix("http://")
-        self.database_url = f"postgresql://postgres:lab@{address}/postgres"
+        self.database_url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
         self._client = httpx.Client(timeout=60)
 
     def run(
