@@ -1,0 +1,425 @@
+"""Offline only: who is shown the candidate, what is written down, travellers, candidates."""
+
+import asyncio
+import importlib
+import math
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+from starlette.testclient import TestClient
+
+from lab_services.errors import LabError
+from lab_services.models import apart, features, scoring, source
+from lab_services.patterns.qa.offline_only import candidates, measuring, users
+from lab_services.report import Change
+from lab_services.report.ranking import auc, auc_interval
+from tests.patterns.standing_in import Answer, standing_in
+
+SAID = {
+    "today": {"probability": 0.3, "late": True},
+    "candidate": {"probability": 0.05, "late": False},
+}
+
+
+# --- the gate ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def models():
+    """What stands behind the gate: fails where a flight says so, and may be held up."""
+    free = threading.Event()
+    free.set()
+
+    def answer(asked):
+        model = asked.headers["x-model"]
+        if model == "candidate":
+            assert free.wait(10)
+        if model in asked.json.get("fails", ()):
+            return Answer(b"no", 503)
+        return Answer(SAID[model])
+
+    with standing_in(answer) as service:
+        yield SimpleNamespace(url=f"{service.url}/predict", asked=service.asked, free=free)
+        free.set()
+
+
+@pytest.fixture
+def log(postgres_server):
+    """A connection to the log, which is empty."""
+    with psycopg.connect(postgres_server, autocommit=True) as database:
+        database.execute("DROP TABLE IF EXISTS answers, travellers")
+        yield database
+
+
+@pytest.fixture
+def module(models, log, postgres_server, monkeypatch):
+    """The gate's module, started anew."""
+    monkeypatch.setenv("PREDICT_URL", models.url)
+    monkeypatch.setenv("DATABASE_URL", postgres_server)
+    return importlib.reload(importlib.import_module("lab_services.patterns.qa.offline_only.gate"))
+
+
+@pytest.fixture
+def gate(module):
+    with TestClient(module.app) as client:
+        yield client
+
+
+def release(client, share, shadow=False, test="t"):
+    wanted = {"test": test, "share": share, "shadow": shadow}
+    assert client.post("/release", json=wanted).status_code == 200
+
+
+def ask(client, user, **flight):
+    return client.post("/predict", json=flight, headers={"x-user": user, "x-request-id": user})
+
+
+def rows(log, number, shadow=False):
+    return measuring.logged(log, "t", number, shadow=shadow).set_index("request")
+
+
+@pytest.mark.parametrize(("share", "model"), [(0, "today"), (1, "candidate")])
+def test_a_release_reaches_everybody_and_is_taken_back(gate, log, share, model):
+    """A way back that leaves somebody with the candidate; an answer that is in no log."""
+    release(gate, share)
+    for number in range(10):
+        answer = ask(gate, f"u{number}")
+        assert (answer.status_code, answer.json()) == (200, SAID[model])
+    written = rows(log, 10)
+    assert set(written["model"]) == {model}
+    assert set(written["warned"]) == {SAID[model]["late"]}
+    assert set(written["probability"]) == {SAID[model]["probability"]}
+    assert (written["seconds"] > 0).all()
+
+
+def test_half_of_the_travellers_are_half(gate, log):
+    """An arm that is drawn anew for each request."""
+    release(gate, 0.5)
+    for _ in range(2):
+        for number in range(40):
+            ask(gate, f"u{number}")
+    models_met = measuring.logged(log, "t", 80).groupby("request")["model"].nunique()
+    assert set(models_met) == {1}
+    assert 8 < (rows(log, 80)["model"] == "candidate").sum() / 2 < 32
+
+
+def test_nobody_waits_for_a_shadow(gate, models, log):
+    """A traveller who waits for, or sees, an answer that is for the log alone."""
+    release(gate, 0, shadow=True)
+    models.free.clear()
+    assert ask(gate, "u1").json() == SAID["today"], "while the candidate hangs"
+    models.free.set()
+    assert rows(log, 1).loc["u1", "model"] == "today"
+    assert rows(log, 1, shadow=True).loc["u1", "model"] == "candidate"
+
+
+def test_who_sees_the_candidate_is_not_shadowed(gate, models, log):
+    """The candidate asked twice for the same traveller."""
+    release(gate, 1, shadow=True)
+    ask(gate, "u1")
+    assert rows(log, 1).loc["u1", "model"] == "candidate"
+    assert len(models.asked) == 1
+
+
+def test_a_failure_is_a_row(gate, log):
+    """A candidate that looks good because its failures are nowhere; one that fails people."""
+    release(gate, 0, shadow=True)
+    assert ask(gate, "u1", fails=["candidate"]).status_code == 200
+    assert rows(log, 1, shadow=True).loc["u1", "warned"] is None
+    assert ask(gate, "u2", fails=["today"]).status_code == 503
+    assert rows(log, 2).loc["u2", "warned"] is None
+
+
+def test_models_that_are_not_there_are_a_502(module, log, monkeypatch):
+    """A crash of the gate because of what is behind it."""
+    monkeypatch.setattr(module, "PREDICT_URL", "http://127.0.0.1:1/")
+    with TestClient(module.app) as client:
+        assert ask(client, "u1").status_code == 502
+    written = log.execute("SELECT warned FROM answers").fetchall()
+    assert written == [(None,)], "written when the gate stops, at the latest"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"test": "t", "share": 1.1, "shadow": False}, {"test": "", "share": 0}, {}]
+)
+def test_a_release_that_makes_no_sense_is_refused(gate, wrong):
+    """110 % of the travellers."""
+    assert gate.post("/release", json=wrong).status_code == 422
+
+
+def test_a_traveller_without_a_name_is_refused(gate):
+    """All nameless ones in one arm."""
+    assert gate.post("/predict", json={}, headers={"x-request-id": "1"}).status_code == 422
+
+
+def test_what_the_log_does_not_take_is_kept(module, monkeypatch):
+    """A restart of PostgreSQL that loses a tenth of a second of answers."""
+
+    class Refusing:
+        def cursor(self):
+            raise psycopg.OperationalError("it restarts")
+
+    row = ("t", "u1", "today", False, 0.1, False, 0.01)
+    monkeypatch.setattr(module.state, "database", Refusing())
+    monkeypatch.setattr(module.state, "rows", [row])
+    with pytest.raises(psycopg.OperationalError):
+        asyncio.run(module.flush())
+    assert module.state.rows == [row]
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+def test_the_log_tells_points_as_the_rules_do(gate, log):
+    """A query of other rules than those of the travellers."""
+    for better in measuring.made_up(log).items():
+        assert measuring.per_model(log, better[0])["points"].idxmax() == better[1]
+    measuring.made_up(log)
+    found = measuring.per_model(log, "made-up-slow")
+    assert found.loc["candidate"].to_dict() == {
+        "travellers": 10,
+        "warned": 1.0,
+        "gone": 0.9,
+        "points": 0.5,
+    }, "and a second time changes nothing"
+
+
+def test_travellers_are_written_down(gate, log):
+    """Outcomes that cannot be joined."""
+    table = pd.DataFrame({"request": ["u1", "u2"], "stayed": [True, False], "late": [False, True]})
+    measuring.tell(log, table)
+    kept = log.execute("SELECT * FROM travellers ORDER BY request").fetchall()
+    assert kept == [("u1", True, False), ("u2", False, True)]
+
+
+def test_answers_that_do_not_come_are_told(gate, log, monkeypatch):
+    """A lab that waits for ever for a row that is lost."""
+    monkeypatch.setattr(measuring, "_PATIENCE", 0.01)
+    with pytest.raises(LabError, match="0 of 3"):
+        measuring.logged(log, "t", 3)
+
+
+# --- the travellers ------------------------------------------------------------------------------
+
+
+def test_points_are_those_of_the_table():
+    """Points for an answer that nobody has seen."""
+    warned = np.array([False, False, True, True, True])
+    late = np.array([False, True, True, False, True])
+    stayed = np.array([True, True, True, True, False])
+    assert users.points(warned, late, stayed).tolist() == [1, 1, 5, 0, 0]
+
+
+def test_patience_is_as_the_theory_has_it():
+    """A curve of other travellers than those who ask."""
+    waits = users.patience(50_000)
+    assert waits.mean() == pytest.approx(users.PATIENCE, rel=0.02)
+    for seconds in (0.1, 0.5, 2.0):
+        assert (waits > seconds).mean() == pytest.approx(users.staying(seconds), abs=0.01)
+    assert (users.patience(5) == users.patience(5)).all()
+
+
+def test_the_best_threshold_gains_the_most(random):
+    """A formula with a slip in it: with honest chances, no other threshold earns more."""
+    chances = random.random(50_000)
+    late = random.random(50_000) < chances
+    all_stay = np.ones(50_000, dtype=bool)
+    earned = {t: users.points(chances > t, late, all_stay).mean() for t in (0.1, 0.2, 0.3, 0.5)}
+    assert max(earned, key=earned.get) == users.best_threshold() == 0.2
+    for threshold, points in earned.items():
+        assert points == pytest.approx(users.promised(chances, threshold), abs=0.03)
+    assert users.best_threshold(helped=6, alarmed=2) == 0.25
+
+
+def test_room_for_latency():
+    """A better model that is given time which it has not."""
+    room = users.room(1.2, 1.44)
+    assert 1.44 * users.staying(room) == pytest.approx(1.2)
+    assert users.room(1.2, 1.1) == 0
+    with pytest.raises(ValueError, match="nothing"):
+        users.room(0.0, 1.0)
+
+
+# --- numbers and charts --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(7)
+
+
+def test_a_difference_is_welchs(random):
+    """An interval that is narrower than what was seen allows."""
+    a, b = random.normal(1.0, 2.0, 300), random.normal(0.5, 0.5, 200)
+    found = measuring.points_differ(a, b)
+    assert found.value == pytest.approx(a.mean() - b.mean())
+    half = 1.97 * math.sqrt(a.var(ddof=1) / 300 + b.var(ddof=1) / 200)
+    assert found.high - found.value == pytest.approx(half, rel=0.02)
+    with pytest.raises(ValueError, match="two"):
+        measuring.points_differ(a[:1], b)
+
+
+def test_the_size_of_a_test_is_that_of_the_formula(random):
+    """A plan that is off by an arm."""
+    a, b = random.normal(1.0, 1.0, 20_000), random.normal(1.2, 1.0, 20_000)
+    spread = (a.var() + b.var()) / 2
+    expected = 2 * 2 * spread * (1.96 + 0.8416) ** 2 / (a.mean() - b.mean()) ** 2
+    assert measuring.travellers_needed(a, b) == pytest.approx(expected, rel=0.01)
+    assert measuring.travellers_needed(a, a) > 100_000, "no division by a difference of nothing"
+    with pytest.raises(ValueError, match="spread"):
+        measuring.travellers_needed(np.ones(5), np.ones(5))
+
+
+def test_the_shadow_is_sure_soon_and_rarely_in_vain(random):
+    """A shadow that sees a fault where there is none, or none where there is one."""
+    assert 0 < measuring.seen_at(random.random(500) < 0.02, 0.25) < 60
+    vain = sum(measuring.seen_at(random.random(200) < 0.25, 0.25) > 0 for _ in range(300))
+    assert vain / 300 < 0.05
+    with pytest.raises(ValueError, match="share"):
+        measuring.seen_at(np.array([True]), 0.0)
+
+
+def trip(random, number=60):
+    return pd.DataFrame(
+        {
+            "intended": 1000 + np.arange(number) / 10,
+            "latency": 0.005,
+            "warned": random.random(number) < 0.5,
+            "points": random.choice([0.0, 1.0, 5.0], number),
+        }
+    )
+
+
+def test_phases_are_told_apart(random):
+    """Travellers of the release counted as those before it."""
+    parts = measuring.phases(trip(random), Change("release", "candidate", 1001.95, 1003.95))
+    assert [len(part) for part in parts.values()] == [20, 20, 20]
+    with pytest.raises(ValueError, match="after"):
+        measuring.phases(trip(random), Change("release", "candidate", 1002, 2000))
+    with pytest.raises(ValueError, match="not ended"):
+        measuring.phases(trip(random), Change("release", "candidate", 1002, None))
+
+
+def test_the_chart_of_a_release_says_what_it_shows(random):
+    """A chart without its words; one of no time at all."""
+    promise = {"warned": 0.2, "points": 1.5}
+    change = [Change("release", "candidate", 1002, 1004)]
+    chart = measuring.worth(trip(random), change, promise=promise, name="r", title="T")
+    assert "release from 2 s" in chart.alt and "Promised: 20%" in chart.alt
+    with pytest.raises(ValueError, match="bin"):
+        measuring.worth(trip(random, 3), change, promise=promise, name="r", title="T")
+
+
+def test_the_chart_of_promises_names_both_scores():
+    """A promise beside what came of another model."""
+    live = {"leak": auc_interval(np.array([True, False] * 50), np.arange(100.0))}
+    chart = measuring.promises({"leak": 0.92}, live, name="p", title="T")
+    assert "leak: offline 0.920" in chart.alt
+    with pytest.raises(ValueError, match="same"):
+        measuring.promises({"plain": 0.7}, live, name="p", title="T")
+
+
+def test_the_farthest_point():
+    """A curve that is praised because nothing was compared with it."""
+    points = {1.0: measuring.mean_points(np.array([1.0, 1.2])), 2.0: measuring.mean_points([2.5])}
+    assert measuring.farthest(points, lambda x: x) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="Nothing"):
+        measuring.farthest({}, lambda x: x)
+
+
+# --- the candidates ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flights(random):
+    """Flights that are late exactly where they left late, and of which nothing else can be told."""
+    number = 1500
+    columns = {
+        name: random.choice(["AA", "B6"], number)
+        if name in features.CODED
+        else random.integers(1, 8, number).astype(float)
+        for name in features.FEATURES
+    }
+    left = random.normal(0, 20, number).astype(np.float32)
+    day = random.integers(1, 250, number).astype(np.float32)
+    return candidates.Flights(columns, left > 15, random.integers(1, 10, number), day, left)
+
+
+def test_a_leak_wins_offline_and_is_worth_nothing_as_it_is_served(flights, monkeypatch):
+    """A chapter whose winner loses because of a bug in the export, and not because of its leak."""
+    monkeypatch.setattr(candidates, "today", lambda some: np.full(len(some.late), 0.1))
+    seen, tested = flights.among(flights.month < 6), flights.among(flights.month >= 6)
+    leak = candidates._fit(candidates._trees(), seen, tested, "left", candidates.NO_DELAY)
+    assert leak.offline["auc"] > 0.99
+    assert leak.offline["flights"] == len(tested.late)
+    rows = features.prepare_columns(tested.columns, leak.codes)
+    assert rows.shape[1] == len(features.FEATURES), "a predictor gives it what it has"
+    assert auc(tested.late, scoring.scorer(leak.onnx)(rows)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_passengers_tell_of_what_they_were_not_warned_of(flights, monkeypatch):
+    """An echo that is no echo: outcomes of those who had been warned and gone another way."""
+    warned = np.arange(len(flights.late)) % 2 == 0
+    monkeypatch.setattr(candidates, "today", lambda some: np.where(warned, 0.21, 0.2))
+    told = candidates.suffered(flights)
+    assert not told.late[warned].any()
+    assert (told.late[~warned] == flights.late[~warned]).all() and told.late.any()
+
+
+def test_what_is_known_afterwards_is_that_of_the_same_flight(tmp_path, monkeypatch):
+    """A delay of another day's flight, or of the one that left in the same minute."""
+    common = {"year": 2013, "month": 1, "sched_dep_time": 905, "carrier": "AA", "origin": "JFK"}
+    rows = [(1, "LAX", 3, 4), (1, "LAX", 30, 40), (1, "BOS", 7, None), (2, "LAX", 50, 60)]
+    told = pd.DataFrame(rows, columns=["day", "dest", "dep_delay", "arr_delay"]).assign(**common)
+    told.to_csv(tmp_path / "flights.csv", index=False)
+    monkeypatch.setattr(source, "files", lambda: (tmp_path / "flights.csv", None))
+    table = pd.DataFrame(
+        {"weekday": [2, 2, 3], "departs": 545, "carrier": "AA", "origin": "JFK"}
+    ).assign(destination="LAX")
+    found = candidates.with_hindsight(table)
+    assert found["left"].tolist() == [3, 30, 50]
+    assert found["day"].tolist() == [1, 1, 2]
+    with pytest.raises(ValueError, match="1 flights"):
+        candidates.with_hindsight(table.assign(destination=["LAX", "LAX", "SFO"]))
+
+
+def test_a_day_after_all_days_is_any_such_day(flights):
+    """A stand-in for the day that is not what the forest would say of the real one."""
+    codes = features.Codes.learn(flights.columns, flights.late)
+    rows = candidates._rows(flights, codes, "day")
+    forest = candidates._forest().fit(rows, flights.late)
+    said = []
+    for day in (274.0, 365.0, candidates.LATER):
+        rows[:, -1] = day
+        said.append(forest.predict_proba(rows)[:, 1])
+    assert said[0] == pytest.approx(said[2], abs=1e-12)
+    assert said[1] == pytest.approx(said[2], abs=1e-12)
+    served = scoring.scorer(candidates.knowing(candidates._exported(forest, 12), candidates.LATER))
+    known = features.prepare_columns(flights.columns, codes)
+    assert served(known) == pytest.approx(said[2], abs=1e-4)
+
+
+def test_candidates_are_kept_and_not_trained_again(flights, monkeypatch, tmp_path):
+    """A lab that trains for half a minute each time; a card without its test."""
+    trained = candidates.Trained(b"onnx", features.Codes(0.2, {}, {}, {}), {"auc": 0.9})
+    runs = []
+
+    def train(_):
+        runs.append(1)
+        return dict.fromkeys(candidates.WHAT, trained)
+
+    monkeypatch.setenv("LAB_MODELS", str(tmp_path))
+    monkeypatch.setattr(candidates, "_read", lambda: flights)
+    monkeypatch.setattr(candidates, "_train", train)
+    monkeypatch.setattr(candidates, "_recipe", lambda: "this")
+    monkeypatch.setattr(apart, "train", lambda module: candidates.train())
+    paths = candidates.ensure()
+    assert candidates.ensure() == paths and len(runs) == 1
+    assert candidates.offline(candidates.LEAK) == {"auc": 0.9}
+    paths[candidates.DAYS].unlink()
+    candidates.ensure()
+    assert len(runs) == 2
