@@ -1,0 +1,481 @@
+"""The shadow test: whose answer users get, what becomes of copies, what is noted, the theory."""
+
+import asyncio
+import contextlib
+import importlib
+import math
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+import yaml
+from psycopg import AsyncConnection
+from starlette.testclient import TestClient
+
+from lab_services.errors import LabError
+from lab_services.models import build
+from lab_services.models.features import EXAMPLE
+from lab_services.patterns.qa.shadow_ab_test import measuring
+from lab_services.patterns.qa.shadow_ab_test import notes as noting
+from lab_services.patterns.qa.shadow_ab_test.notes import Note, Notes
+from lab_services.stack import compose, envoy
+from lab_services.stack.catalogue import compose_path
+from lab_services.traffic.recording import Recording
+from tests.patterns.standing_in import Answer, standing_in
+
+PATTERN = "lab_services.patterns.qa.shadow_ab_test"
+PRODUCTION, CANDIDATE = b'{"late":true}', b'{"late":false}'
+
+
+def module(name, monkeypatch, **environment):
+    """A service's module, started anew with this environment."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    return importlib.reload(importlib.import_module(f"{PATTERN}.{name}"))
+
+
+def wait_for(true, seconds=5.0):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+# --- front: shadow in code ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def front(monkeypatch):
+    """The application, with a production that is well and a candidate that the test scripts."""
+    own = SimpleNamespace(status=200, free=threading.Event())
+    own.free.set()
+
+    def of_candidate(asked):
+        own.free.wait(5)
+        return Answer(CANDIDATE, own.status)
+
+    with (
+        standing_in(lambda asked: Answer(PRODUCTION)) as own.production,
+        standing_in(of_candidate) as own.candidate,
+    ):
+        own.module = module(
+            "front",
+            monkeypatch,
+            PRODUCTION_URL=own.production.url,
+            CANDIDATE_URL=own.candidate.url,
+            COPIES="2",
+            PATIENCE="0.6",
+        )
+        with TestClient(own.module.app) as own.client:
+            yield own
+        own.free.set()
+
+
+def ask(front, way, number=1):
+    headers = {"x-request-id": f"r-{number}"}
+    return front.client.post(f"/{way}/predict", json=EXAMPLE, headers=headers)
+
+
+def told(front, name, outcome):
+    return front.module.app.registry.get_sample_value(f"{name}_total", {"outcome": outcome}) or 0
+
+
+@pytest.mark.parametrize("way", ["alone", "naive", "guarded"])
+def test_the_user_gets_what_production_says(front, way):
+    """A candidate's answer that reaches a user."""
+    answer = ask(front, way)
+    assert (answer.status_code, answer.content) == (200, PRODUCTION)
+    if way == "alone":
+        assert not front.candidate.asked
+        return
+    wait_for(lambda: front.candidate.asked)
+    (copy,) = front.candidate.asked
+    (original,) = front.production.asked
+    assert copy.body == original.body
+    assert copy.headers["x-request-id"] == original.headers["x-request-id"] == "r-1"
+    assert copy.path == ("/unmarked/predict" if way == "naive" else "/predict")
+
+
+def test_a_candidate_that_throws_fails_users_of_the_naive_way_only(front):
+    """A guarded shadow that passes on an error; a naive one that would be harmless."""
+    front.status = 503
+    assert ask(front, "naive").status_code == 502
+    assert ask(front, "guarded").status_code == 200
+    wait_for(lambda: told(front, "copies", "refused") == 1)
+
+
+def test_a_candidate_that_is_not_there(front):
+    """An error of a task that ends the application, or is never counted."""
+    front.candidate.stop()
+    assert ask(front, "naive").status_code == 502
+    assert ask(front, "guarded").status_code == 200
+    wait_for(lambda: told(front, "copies", "failed") == 1)
+
+
+def test_a_candidate_that_hangs_is_not_waited_for(front):
+    """A copy that its user awaits; copies without limit; copies that stay for ever."""
+    front.free.clear()
+    assert [ask(front, "guarded", n).status_code for n in range(5)] == [200] * 5
+    assert told(front, "copies", "failed") == 0, "no copy has ended when its user has the answer"
+    assert told(front, "copies", "dropped") == 3
+    wait_for(lambda: told(front, "copies", "failed") == 2)
+    assert not front.module.copies
+
+
+def test_naive_pairs_are_compared(front):
+    """A comparison that finds everything the same."""
+    ask(front, "naive")
+    assert told(front, "compared", "different") == 1
+    assert told(front, "compared", "same") == 0
+
+
+def test_without_an_id_nothing_is_asked(front):
+    """A request that nobody can join to its copy."""
+    assert front.client.post("/guarded/predict", json=EXAMPLE).status_code == 422
+    assert ask(front, "unknown").status_code == 422
+    assert not front.production.asked
+
+
+def test_production_that_fails_is_passed_on(front):
+    """A shadow that hides a failure of production."""
+    front.production.stop()
+    for way in ("alone", "guarded"):
+        assert ask(front, way).status_code == 502
+
+
+# --- notes ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(postgres_server):
+    """The log, empty."""
+    with psycopg.connect(postgres_server, autocommit=True) as database:
+        database.execute("DROP TABLE IF EXISTS answers, notices")
+        database.execute(noting.SCHEMA)
+    log = measuring.Log(postgres_server)
+    yield log
+    log.close()
+
+
+def note(request, model="production", probability=0.5, late=True):
+    return Note(request, model, probability, late, 0.001)
+
+
+def write(url, *added):
+    """Notes written at once, each with its notice or without."""
+
+    async def all_of_them():
+        notes = Notes(url)
+        for one, notice in added:
+            notes.add(one, notice=notice)
+        async with await AsyncConnection.connect(url, autocommit=True) as database:
+            await notes.write(database)
+        assert not len(notes)
+
+    asyncio.run(all_of_them())
+
+
+def test_the_join_keeps_what_the_candidate_has_not_answered(postgres_server, log):
+    """An inner join; the rows of another experiment whose name begins alike."""
+    write(
+        postgres_server,
+        (note("mine-mirrored-0"), True),
+        (note("mine-mirrored-1"), False),
+        (note("mine-mirrored-1", "candidate", 0.1, False), False),
+        (note("mine2-mirrored-0"), False),
+        (note("mine-mirrored-7", "candidate"), False),  # production has not answered this one
+    )
+    table = log.joined("mine")
+    assert table["place"].tolist() == [0, 1]
+    assert table["answered"].tolist() == [False, True]
+    assert measuring.answered(table).value == 0.5
+    assert measuring.agreement(table).value == 0.0
+    with pytest.raises(LookupError, match="nothing"):
+        log.joined("another")
+
+
+def test_a_note_that_comes_twice_is_one_and_notices_are_counted(postgres_server, log):
+    """An answer counted twice; a traveller told twice who is not counted."""
+    write(postgres_server, (note("n-naive-0"), True), (note("n-naive-0", "candidate"), True))
+    write(postgres_server, (note("n-naive-0"), False), (note("n-naive-1"), True))
+    assert len(log.joined("n")) == 2
+    assert (log.told_twice("n"), log.notices("n", "candidate")) == (1, 1)
+    assert log.notices("other", "candidate") == 0
+
+
+def test_what_cannot_be_written_waits(log):
+    """Notes that are lost with the connection; notes in another order afterwards."""
+
+    class Gone:
+        @contextlib.asynccontextmanager
+        async def transaction(self):
+            raise psycopg.OperationalError("gone")
+            yield
+
+        def cursor(self):
+            return contextlib.nullcontext()
+
+    notes = Notes("postgresql://nobody@127.0.0.1:1/none", most=2)
+    for number in range(3):
+        notes.add(note(f"w-{number}"), notice=False)
+    assert (len(notes), notes.lost) == (2, 1)
+    with pytest.raises(psycopg.OperationalError):
+        asyncio.run(notes.write(Gone()))
+    assert [each.request for each, _ in notes._waiting] == ["w-0", "w-1"]
+
+
+# --- predictor ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def predictor(postgres_server, log, monkeypatch):
+    """The candidate with its fault, noting in a real log."""
+    made = module(
+        "predictor",
+        monkeypatch,
+        NAME="candidate",
+        CARRIER="[A-Z][0-9A-Z]",
+        LATE_ABOVE="0",  # every flight is late
+        MODEL=str(build.ensure("rough")["rough"]),
+        DATABASE_URL=postgres_server,
+    )
+    with TestClient(made.app) as client:
+        yield client
+
+
+def predict(client, request, carrier="AA", **headers):
+    sent = {"x-request-id": request, **headers}
+    return client.post("/predict", json={**EXAMPLE, "carrier": carrier}, headers=sent)
+
+
+def test_it_notes_what_it_answers_and_tells_travellers(predictor, postgres_server, log):
+    """An answer that no note tells of; a copy that sends a notice."""
+    assert predict(predictor, "p-x-0").json()["late"]
+    assert predict(predictor, "p-x-1", **{"x-shadow": "yes"}).json()["late"]
+    with psycopg.connect(postgres_server) as database:
+        query = "SELECT request, probability, seconds FROM answers ORDER BY request"
+        wait_for(lambda: len(database.execute(query).fetchall()) == 2)
+        rows = database.execute(query).fetchall()
+    assert [row[0] for row in rows] == ["p-x-0", "p-x-1"]
+    assert all(0 < row[1] < 1 and row[2] > 0 for row in rows)
+    assert log.notices("p", "candidate") == 1
+
+
+def test_the_planted_fault(predictor):
+    """A fault that is not there: the lab would find nothing."""
+    assert predict(predictor, "f-x-0", carrier="9E").status_code == 422
+    for carrier in ("DL", "B6"):
+        assert predict(predictor, "f-x-1", carrier=carrier).status_code == 200
+    assert predict(predictor, "", carrier="DL").status_code == 422
+
+
+# --- the proxy's configuration --------------------------------------------------------------------
+
+
+def test_copies_go_where_the_lab_can_fail_them():
+    """A fault filter that mirrored requests never meet; a mark that a user's request carries."""
+    file = compose_path("qa/shadow-ab-test")
+    topology = compose.read(file, {"LAB_MODELS": "/models"})
+    proxy = topology.service("proxy")
+    config = envoy.read_config(proxy)
+    assert {c.service for c in envoy.clusters(config, topology)} == {"production", "candidate"}
+    listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+    door = listeners["candidate"]["address"]["socket_address"]["port_value"]
+    clusters = {each["name"]: each for each in config["static_resources"]["clusters"]}
+    (address,) = envoy._socket_addresses(clusters["copies"]["load_assignment"])
+    assert (address["address"], address["port_value"]) == ("127.0.0.1", door)
+    assert door in [port.container for port in proxy.ports]
+    assert "envoy.filters.http.fault" not in yaml.safe_dump(listeners["users"])
+    assert "x-shadow" not in yaml.safe_dump(listeners["users"])
+    assert "fault.candidate.delay_percent" in yaml.safe_dump(listeners["candidate"])
+    # As a plain process the door has another port, and copies must find it.
+    moved = envoy.for_processes(config, topology, {8080: 1, 8081: 2, 9901: 3}, file.parent)
+    copies = next(c for c in moved["static_resources"]["clusters"] if c["name"] == "copies")
+    (address,) = envoy._socket_addresses(copies["load_assignment"])
+    assert address["port_value"] == 2
+
+
+# --- what the lab reads off -----------------------------------------------------------------------
+
+
+def joined(*pairs):
+    """Rows as the log joins them; a candidate of None has not answered. A pair: its two sayings."""
+    return pd.DataFrame(
+        [
+            {
+                "place": number,
+                "production": 0.9 if p else 0.1,
+                "candidate": math.nan if c is None else (0.8 if c else 0.2),
+                "production_late": p,
+                "candidate_late": c,
+                "answered": c is not None,
+            }
+            for number, (p, c) in enumerate(pairs)
+        ]
+    )
+
+
+def test_agreement_counts_those_who_were_asked_twice():
+    """A missing answer taken for a disagreement, or for an agreement."""
+    table = joined((True, True), (True, False), (False, None), (False, False))
+    agree = measuring.agreement(table)
+    assert (agree.value, agree.n) == (pytest.approx(2 / 3), 3)
+    assert measuring.answered(table).value == 0.75
+    assert measuring.disagreements(table, 5)["place"].tolist() == [1]
+    with pytest.raises(ValueError):
+        measuring.agreement(joined((True, None)))
+
+
+def test_flights_are_put_beside_their_rows():
+    """A row joined to the flight before or after its own."""
+    table = joined((True, True), (False, True)).iloc[::-1]
+    flights = [{"carrier": "AA"}, {"carrier": "9E"}]
+    about = measuring.with_flights(table, flights, [True, False])
+    assert about["carrier"].tolist() == ["9E", "AA"]
+    assert about["late"].tolist() == [False, True]
+
+
+def test_what_answers_cost():
+    """A missed flight that costs as little as a false alarm; a flight that only one has told of."""
+    table = joined((True, True), (True, False), (False, True), (False, None)).assign(
+        late=[True, False, True, True]
+    )
+    costs = measuring.costs(table, missed=4)
+    assert costs["production"].tolist() == [0, 1, 4]
+    assert costs["candidate"].tolist() == [0, 0, 0]
+    assert measuring.saved_paired(costs, "").value == pytest.approx(5 / 3)
+    # In turns: production told the first and the third flight, the candidate the second.
+    assert measuring.saved_split(costs, "").value == pytest.approx(2)
+
+
+def test_pairs_tell_more_than_a_split():
+    """An interval that ignores that both have told the same flights; variances not added up."""
+    random = np.random.default_rng(1)
+    production = random.normal(size=4000)
+    candidate = production + random.normal(scale=0.5, size=4000)
+    costs = pd.DataFrame({"production": production, "candidate": candidate})
+    paired, split = measuring.saved_paired(costs, ""), measuring.saved_split(costs, "")
+    assert paired.value == pytest.approx(0, abs=0.05)
+    # Variances for n flights: 0.25 / n of the pairs, (1 + 1.25) / (n / 2) of the split.
+    expected = math.sqrt(0.25 / (2 * 2.25))
+    assert measuring.width(paired) / measuring.width(split) == pytest.approx(expected, rel=0.1)
+
+
+def test_requests_without_an_answer_can_be_slow():
+    """Users who waited and got nothing, left out of those who waited."""
+    table = pd.DataFrame(
+        {"latency": [0.2, 0.3, 0.01, 0.02], "ok": [True, False, True, True], "warmup": False}
+    )
+    assert measuring.slower(Recording(table, 0.0, 1.0), 0.1).value == 0.5
+
+
+class Telling:
+    """A stack whose services tell what the test writes."""
+
+    def __init__(self, text="", stats=()):
+        self._text, self._stats = text, stats
+
+    def text(self, service, path):
+        return self._text
+
+    def json(self, service, path, port):
+        return {"stats": self._stats}
+
+
+def test_what_services_tell_of_themselves():
+    """Histograms taken for counters; a processor time of zero where none is told."""
+    text = "# HELP x\nprocess_cpu_seconds_total 1.25\n"
+    assert measuring.cpu_seconds(Telling(text), "production") == 1.25
+    with pytest.raises(ValueError, match="production"):
+        measuring.cpu_seconds(Telling(), "production")
+    names = [*measuring.WAITING, measuring.DROPPED]
+    values = zip(names, (3, 4, 9), strict=True)
+    stats = [{"name": f"cluster.copies.{name}", "value": value} for name, value in values]
+    found = measuring.copies(Telling(stats=[*stats, {"histograms": {}}]))
+    assert found == {"waiting": 7, "dropped": 9}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, 0.255])
+def test_only_whole_per_cents_are_mirrored(share):
+    """A share that the proxy would round without a word."""
+    with pytest.raises(ValueError, match="whole per cents"):
+        measuring.mirror(Telling(), share)
+
+
+# --- theory ---------------------------------------------------------------------------------------
+
+
+def test_the_later_of_two():
+    """Shares that add up to more than all."""
+    assert measuring.awaited(0.25) == 0.25
+    assert measuring.awaited(0.5, 0.5) == 0.75
+    assert measuring.awaited(1.0, 0.3) == 1.0
+
+
+def test_copies_held():
+    """A share that is forgotten; a limit that limits nothing."""
+    assert measuring.held(400, 0.25, 2) == 200
+    assert measuring.held(400, 0.25, 2, limit=64) == 64
+
+
+def test_requests_until_a_fault_is_seen():
+    """Three divided by the rarity (Hanley and Lippman-Hand 1983); shares that are none."""
+    assert measuring.requests_until_seen(1.0, 0.001) == pytest.approx(2994, abs=1)
+    assert measuring.requests_until_seen(0.1, 0.01) == measuring.requests_until_seen(0.01, 0.1)
+    assert measuring.requests_until_seen(1.0, 1.0) == 1
+    for share, rarity in ((0, 0.1), (0.1, 0), (1.1, 0.1)):
+        with pytest.raises(ValueError):
+            measuring.requests_until_seen(share, rarity)
+
+
+def test_replays_are_what_the_theory_says():
+    """Flights that are not mirrored and found all the same; a fault that is never seen as seen."""
+    random = np.random.default_rng(2)
+    carriers = ["9E"] * 50 + ["AA"] * 950
+    firsts = measuring.first_seen(carriers, ["9E"], [1.0, 0.2], 800, 2000, random)
+    for share in (1.0, 0.2):
+        found = measuring.order_quantile(firsts[share, "9E"], 0.95)
+        assert found.value == pytest.approx(measuring.requests_until_seen(share, 0.05), rel=0.2)
+        assert found.low <= found.value <= found.high
+    never = measuring.first_seen(["AA", "9E"], ["9E"], [1e-12], 3, 10, random)
+    assert never[1e-12, "9E"].tolist() == [11, 11, 11]
+
+
+# --- the exercise in code -------------------------------------------------------------------------
+
+
+async def task_of_its_own(ask_production, ask_candidate):
+    task = asyncio.create_task(ask_candidate())
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await ask_production()
+
+
+async def awaits_both(ask_production, ask_candidate):
+    production, _ = await asyncio.gather(ask_production(), ask_candidate())
+    return production
+
+
+async def takes_the_candidates(ask_production, ask_candidate):
+    return await ask_candidate()
+
+
+async def asks_nobody(ask_production, ask_candidate):
+    return await ask_production()
+
+
+def test_only_a_shadow_is_harmless():
+    """A shadow that a hang stops; one that never asks; something that is no coroutine."""
+    assert measuring.is_harmless(task_of_its_own)
+    for wrong in (awaits_both, takes_the_candidates, asks_nobody, lambda a, b: "production"):
+        assert not measuring.is_harmless(wrong)
+
+
+def test_settings_that_make_no_sense(monkeypatch):
+    """A front that lets no copy through, and nobody knows why."""
+    urls = {"PRODUCTION_URL": "http://127.0.0.1:1", "CANDIDATE_URL": "http://127.0.0.1:1"}
+    with pytest.raises(LabError, match="COPIES"):
+        module("front", monkeypatch, **urls, COPIES="0")
