@@ -331,12 +331,14 @@ def test_agreement_counts_those_who_were_asked_twice():
 
 
 def test_flights_are_put_beside_their_rows():
-    """A row joined to the flight before or after its own."""
+    """A row joined to the flight before or after its own; rows left in the order of the log."""
     table = joined((True, True), (False, True)).iloc[::-1]
     flights = [{"carrier": "AA"}, {"carrier": "9E"}]
     about = measuring.with_flights(table, flights, [True, False])
-    assert about["carrier"].tolist() == ["9E", "AA"]
-    assert about["late"].tolist() == [False, True]
+    assert about["carrier"].tolist() == ["AA", "9E"]
+    assert about["candidate_late"].tolist() == [True, True]
+    assert about["production_late"].tolist() == [True, False]
+    assert about["late"].tolist() == [True, False]
 
 
 def test_what_answers_cost():

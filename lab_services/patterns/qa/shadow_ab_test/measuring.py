@@ -136,9 +136,9 @@ class Log:
 
 
 def with_flights(table: pd.DataFrame, flights: Flights, late: Sequence[bool]) -> pd.DataFrame:
-    """The joined rows with the flight that each is about, and whether it arrived `late`."""
+    """The joined rows in the flights' order, with what is known of each and if it was late."""
     about = pd.DataFrame(list(flights)).assign(late=list(late))
-    return table.join(about, on="place")
+    return table.join(about, on="place").sort_values("place", ignore_index=True)
 
 
 # --- what the joined rows tell --------------------------------------------------------------------
