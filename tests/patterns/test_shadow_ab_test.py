@@ -260,9 +260,10 @@ def test_it_notes_what_it_answers_and_tells_travellers(predictor, postgres_serve
         query = "SELECT request, probability, seconds FROM answers ORDER BY request"
         wait_for(lambda: len(database.execute(query).fetchall()) == 2)
         rows = database.execute(query).fetchall()
+        told = database.execute("SELECT request, model FROM notices").fetchall()
     assert [row[0] for row in rows] == ["p-x-0", "p-x-1"]
     assert all(0 < row[1] < 1 and row[2] > 0 for row in rows)
-    assert log.notices("p", "candidate") == 1
+    assert told == [("p-x-0", "candidate")]
 
 
 def test_the_planted_fault(predictor):
