@@ -86,8 +86,7 @@ class Log:
     @classmethod
     def of(cls, stack: Stack) -> Self:
         """Of a running stack."""
-        address = stack.url("log").removeprefix("http://")
-        return cls(f"postgresql://postgres:lab@{address}/postgres")
+        return cls(f"postgresql://postgres:lab@{stack.address('log')}/postgres")
 
     def close(self) -> None:
         self._database.close()
