@@ -215,7 +215,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         body += "".join(f'<td style="{cell}">{_cell(*texts)}</td>' for texts in cells)
         body += "</tr>"
     return (
-        '<div class="lab-claims" style="overflow-x:auto">'
+        '<div class="lab-claims" style="overflow-x:auto" tabindex="0">'
         '<table style="border-collapse:collapse;background:transparent;color:inherit">'
         f'<thead><tr style="{line}">{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )

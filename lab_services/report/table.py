@@ -38,7 +38,7 @@ class Summary:
             )
             body += f'<tr><th scope="row" style="{cell}">{html.escape(head)}</th>{texts}</tr>'
         return (
-            '<div class="lab-summary" style="overflow-x:auto">'
+            '<div class="lab-summary" style="overflow-x:auto" tabindex="0">'
             '<table style="border-collapse:collapse;background:transparent;color:inherit">'
             f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         )

@@ -1,8 +1,8 @@
 """Every lab there is, one after the other: they measure, so nothing may run beside them.
 
 papermill executes it on containers, by `lab run`, and every claim must hold; nbval then executes
-that very notebook on plain processes and compares what may not depend on the runtime. Where no
-engine answers, papermill executes it on processes too.
+that very notebook on plain processes and compares what may not depend on the runtime, by `turns`
+for one half of the labs or the other. Where no engine answers, papermill executes all on processes.
 
 A claim that fails is an error. A run without enough evidence for a claim says nothing of it, so it
 is repeated, once.
@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lab_services import paths
+from tests.labs.turns import LABS, on_processes, turn
 
-LABS = paths.repository() / "labs"
 # Beside the runs that the book is built from, which are longer: these are in short mode.
 RUNS = paths.repository() / "runs" / "tests"
 UNDECIDED = 4
@@ -28,12 +28,8 @@ ENDS = {
     5: "a cell fails",
 }
 
-every_lab = pytest.mark.parametrize(
-    "lab", [f"{file.parent.name}/{file.stem}" for file in sorted(LABS.glob("*/*.ipynb"))]
-)
 
-
-@every_lab
+@pytest.mark.parametrize("lab", LABS)
 @pytest.mark.docker
 @pytest.mark.timeout(3600)
 def test_the_claims_hold_on_docker(lab: str) -> None:
@@ -41,7 +37,7 @@ def test_the_claims_hold_on_docker(lab: str) -> None:
     run(lab, "docker")
 
 
-@every_lab
+@pytest.mark.parametrize("lab", on_processes())
 @pytest.mark.timeout(3600)
 def test_plain_processes_agree(lab: str, docker_answers: bool) -> None:
     """A lab that says one thing in containers and another on a machine without them."""
@@ -80,6 +76,12 @@ log.write_text(log.read_text() + ".")
 sys.exit({codes}[len(log.read_text()) - 1])"""
     assert decided([sys.executable, "-c", command]) == codes[runs - 1]
     assert len(log.read_text()) == runs
+
+
+def test_two_commits_run_all_labs_on_processes() -> None:
+    """A lab that no commit ever runs on processes; a checkout without git that runs half."""
+    labs = ["a", "b", "c"]
+    assert sorted(turn(labs, "0f") + turn(labs, "1e")) == labs == turn(labs, "")
 
 
 def module(name: str, *words: str | Path) -> list[str]:
