@@ -2,8 +2,22 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from lab_services.errors import LabError
+from lab_services.models import store
+
+
+def ensure(module: str, names: Iterable[str], recipe: str) -> dict[str, Path]:
+    """The path of each model by its name; `module` trains where one is missing, damaged, or old.
+
+    Old is what was made by another `recipe`. Raises LabError where the training fails.
+    """
+    found = {name: store.model_path(name) for name in names}
+    if not all(store.is_current(path, recipe) for path in found.values()):
+        train(module)
+    return found
 
 
 def train(module: str) -> None:

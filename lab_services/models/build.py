@@ -1,8 +1,6 @@
 """Train the models on January to September, export them to ONNX, and write down what they are."""
 
-import hashlib
 import importlib.metadata
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -207,13 +205,9 @@ def _versions() -> dict[str, str]:
 
 def _recipe_hash() -> str:
     """One hash over all that the bytes of a model come from: data, this code, libraries."""
-    digest = hashlib.sha256()
-    for file in source.files():
-        digest.update(file.read_bytes())
-    for module in ("features", "flights", "payloads", "build"):
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
-    digest.update(json.dumps(_versions()).encode())
-    return digest.hexdigest()
+    modules = ("features", "flights", "payloads", "build")
+    code = (Path(__file__).with_name(f"{module}.py") for module in modules)
+    return store.recipe_of((*source.files(), *code), _LIBRARIES)
 
 
 @contextmanager

@@ -4,9 +4,11 @@ A service imports this module, so it needs the standard library only.
 """
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,20 @@ def verify(path: Path) -> dict[str, Any]:
     if found != said["sha256"]:
         raise ModelDamaged(path, f"its SHA-256 is {found[:12]}…, not {said['sha256'][:12]}…")
     return said
+
+
+def recipe_of(files: Iterable[Path], libraries: Iterable[str] = (), parent: str = "") -> str:
+    """One hash over all that a model comes from: files of data and code, libraries, another model.
+
+    Raises OSError for a file that cannot be read, PackageNotFoundError for a library not installed.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    digest.update(parent.encode())
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    digest.update(json.dumps(versions).encode())
+    return digest.hexdigest()
 
 
 def is_current(path: Path, recipe: str) -> bool:

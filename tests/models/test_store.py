@@ -57,3 +57,19 @@ def test_a_damaged_card_is_not_a_traceback(copy, text):
     copy.with_suffix(".json").write_text(text)
     with pytest.raises(store.ModelDamaged, match="card"):
         store.verify(copy)
+
+
+def test_a_recipe_is_all_that_a_model_comes_from(tmp_path):
+    """Other data, another parent or another library, and the old model is taken for the new one."""
+    data = tmp_path / "data"
+    data.write_bytes(b"data")
+    made = store.recipe_of([data], ["numpy"], parent="good")
+    assert made == store.recipe_of([data], ["numpy"], parent="good")
+    others = {
+        store.recipe_of([data], ["numpy"], parent="rough"),
+        store.recipe_of([data], ["scipy"], parent="good"),
+        store.recipe_of([data], ["numpy"]),
+    }
+    data.write_bytes(b"other data")
+    others.add(store.recipe_of([data], ["numpy"], parent="good"))
+    assert len(others) == 4 and made not in others

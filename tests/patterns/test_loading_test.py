@@ -2,6 +2,7 @@
 
 import math
 import runpy
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -344,7 +345,7 @@ request_seconds_count{path="/b",status="200"} 9.0
 def test_locust_runs_counts_and_goes():
     """Processes that stay, users of the wrong kind, or a count that loses a worker's part."""
     with standing_in(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:
-        with swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=2) as locust:
+        with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=2)) as locust:
             locust.wait()
             counted = {
                 path: locust.run(users=4, seconds=0.4, kind=kind, host=service.url)

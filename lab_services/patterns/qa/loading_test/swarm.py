@@ -21,7 +21,6 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from lab_services.errors import LabError
@@ -45,7 +44,7 @@ class Counted(NamedTuple):
 
 
 class Swarm:
-    """A master and its workers; `with Swarm(url, boards) as swarm:` or `close()` ends them.
+    """A master and its workers, until `close()`.
 
     They also end with the process that started them, however that goes. Creating it returns at
     once, and `wait()` waits until every worker has reported to the master.
@@ -132,17 +131,6 @@ class Swarm:
         self._log.close()
         self._folder.cleanup()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         boards = str(Path(self._folder.name) / "boards.json")

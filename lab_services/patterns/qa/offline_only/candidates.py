@@ -6,9 +6,6 @@ A service never imports this: it trains. Each is kept as the model that a predic
 its card says under `offline` what the test of those who made it came to.
 """
 
-import hashlib
-import importlib.metadata
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,11 +81,7 @@ def ensure() -> dict[str, Path]:
     A process of its own gives back the memory that training needs. Raises LabError where it fails,
     ModelMissing or ModelDamaged where today's model is not there.
     """
-    recipe = _recipe()
-    found = {name: store.model_path(name) for name in WHAT}
-    if not all(store.is_current(path, recipe) for path in found.values()):
-        apart.train(__name__)
-    return found
+    return apart.ensure(__name__, WHAT, _recipe())
 
 
 def train() -> None:
@@ -282,13 +275,8 @@ def with_hindsight(table: Any) -> Any:
 
 
 def _recipe() -> str:
-    digest = hashlib.sha256()
-    for file in (*source.files(), Path(features.__file__), Path(__file__)):
-        digest.update(file.read_bytes())
-    digest.update(store.card(TODAY)["sha256"].encode())
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    digest.update(json.dumps(versions).encode())
-    return digest.hexdigest()
+    files = (*source.files(), Path(features.__file__), Path(__file__))
+    return store.recipe_of(files, _LIBRARIES, parent=store.card(TODAY)["sha256"])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@
 A service never imports this: it trains.
 """
 
-import hashlib
-import importlib.metadata
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -36,11 +33,7 @@ def ensure() -> dict[str, Path]:
     A process of its own gives back the memory that training needs. Raises LabError where it fails,
     ModelMissing or ModelDamaged where the model `good` is not there, whose codes they share.
     """
-    recipe = _recipe()
-    found = {name: store.model_path(name) for name in WHAT}
-    if not all(store.is_current(path, recipe) for path in found.values()):
-        apart.train(__name__)
-    return found
+    return apart.ensure(__name__, WHAT, _recipe())
 
 
 def train() -> None:
@@ -146,13 +139,8 @@ def _exported(model: Any) -> bytes:
 
 
 def _recipe() -> str:
-    digest = hashlib.sha256()
-    for file in (*source.files(), Path(features.__file__), Path(__file__)):
-        digest.update(file.read_bytes())
-    digest.update(store.card("good")["sha256"].encode())
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    digest.update(json.dumps(versions).encode())
-    return digest.hexdigest()
+    files = (*source.files(), Path(features.__file__), Path(__file__))
+    return store.recipe_of(files, _LIBRARIES, parent=store.card("good")["sha256"])
 
 
 if __name__ == "__main__":

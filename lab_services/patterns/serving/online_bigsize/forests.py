@@ -8,7 +8,6 @@ nodes. Written in groups of ten trees they also load with a third of the memory.
 """
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -29,16 +28,14 @@ def name_of(trees: int) -> str:
     return f"forest-{trees}"
 
 
-def ensure() -> list[Path]:
-    """The path of each forest; what is missing or of another recipe is trained, in half a minute.
+def ensure() -> dict[str, Path]:
+    """The path of each forest by its name; what is missing or of another recipe is trained.
 
-    A process of its own gives back the memory that training needs. Raises LabError where it fails,
-    ModelMissing or ModelDamaged where the model `good` is not there or not whole.
+    That takes half a minute. A process of its own gives back the memory that training needs. Raises
+    LabError where it fails, ModelMissing or ModelDamaged where the model `good` is not there or not
+    whole.
     """
-    recipe = _recipe()
-    if not all(store.is_current(store.model_path(name_of(trees)), recipe) for trees in SIZES):
-        apart.train(__name__)
-    return [store.model_path(name_of(trees)) for trees in SIZES]
+    return apart.ensure(__name__, map(name_of, SIZES), _recipe())
 
 
 def said_by(names: Sequence[str], flights: int) -> tuple[Any, dict[str, Any]]:
@@ -46,8 +43,8 @@ def said_by(names: Sequence[str], flights: int) -> tuple[Any, dict[str, Any]]:
 
     Asked in a process of its own, which takes the models' memory along when it ends.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-        return apart.submit(_said_by, list(names), flights).result()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_said_by, list(names), flights).result()
 
 
 def _said_by(names: list[str], n: int) -> tuple[Any, dict[str, Any]]:
@@ -199,8 +196,7 @@ def _check(content: bytes, trees: Sequence[Any], rows: Any) -> None:
 
 def _recipe() -> str:
     """A hash over what the forests come from: this file, and what `good` comes from."""
-    good = str(store.card("good")["recipe"])
-    return hashlib.sha256(Path(__file__).read_bytes() + good.encode()).hexdigest()
+    return store.recipe_of([Path(__file__)], parent=store.card("good")["recipe"])
 
 
 if __name__ == "__main__":
