@@ -219,7 +219,8 @@ def test_memory_of_many_models():
     assert measuring.Memory(50e6, 0).crossover == np.inf
     with pytest.raises(ValueError, match="two points"):
         measuring.Memory.fit({1: 60e6})
-    assert measuring.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}) == pytest.approx(20)
+    assert measuring.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}) == 20
+    assert measuring.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3}) == 0
 
 
 # --- what was lost -------------------------------------------------------------------------------
