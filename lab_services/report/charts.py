@@ -36,6 +36,7 @@ def sweep(
     x: str = "offered load (requests/s)",
     theory: Mapping[str, Callable[[float], float]] | None = None,
     knees: Mapping[str, float] | None = None,
+    knee: str = "predicted knee",
     log: bool = True,
     log_x: bool = False,
 ) -> Chart:
@@ -43,9 +44,9 @@ def sweep(
 
     `points["2 workers"][150.0]` is an interval measured at 150; values that are not known are
     left out. `theory["2 workers"]` gives the expected value at an x, in the unit of the points
-    (infinite where there is none); `knees["2 workers"]` is the x of its predicted knee. `log` is
-    for the y axis, `log_x` for the x axis. Raises ValueError when no point is known, when units
-    differ, and for a label of theory or knees without points.
+    (infinite where there is none); `knees["2 workers"]` is the x of its upright line, and `knee`
+    says what that marks. `log` is for the y axis, `log_x` for the x axis. Raises ValueError when no
+    point is known, when units differ, and for a label of theory or knees without points.
 
     >>> sweep({"1 worker": {50: P99(a), 100: P99(b)}}, name="p99", title="Latency", y="p99")
     """
@@ -78,13 +79,14 @@ def sweep(
         if theory:
             legend.append(Line2D([], [], color=INK, label="line: theory"))
         if knees:
-            legend.append(Line2D([], [], **MARK, label="predicted knee"))
+            legend.append(Line2D([], [], **MARK, label=knee))
         drawing.unit_axis(axes, "y", unit)
         if log_x:
             drawing.unit_axis(axes, "x", "")
         axes.set_ylabel(y)
         drawing.noted(axes, x, (interval.note for interval in shown), "Hollow")
-        words = [_in_words(label, series, knees.get(label)) for label, series in points.items()]
+        words = [_in_words(label, series) for label, series in points.items()]
+        words += [f"{label}: {knee} at {at:.3g}." for label, at in knees.items()]
         return drawing.finish(figure, name, title, f"{y} against {x}. {' '.join(words)}", legend)
 
 
@@ -242,13 +244,12 @@ def _even_in_log(slower: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     return np.unique(np.clip(places, 0, len(slower) - 1))
 
 
-def _in_words(label: str, series: Mapping[float, Interval], knee: float | None) -> str:
+def _in_words(label: str, series: Mapping[float, Interval]) -> str:
     text = ", ".join(
         f"{numbers.written(i.value, i.unit, i.low, i.high)} at {at:g}"
         for at, i in _shown(series).items()
     )
-    told = f"{label}: {text or 'too few requests'}."
-    return told + (f" Predicted knee at {knee:.3g}." if knee is not None else "")
+    return f"{label}: {text or 'too few requests'}."
 
 
 def _quantiles_in_words(values: npt.NDArray[np.float64]) -> str:

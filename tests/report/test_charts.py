@@ -291,3 +291,12 @@ def test_an_outcome_without_a_place_is_refused(record):
         charts.outcomes(
             {"a": record([])}, kinds=lambda t: t["ok"], order=["right"], name="o", title="t"
         )
+
+
+def test_an_upright_line_says_what_it_marks():
+    """Every upright line of the book is called a knee; or its place is told to nobody."""
+    points, lines = {"a": {1: interval(1.0), 2: interval(2.0)}}, {"a": 1.25}
+    usual = charts.sweep(points, name="x", title="t", y="y", knees=lines).svg
+    named = charts.sweep(points, name="x", title="t", y="y", knees=lines, knee="best").svg
+    assert "a: predicted knee at 1.25." in usual and ">predicted knee</text>" in usual
+    assert "a: best at 1.25." in named and ">best</text>" in named and "knee" not in named
