@@ -12,6 +12,7 @@ import psutil
 from lab_services.errors import LabError
 from lab_services.report import run as runs
 from lab_services.report.engine import Progress
+from lab_services.report.notebook import Length
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.client import living
 
@@ -21,7 +22,7 @@ def execute(
     runtime: str,
     out: Path,
     parameters: dict[str, Any] | None = None,
-    short: bool = False,
+    length: Length = Length.FULL,
 ) -> runs.Run:
     """Execute a lab on a runtime (auto, too) with a line on standard error for each part of it."""
     choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
@@ -31,7 +32,7 @@ def execute(
         runtime=choice.runtime,
         out=out,
         parameters=parameters,
-        short=short,
+        length=length,
         progress=_Lines(),
         stack_memory=_containers_memory,
     )

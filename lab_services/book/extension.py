@@ -39,7 +39,7 @@ from lab_services.book import (
     repository,
     times,
 )
-from lab_services.book.from_run import FromRun, asked, kept, missing, provenance
+from lab_services.book.from_run import LESS, FromRun, asked, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
 from lab_services.stack import compose, picture
@@ -131,8 +131,8 @@ class RunInfo(FromRun):
             f"Numbers and figures on this page were {provenance(run)}, with {memory} of memory, "
             f"{machine['system']} and Python {machine['python']}. The run took {seconds}."
         )
-        if run.data["short"]:
-            text += " It was a short run: intervals are wider than in a full one."
+        if less := LESS[run.length]:
+            text += f" It was {less}: intervals are wider than in a full one."
         return [nodes.paragraph("", text, classes=["run-info"])]
 
 

@@ -10,9 +10,12 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab_services.book.sources import RUNS
 from lab_services.errors import LabError
+from lab_services.report.notebook import Length
 from lab_services.report.run import FILE, Run
 
 PLACES = {"docker": "in containers", "process": "as plain processes"}
+# What a page says of a run that measured less than the lab's own parameters ask for.
+LESS = {Length.FULL: "", Length.SHORT: "a short run", Length.SHORTEST: "the shortest run"}
 _log = logging.getLogger(__name__)
 
 

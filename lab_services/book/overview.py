@@ -15,7 +15,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from lab_services.book import elements, front_matter, mirror
-from lab_services.book.from_run import PLACES, FromRun, kept, missing, provenance
+from lab_services.book.from_run import LESS, PLACES, FromRun, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report.claims import Verdict, counted
 from lab_services.report.run import FILE, Run
@@ -157,8 +157,8 @@ def _verdict(claim: dict[str, Any]) -> list[nodes.Node]:
 
 def _when_and_where(run: Run) -> nodes.Node:
     text = provenance(run)
-    short = ", in a short run" if run.data["short"] else ""
-    return nodes.paragraph("", f"{text[0].upper()}{text[1:]}{short}.", classes=["run-info"])
+    less = f", in {LESS[run.length]}" if LESS[run.length] else ""
+    return nodes.paragraph("", f"{text[0].upper()}{text[1:]}{less}.", classes=["run-info"])
 
 
 def _cell(main: str | nodes.Node, *small: str) -> list[nodes.Node]:

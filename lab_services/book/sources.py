@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from lab_services.report import claims, drawing, measurements
+from lab_services.report import claims, drawing, exercise, measurements
 from lab_services.report.notebook import Lab, numbered
 from lab_services.report.run import FILE, Run, RunMissing
 
@@ -17,6 +17,13 @@ RUNTIMES = ("docker", "process")
 _GONE = re.compile(
     r"<a\b[^>]*href=\"http://127\.0\.0\.1\b[^>]*>(.*?)</a>"
     r"|\[([^\]]*)\]\(http://127\.0\.0\.1\b[^)]*\)"
+)
+_FOR_THE_FILE = (
+    measurements.MIME,
+    measurements.FILE_MIME,
+    drawing.MIME,
+    claims.MIME,
+    exercise.MIME,
 )
 _COPIED = (
     *("_config.yml", "_toc.yml", "CONTRIBUTING.md", "LICENSE"),
@@ -86,7 +93,7 @@ def _shown(run: Run) -> bytes:
     notebook = nbformat.read(run.notebook, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for mime in (measurements.MIME, measurements.FILE_MIME, drawing.MIME, claims.MIME):
+            for mime in _FOR_THE_FILE:
                 output.get("data", {}).pop(mime, None)
             for mime in output.get("data", {}).keys() & {"text/html", "text/markdown"}:
                 output["data"][mime] = _GONE.sub(r"\1\2", output["data"][mime])

@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab_services.book import elements
-from lab_services.book.from_run import FromRun, kept, missing, provenance
+from lab_services.book.from_run import LESS, FromRun, kept, missing, provenance
 from lab_services.errors import LabError
 
 _TAKES = re.compile(r"\*\*Takes\*\*\s+(.+?)\.\s+\*\*Needs\*\*", re.DOTALL)
@@ -50,8 +50,8 @@ class LabSections(FromRun):
         run = kept(self, self.arguments[0])
         rows = [(heading, _whole(time)) for heading, time in sections(self, run.lab) if time >= 1]
         told = f"Machine time of the lab's sections, {provenance(run)}; the others take no second."
-        if run.data["short"]:
-            told += " It was a short run: with the lab's own parameters they take longer."
+        if less := LESS[run.length]:
+            told += f" It was {less}: with the lab's own parameters they take longer."
         return [
             elements.table(("Section", "Machine"), rows, "colwidths-auto"),
             nodes.paragraph("", told, classes=["run-info"]),
@@ -67,10 +67,10 @@ def takes(asking: SphinxRole, lab: str) -> str:
 
 
 def seconds(asking: SphinxRole, lab: str) -> str:
-    """The kept run's machine time, and whether that run was a short one."""
+    """The kept run's machine time, and whether that run was a shorter one."""
     run = kept(asking, lab)
     told = _whole(float(run.data["seconds"]))
-    return f"{told} in a short run" if run.data["short"] else told
+    return f"{told} in {LESS[run.length]}" if LESS[run.length] else told
 
 
 def sections(asking: SphinxDirective | SphinxRole, lab: str) -> list[tuple[str, float]]:

@@ -21,7 +21,7 @@ class NoClaims(LabError):
 
 
 class AClaimFails(LabError):
-    """At least one claim does not hold."""
+    """At least one claim does not hold, or the check of an exercise errs."""
 
     exit_code = 3
 
@@ -55,7 +55,15 @@ class ACellFails(LabError):
 )
 @click.argument("lab")
 @runtime_option
-@click.option("--short", is_flag=True, help="The lab's own short mode, as CI uses it.")
+@click.option(
+    "--short", "length", flag_value="short", help="Just long enough to judge the claims by."
+)
+@click.option(
+    "--shortest",
+    "length",
+    flag_value="shortest",
+    help="Every cell once, as `make test` does: claims are recorded and not judged.",
+)
 @click.option(
     "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
 )
@@ -64,18 +72,23 @@ class ACellFails(LabError):
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of kept runs.  [default: runs, in the checkout]",
 )
-def run(lab: str, runtime: str, short: bool, given: tuple[str, ...], out: Path | None) -> None:
+def run(
+    lab: str, runtime: str, length: str | None, given: tuple[str, ...], out: Path | None
+) -> None:
     """Execute the notebook of LAB, show the verdict of each claim, keep the run as HTML.
 
     LAB may also be the path of a notebook. The run replaces the last one of the same lab and
     runtime.
     """
     from lab_services.execution import execute
+    from lab_services.report.notebook import Length
 
     parameters = dict(map(_parameter, given))
     if not lab.endswith(".ipynb"):
         labs.notebook(lab)  # an unknown one is answered with the nearest
-    kept = execute(lab, runtime, out or paths.repository() / "runs", parameters, short)
+    kept = execute(
+        lab, runtime, out or paths.repository() / "runs", parameters, Length(length or "full")
+    )
     show(kept)
     settle(kept)
 
@@ -94,26 +107,29 @@ def show(kept: "Run") -> None:
 
 
 def settle(kept: "Run") -> None:
-    """Raises ACellFails, AClaimFails, NotEnoughEvidence or NoClaims unless every claim holds."""
-    from lab_services.report.claims import ClaimFailed, Verdict
+    """Raises ACellFails, AClaimFails, NotEnoughEvidence or NoClaims unless every claim holds.
 
-    by_verdict: dict[str, list[str]] = {str(verdict): [] for verdict in Verdict}
-    for claim in kept.claims:
-        reason = f": {claim['reason']}" if claim["reason"] else ""
-        by_verdict[claim["verdict"]].append(f"{claim['text']}{reason}")
-    error = kept.data["error"]
-    # settle() in the notebook raises for a failing claim: that cell says nothing new.
-    if error is not None and error["type"] != ClaimFailed.__name__:
+    Of the shortest run, which is too short to judge by, ACellFails or NoClaims only.
+    """
+    from lab_services.report.notebook import Length
+
+    if kept.failed:
         raise ACellFails(kept.failed, f"The notebook as far as it came: {kept.notebook}")
-    if failing := by_verdict[Verdict.FAILS]:
-        raise AClaimFails(f"{len(failing)} of {len(kept.claims)} claims fail.", "\n".join(failing))
-    if lacking := by_verdict[Verdict.NOT_ENOUGH]:
+    if not kept.claims:
+        raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.settle().")
+    if kept.length is Length.SHORTEST:
+        return
+    if failing := kept.failing:
+        raise AClaimFails(
+            f"Of {len(kept.claims)} claims and {len(kept.data['exercises'])} exercises, "
+            f"{len(failing)} fail.",
+            "\n".join(failing),
+        )
+    if lacking := kept.lacking:
         raise NotEnoughEvidence(
             f"Not enough evidence for {len(lacking)} of {len(kept.claims)} claims.",
             "\n".join(lacking),
         )
-    if not kept.claims:
-        raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.settle().")
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lab_services.report.answered import by_anyone as by_anyone
     from lab_services.report.answered import by_fallback as by_fallback
     from lab_services.report.answered import by_model as by_model
-    from lab_services.report.claims import ClaimFailed as ClaimFailed
     from lab_services.report.claims import Claims as Claims
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.footprint import installed_bytes as installed_bytes
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "answered": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
-    "claims": ("ClaimFailed", "Claims"),
+    "claims": ("Claims",),
     "exercise": ("Exercise",),
     "footprint": ("installed_bytes",),
     "machine": ("usable_cores",),

@@ -1,9 +1,12 @@
 """Exercises: a check that tells right from wrong, and the proof that it does."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lab_services.errors import LabError
+from IPython.display import display
+
+MIME = "application/vnd.lab-services.exercise+json"
 
 
 class Exercise:
@@ -44,19 +47,20 @@ class Exercise:
             return Outcome(f"Exercise {self.name}: right.")
         return Outcome(f"Exercise {self.name}: not yet. {self._hint}")
 
-    def prove(self, solution: Any, wrong: Sequence[Any]) -> "Outcome":
-        """Show that the check accepts the solution and none of the wrong answers.
+    def prove(self, solution: Any, wrong: Sequence[Any]) -> None:
+        """Show whether the check accepts the solution and none of the wrong answers.
 
-        Every run of the lab does this, so that neither can rot. Raises LabError.
+        Every run of the lab does this, so that neither can rot. Checks lean on what was measured,
+        so a refusal is kept with the run's claims and is no error of the cell. Raises ValueError
+        without a wrong answer.
         """
-        if not self.accepts(solution):
-            raise LabError(f"Exercise {self.name}: its own solution {solution!r} is refused.")
         if not wrong:
-            raise LabError(f"Exercise {self.name}: name a wrong answer that the check must refuse.")
+            raise ValueError(f"Exercise {self.name}: name a wrong answer to be refused.")
+        fault = "" if self.accepts(solution) else f"its own solution {solution!r} is refused"
         for answer in wrong:
-            if self.accepts(answer):
-                raise LabError(f"Exercise {self.name}: the wrong answer {answer!r} is accepted.")
-        return Outcome(f"Exercise {self.name}: the solution is right.")
+            if not fault and self.accepts(answer):
+                fault = f"the wrong answer {answer!r} is accepted"
+        display(Proof(self.name, fault))  # type: ignore[no-untyped-call]
 
 
 class Outcome(str):
@@ -66,3 +70,17 @@ class Outcome(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found of an exercise; `fault` is empty where its check tells right from wrong."""
+
+    name: str
+    fault: str
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.name}: {self.fault or 'the solution is right'}."
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": repr(self), MIME: {"name": self.name, "fault": self.fault}}

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,23 @@ from nbformat import NotebookNode
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.report import claims, drawing, measurements
+from lab_services.report import claims, drawing, exercise, measurements
 
 # Cells that papermill adds; they do not count when a cell is named by its number.
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
+
+
+class Length(StrEnum):
+    """How much of a lab is measured: which of its parameters a run sets.
+
+    `FULL` has the lab's own, as a reader meets them. `SHORT` is enough to judge the claims by.
+    `SHORTEST` is enough to execute each cell and keep each name; its claims are recorded and not
+    judged.
+    """
+
+    FULL = "full"
+    SHORT = "short"
+    SHORTEST = "shortest"
 
 
 @dataclass(frozen=True)
@@ -52,15 +66,22 @@ class Lab:
             raise LabError(f"{self.path} names no Python kernel.", "Save it once in JupyterLab.")
         return notebook  # type: ignore[no-any-return]
 
-    def short_parameters(self) -> dict[str, Any]:
-        """What the lab's short mode sets, from the notebook's metadata: lab_services.short."""
+    def parameters(self, length: Length) -> dict[str, Any]:
+        """What a run of this length sets, from the notebook's metadata.
+
+        lab_services.short, and for the shortest over it lab_services.shortest. Raises LabError
+        where a lab has no short mode.
+        """
+        if length is Length.FULL:
+            return {}
         own = self.read().metadata.get("lab_services", {})
         if "short" not in own:
             raise LabError(
                 f"The lab {self.slug} has no short mode.",
                 'Put {"lab_services": {"short": {"seconds": 2}}} into the notebook\'s metadata.',
             )
-        return dict(own["short"])
+        shortest = own.get("shortest", {}) if length is Length.SHORTEST else {}
+        return {**own["short"], **shortest}
 
     def digest(self) -> str:
         """A hash of the lab's cells and of its pattern's files: a run of another is out of date."""
@@ -83,11 +104,12 @@ class Found:
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     svgs: dict[str, str] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
+    exercises: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def collect(notebook: NotebookNode) -> Found:
-    """Numbers, figures and claims, each with the number of its cell.
+    """Numbers, figures, claims and exercises, each with the number of its cell.
 
     Raises LabError when one name stands for two numbers or two figures.
     """
@@ -102,6 +124,8 @@ def collect(notebook: NotebookNode) -> Found:
                 found.svgs[shown["name"]] = _svg(data["text/html"])
             if handed := data.get(measurements.FILE_MIME):
                 _add(found.files, handed, number)
+            if proof := data.get(exercise.MIME):
+                found.exercises.append({**proof, "cell": number})
             if settled := data.get(claims.MIME):
                 # A table shown twice, before and by settle(), counts once, as it was last.
                 found.claims = [{**claim, "cell": number} for claim in settled["claims"]]

@@ -1,8 +1,9 @@
 """Execute a lab and keep the run: `runs/<runtime>/<group>/<slug>/`.
 
 It holds run.ipynb (the executed notebook), run.html (the same to be read), figures/<name>.svg and
-measurements.json (numbers with unit and interval, claims with verdicts, figures with their words,
-machine, versions, seconds, memory). measurements.json is written last: without it, no run.
+measurements.json (numbers with unit and interval, claims with verdicts, exercises with what is
+wrong with their checks, figures with their words, machine, versions, seconds, memory).
+measurements.json is written last: without it, no run.
 """
 
 import json
@@ -25,7 +26,7 @@ from lab_services.report import engine, machine, page
 from lab_services.report.claims import Verdict
 from lab_services.report.engine import Progress
 from lab_services.report.measurements import from_json
-from lab_services.report.notebook import Found, Lab, collect, numbered
+from lab_services.report.notebook import Found, Lab, Length, collect, numbered
 from lab_services.report.stats import Interval
 
 FILE = "measurements.json"
@@ -69,6 +70,11 @@ class Run:
         return str(self.data["runtime"])
 
     @property
+    def length(self) -> Length:
+        """How much was measured."""
+        return Length(self.data["length"])
+
+    @property
     def notebook(self) -> Path:
         """The executed notebook."""
         return self.folder / "run.ipynb"
@@ -89,10 +95,33 @@ class Run:
         return list(self.data["claims"])
 
     @property
+    def failing(self) -> list[str]:
+        """What this run speaks against: claims that fail, exercises whose check errs."""
+        claims = [
+            f"{claim['text']}: {claim['reason']}"
+            for claim in self.claims
+            if claim["verdict"] == Verdict.FAILS
+        ]
+        exercises = [
+            f"exercise {found['name']}: {found['fault']}"
+            for found in self.data["exercises"]
+            if found["fault"]
+        ]
+        return claims + exercises
+
+    @property
+    def lacking(self) -> list[str]:
+        """The claims of which this run says too little."""
+        return [
+            f"{claim['text']}: {claim['reason']}"
+            for claim in self.claims
+            if claim["verdict"] == Verdict.NOT_ENOUGH
+        ]
+
+    @property
     def ok(self) -> bool:
-        """Every cell ran, and every claim, of which there is at least one, holds."""
-        verdicts = [claim["verdict"] for claim in self.claims]
-        return not self.failed and bool(verdicts) and set(verdicts) == {Verdict.HOLDS}
+        """Every cell ran, every claim, of which there is at least one, holds, no exercise errs."""
+        return not self.failed and bool(self.claims) and not self.failing and not self.lacking
 
     def measurement(self, name: str) -> Interval:
         """A kept number. Raises LabError naming those there are."""
@@ -130,7 +159,7 @@ def execute(
     runtime: str,
     out: str | Path = "runs",
     parameters: Mapping[str, Any] | None = None,
-    short: bool = False,
+    length: Length = Length.FULL,
     progress: Callable[[Progress], None] = lambda _: None,
     stack_memory: Callable[[], int] | None = None,
     cell_timeout: int = 1800,
@@ -138,8 +167,8 @@ def execute(
     """Execute a lab by papermill and keep the run.
 
     `lab` is a slug or a notebook's path, `runtime` docker or process (the notebook's stacks take
-    it from LAB_RUNTIME). `short` sets the parameters that the notebook's metadata names under
-    lab_services.short, `parameters` any of them. `progress` is called as each code cell begins.
+    it from LAB_RUNTIME). `length` sets the parameters that the notebook's metadata names for it,
+    `parameters` any of them. `progress` is called as each code cell begins.
     `stack_memory` tells the bytes that stacks outside this process' children use. `cell_timeout`
     is in seconds.
 
@@ -147,14 +176,18 @@ def execute(
     LabError for an unknown lab or parameter.
     """
     found = Lab.find(lab)
-    values = {**(found.short_parameters() if short else {}), **(parameters or {})}
+    values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     begun, source = datetime.now(UTC), found.digest()
     with (
-        _environment(LAB_RUNTIME=runtime, LAB_HEADLESS="1"),
+        _environment(
+            LAB_RUNTIME=runtime,
+            LAB_HEADLESS="1",
+            LAB_JUDGED="0" if length is Length.SHORTEST else "1",
+        ),
         engine.peak_memory(stack_memory) as peak,
     ):
         error = _papermill(found, folder / "run.ipynb", values, progress, cell_timeout)
@@ -176,7 +209,7 @@ def execute(
         "lab": found.slug,
         "runtime": runtime,
         "when": begun.isoformat(timespec="seconds"),
-        "short": short,
+        "length": str(length),
         "parameters": values,
         "error": error,
         **_times(notebook),
@@ -187,6 +220,7 @@ def execute(
         "measurements": outputs.measurements,
         "figures": outputs.figures,
         "claims": outputs.claims,
+        "exercises": outputs.exercises,
     }
     part = folder / f"{FILE}.part"
     part.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
