@@ -387,7 +387,7 @@ class Front:
     def url(self, service, path="", **_):
         return f"http://127.0.0.1:1{path}"
 
-    def json(self, service, path):
+    def json(self, service, path, patience):
         return self.notes
 
 

@@ -17,7 +17,6 @@ from lab_services.patterns.serving.microservice_vertical import measuring
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.report.stats import Interval
-from lab_services.report.timeline import Change
 from lab_services.traffic.recording import Recording
 from tests.patterns.standing_in import Answer, standing_in
 
@@ -388,24 +387,3 @@ def test_links_of_a_chain_that_answered_next_to_nobody():
     assert 14 < found.low < found.value < found.high
     assert not measuring.links({0.05: (1, 10_000)}).known
     assert measuring.links({0.4: (20, 20)}).value == 0
-
-
-def fault(kind, start, end):
-    return Change(kind, "forecast", start, end)
-
-
-@pytest.mark.parametrize(
-    ("faults", "slow", "failing"),
-    [
-        # As it was asked for: the second delay only lets the errors through at once.
-        ([("delay", 11, 13), ("errors", 13, 15), ("delay", 13.1, 15)], (11, 13), (13, 15)),
-        ([("errors", 13, 15), ("delay", 14, 15)], (13, 13), (13, 15)),
-        ([("delay", 11, 13), ("errors", 13, None)], (11, 13), (13, 20)),
-        ([("delay", 2, 3), ("errors", 4, 5)], (20, 20), (20, 20)),
-    ],
-)
-def test_times_of_faults_that_came_late(faults, slow, failing):
-    """A traceback, or a time that ends before it begins, where the machine was too busy."""
-    ill = Recording(pd.DataFrame(), begin=10.0, seconds=10.0)
-    found = measuring.slow_then_failing([fault(*each) for each in faults], ill)
-    assert [(each.start, each.end) for each in found] == [slow, failing]

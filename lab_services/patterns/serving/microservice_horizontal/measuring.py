@@ -100,7 +100,9 @@ def with_joins(stack: Stack, recording: Recording) -> Recording:
     """
     table = recording.table
     after = int(table["number"].min()) - 1
-    noted = {each["request"]: each for each in stack.json("front", f"/joins?after={after}")}
+    # What has just been overloaded, on a busy machine, may take its time to answer.
+    joins = stack.json("front", f"/joins?after={after}", patience=60)
+    noted = {each["request"]: each for each in joins}
     found = [noted.get(number, {}) for number in table["number"]]
     return replace(
         recording,

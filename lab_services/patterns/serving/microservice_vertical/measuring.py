@@ -1,7 +1,7 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,6 @@ from lab_services.report import bootstrap
 from lab_services.report.proportions import proportion
 from lab_services.report.ranking import auc
 from lab_services.report.stats import Interval
-from lab_services.report.timeline import Change, FaultLike
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
@@ -26,6 +25,8 @@ Times = npt.NDArray[np.float64]
 PARTS = (*STAGES, "rest")
 _BIN = 0.00025  # seconds
 _MOST_LINKS = 100.0
+# Seconds: what has just been overloaded, on a busy machine, may take its time to answer.
+_PATIENCE = 60.0
 
 
 # --- from the running stack ----------------------------------------------------------------------
@@ -33,7 +34,7 @@ _MOST_LINKS = 100.0
 
 def calls(stack: Stack) -> pd.DataFrame:
     """One row a call of the chain, by request id: seconds in `total` and in each stage."""
-    read = pd.DataFrame(stack.json("chain", "/calls"))
+    read = pd.DataFrame(stack.json("chain", "/calls", patience=_PATIENCE))
     return read.reindex(columns=["request", "total", "probability", *STAGES]).set_index("request")
 
 
@@ -65,7 +66,9 @@ def work(stack: Stack, stage: str) -> Work:
     """The work of a stage until now, from its own metrics."""
     found = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(stack.text(stage, "/metrics"))
+        for family in text_string_to_metric_families(
+            stack.text(stage, "/metrics", patience=_PATIENCE)
+        )
         for sample in family.samples
         if sample.name.startswith("stage_work_seconds")
     }
@@ -282,24 +285,3 @@ def expected_in_time(rate: float, capacity: float, seconds: float, patience: flo
     if rate <= capacity:
         return rate
     return rate * min(1.0, patience / (rate / capacity - 1) / seconds)
-
-
-# --- a middle stage that is ill ------------------------------------------------------------------
-
-
-def slow_then_failing(faults: Iterable[FaultLike], recording: Recording) -> tuple[Change, Change]:
-    """When a stage was slow and when it failed after that, of what was done to it meanwhile.
-
-    On a machine that is too busy to keep to seconds one may come as late as the other: then the
-    stage was slow for no time at all.
-    """
-    here = [fault for fault in faults if fault.start >= recording.begin]
-    over = recording.begin + recording.seconds
-    slow = min((fault.start for fault in here if fault.kind == "delay"), default=over)
-    errors = [fault for fault in here if fault.kind == "errors"]
-    failing = min((fault.start for fault in errors), default=over)
-    healed = max((over if fault.end is None else fault.end for fault in errors), default=over)
-    return (
-        Change("slow", "", min(slow, failing), failing),
-        Change("failing", "", failing, healed),
-    )
