@@ -61,7 +61,9 @@ def build(
         found = sources.kept_runs(root, runs, slug)
         for run in found:
             _check(run)
-            doubtful += [(run, text) for text in run.failing + run.lacking]
+            doubtful += [
+                (run, f"{text}: {reason}") for text, reason in (run.failing | run.lacking).items()
+            ]
             made = "kept" if run.runtime in there else "made now"
             rows.append(
                 (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import metadata
@@ -217,16 +217,12 @@ def _labs(engine: bool) -> Iterator[Finding]:
 
 def lab(name: str, engine: bool) -> Finding:
     """On which runtimes a lab can run here: needs the servers, or a Docker `engine`; free ports."""
-    from lab_services.stack import catalogue, compose, ports, servers
+    from lab_services.stack.needs import missing_programs
 
     try:
-        variables = {**os.environ, "LAB_MODELS": str(paths.models_dir())}
-        services = compose.read(catalogue.compose_path(name), variables).services.values()
-        for service in services:
-            ports.check_fixed(service)
+        missing = [error.program for error in missing_programs(name)]
     except LabError as error:
         return Finding(name, State.BROKEN, error.message, error.hint)
-    missing = _missing({servers.server(service.command) for service in services}, servers.binary)
     runtimes = ["docker"] * engine + ["process"] * (not missing)
     if not runtimes:
         return Finding(
@@ -236,16 +232,6 @@ def lab(name: str, engine: bool) -> Finding:
             "Start Docker, or see above how to get what is missing.",
         )
     return Finding(name, State.OK, f"runs on {' and '.join(runtimes)}")
-
-
-def _missing(commands: Iterable[str], find: Callable[[str], str]) -> list[str]:
-    missing = []
-    for command in sorted(commands):
-        try:
-            find(command)
-        except LabError:
-            missing.append(command)
-    return missing
 
 
 def _available_memory() -> float:
