@@ -54,13 +54,12 @@ def build(
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
     for slug in mirror.slugs(root):
-        there = {run.runtime for run in sources.kept_runs(root, runs, slug) if not run.failed}
+        there = {run.runtime for run in sources.kept_runs(root, runs, slug)}
         asked = runtimes or ([] if there else ["process"])
         for runtime in (each for each in asked if each not in there):
-            execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length)
+            _check(execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length))
         found = sources.kept_runs(root, runs, slug)
         for run in found:
-            _check(run)
             doubtful += [
                 (run, f"{text}: {reason}") for text, reason in (run.failing | run.lacking).items()
             ]
