@@ -117,8 +117,6 @@ def choose(
     there = list(labs.notebooks())
     for lab in named:
         labs.notebook(lab)
-    if not (named or every or listed or sample):
-        raise click.UsageError("Name labs, or say --all, --steady or --sample N.")
     if every:
         return there
     others = [lab for lab in there if lab not in named and lab not in listed]

@@ -1,0 +1,126 @@
+"""`lab prove`: which labs are measured, what is said of them, and when the command fails."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from terminal import Terminal
+
+from lab_services import judging
+from lab_services.command import labs
+from lab_services.command.prove import ACellFails, Proving, SteadyClaimFails, choose
+from lab_services.errors import LabError
+from lab_services.judging import Judgement
+from lab_services.report.notebook import Length
+from lab_services.report.others import Others
+from tests.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_each_lab_has_its_turn() -> None:
+    """A lab that no day ever measures; one that is measured twice on one day."""
+    there = set(labs.notebooks())
+    sample, seen = 4, []
+    for day in range(-(-len(there) // sample)):
+        chosen = choose([], False, [], sample, DAY + timedelta(days=day))
+        assert len(set(chosen)) == sample
+        seen += chosen
+    assert set(seen) == there
+    first, *_ = sorted(there)
+    chosen = choose([first], False, [first], sample, DAY)
+    assert chosen.count(first) == 1 and len(chosen) == 1 + sample
+    assert set(choose([], False, [], 1000, DAY)) == there == set(choose([], True, [], 0, DAY))
+
+
+def test_an_unknown_lab_and_no_lab_are_refused() -> None:
+    """Minutes of measuring before a slip of the keyboard is told; everything measured by mistake."""
+    with pytest.raises(LabError, match="serving/web-single"):
+        choose(["serving/web-singel"], False, [], 0, DAY)
+    with pytest.raises(click.UsageError, match="Name labs"):
+        choose([], False, [], 0, DAY)
+
+
+def proving(*judged: Judgement, steady: tuple[str, ...] = ()) -> Proving:
+    return Proving(Path("runs"), full=False, steady=steady, until=None, judged=list(judged))
+
+
+def judgement(*runs: Any, others: float = 0.0) -> Judgement:
+    return Judgement(LAB, "process", runs, Others(used=others) if len(runs) > 1 else None)
+
+
+SHORT = kept(Length.SHORT, claim("it gains", FAILS), claim("it is", LACKS), claim("so", HOLDS))
+FULL = kept(Length.FULL, claim("it gains", FAILS), claim("it is", HOLDS), claim("so", HOLDS))
+
+
+def test_only_steady_labs_can_fail_it() -> None:
+    """A gate that any lab turns red by chance, or that none does."""
+    twice = judgement(SHORT, FULL)
+    proving(twice).settle()
+    with pytest.raises(SteadyClaimFails, match=f"{LAB} on process") as failed:
+        proving(twice, steady=(LAB,)).settle()
+    assert failed.value.exit_code == 3
+    proving(judgement(SHORT, FULL, others=0.3), steady=(LAB,)).settle()
+    good = kept(Length.FULL, claim("it gains", HOLDS))
+    proving(judgement(SHORT, good), steady=(LAB,)).settle()
+
+
+def test_a_cell_that_fails_is_software_in_every_lab() -> None:
+    """A lab that does not run, excused because its claims are not steady yet."""
+    broken = kept(Length.FULL, error=True)
+    with pytest.raises(ACellFails, match="KeyError") as failed:
+        proving(judgement(broken, broken)).settle()
+    assert failed.value.exit_code == 5
+
+
+def test_both_verdicts_are_shown() -> None:
+    """A second measurement that replaces the first without a word."""
+    text = proving(judgement(SHORT, FULL, others=0.125)).report()
+    assert "1 holds, 1 fails, 1 lacks evidence; again: 2 hold, 1 fails" in text
+    lines = text.splitlines()
+    at = lines.index(f"{LAB} on process: it gains")
+    assert lines[at + 1].startswith("  short: fails, measured 1.5×")
+    assert lines[at + 2].startswith("  full: fails, measured 1.5×")
+    at = lines.index(f"{LAB} on process: it is")
+    assert lines[at + 1].startswith("  short: not enough evidence")
+    assert lines[at + 2] == "  full: holds"
+    assert "12% of this machine went to something else" in text
+
+
+def test_runtimes_that_contradict_each_other_are_told() -> None:
+    """A claim that is true in containers only, and stands in the book."""
+    one = Judgement(LAB, "docker", (kept(Length.SHORT, claim("it gains", HOLDS)),))
+    other = Judgement(LAB, "process", (SHORT,))
+    assert "holds on one runtime and fails on the other: it gains" in proving(one, other).report()
+
+
+def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab that was not measured, and whoever reads the report believes that it was."""
+    late = Proving(Path("runs"), full=False, steady=(), until=0.0)
+    late.measure("serving/web-single", "process")
+    assert "not run  no time was left" in late.report()
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("lab_services.stack.servers._WHEELS", {})
+    monkeypatch.delenv("CI", raising=False)
+    bare = proving()
+    bare.measure("serving/web-single", "process")
+    assert "not run  There is no program 'envoy' on this machine." in bare.report()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(LabError, match="There is no program 'envoy'"):
+        bare.measure("serving/web-single", "process")
+
+
+def test_docker_is_demanded_where_it_is_asked_for(lab: Terminal) -> None:
+    """Half of what was asked for, measured without a word."""
+    nowhere = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    told = lab("prove", "--sample", "0", "--steady", "--runtime", "both", **nowhere, CI="")
+    assert "plain processes alone" in told.stderr
+    told = lab("prove", "--steady", "--runtime", "both", fails=1, **nowhere, CI="true")
+    assert "Docker cannot be used here" in told.stderr
+
+
+def test_the_list_is_of_this_checkout() -> None:
+    """A gate that looks for its list somewhere else, finds none and passes."""
+    assert (Path(labs.paths.repository()) / judging.STEADY).is_file()
