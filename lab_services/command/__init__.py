@@ -7,7 +7,18 @@ import signal
 import sys
 from types import FrameType
 
-from lab_services.command import doctor, fault, jupyterlab, labs, load, models, new, run, stacks
+from lab_services.command import (
+    doctor,
+    fault,
+    inputs,
+    jupyterlab,
+    labs,
+    load,
+    models,
+    new,
+    run,
+    stacks,
+)
 from lab_services.command.group import Lab
 
 cli = Lab(
@@ -47,6 +58,7 @@ for command in (
     fault.fault,
     stacks.down,
     run.run,
+    inputs.inputs,
     models.models,
     new.new,
 ):
