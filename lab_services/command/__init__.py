@@ -10,6 +10,7 @@ from types import FrameType
 from lab_services.command import (
     doctor,
     fault,
+    inputs,
     jupyterlab,
     labs,
     load,
@@ -60,6 +61,7 @@ for command in (
     stacks.down,
     run.run,
     prove.prove,
+    inputs.inputs,
     models.models,
     new.new,
 ):

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class ACellFails(LabError):
     Examples:
       lab prove serving/web-single
       lab prove serving/web-single --runtime both --full
+      lab prove --changed
       lab prove --steady --sample 2 --minutes 15
       lab prove --all --runtime both --full
 
@@ -50,6 +51,12 @@ class ACellFails(LabError):
 )
 @click.argument("named", nargs=-1, metavar="[LAB]...")
 @click.option("--all", "every", is_flag=True, help="Every lab.")
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Labs whose inputs (`lab inputs`) are others than when every claim held here last, in a "
+    "week.",
+)
 @click.option("--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt.")
 @click.option(
     "--sample",
@@ -79,6 +86,7 @@ class ACellFails(LabError):
 def prove(
     named: tuple[str, ...],
     every: bool,
+    changed: bool,
     listed: bool,
     sample: int,
     runtime: str,
@@ -92,10 +100,12 @@ def prove(
     claims of labs on the list labs/steady.txt can make this command fail; those of the others are
     reported. Nothing else should run beside it.
     """
-    from lab_services import judging
+    from lab_services import answers, judging
 
+    if not (named or every or changed or listed or sample):
+        raise click.UsageError("Name labs, or say --all, --changed, --steady or --sample N.")
     steady = judging.steady()
-    chosen = choose(named, every, steady if listed else [], sample, datetime.now(UTC))
+    chosen = choose(named, every or changed, steady if listed else [], sample, answers.now())
     proving = Proving(
         out or paths.repository() / _KEPT,
         full=full,
@@ -104,9 +114,11 @@ def prove(
     )
     runtimes = _runtimes(runtime)
     for lab in chosen:
+        given = every or lab in named or (listed and lab in steady)
         for place in runtimes:
-            proving.measure(lab, place)
+            proving.measure(lab, place, unless_it_stands=changed and not given)
     click.echo(proving.report())
+    click.echo(f"\nAsked for: {len(chosen)} of {len(labs.notebooks())} labs.")
     proving.settle()
 
 
@@ -149,28 +161,50 @@ class Proving:
     judged: list["Judgement"] = field(default_factory=list)
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def measure(self, lab: str, runtime: str) -> None:
+    def measure(self, lab: str, runtime: str, *, unless_it_stands: bool = False) -> None:
         """Judge a lab on a runtime, unless time is up or this machine lacks a server of it.
 
-        Raises LabError for the second where CI is set.
+        With `unless_it_stands` not again where its last answer still stands. Raises LabError for a
+        missing server where CI is set.
         """
-        from lab_services import judging
+        from lab_services import answers, inputs, judging
         from lab_services.report.notebook import Length
         from lab_services.stack.needs import missing_programs
 
-        if self.until is not None and time.monotonic() > self.until:
-            self.left_out.append((lab, runtime, "no time was left"))
-            return
+        length = Length.FULL if self.full else Length.SHORT
+        key, before = inputs.inputs(lab).key, answers.last(self.out, lab, runtime)
+        last = f"last verdict: {before}" if before else "no verdict is kept here"
         missing = missing_programs(lab) if runtime == "process" else []
         if missing and os.environ.get("CI"):
             raise missing[0]
         if missing:
-            self.left_out.append((lab, runtime, str(missing[0]).replace("\n", " ")))
+            why = str(missing[0]).replace("\n", " ")
+        elif unless_it_stands and before and before.stands(key, length, answers.now()):
+            why = "nothing that it executes has changed"
+        elif self.until is not None and time.monotonic() > self.until:
+            why = "no time was left"
+        else:
+            found = judging.judge(lab, runtime, self.out, length)
+            self.judged.append(found)
+            self._keep(found, length, key)
+            click.echo(f"{lab} on {runtime}: {found.outcome}", err=True)
             return
-        length = Length.FULL if self.full else Length.SHORT
-        found = judging.judge(lab, runtime, self.out, length)
-        self.judged.append(found)
-        click.echo(f"{lab} on {runtime}: {found.outcome}", err=True)
+        self.left_out.append((lab, runtime, f"{why}; {last}"))
+
+    def _keep(self, found: "Judgement", length: str, key: str) -> None:
+        from lab_services import answers
+        from lab_services.judging import Outcome
+
+        answers.Answer(
+            found.lab,
+            found.runtime,
+            length,
+            str(found.outcome),
+            found.outcome is Outcome.HOLDS,
+            key,
+            answers.commit(),
+            answers.now().isoformat(timespec="seconds"),
+        ).keep(self.out)
 
     def report(self) -> str:
         """A table of all labs, then each claim that did not hold with what was measured."""
