@@ -82,7 +82,7 @@ class Sources:
             "lab": slug,
             "runtime": runtime,
             "when": "2026-03-01T10:00:00+00:00",
-            "short": runtime == "process",
+            "length": "short" if runtime == "process" else "full",
             "machine": machine,
             "measurements": {"gain": as_json(GAIN), "lost": as_json(LOST)},
             "claims": claims or [claim("it gains")],
