@@ -7,6 +7,7 @@ with a note is drawn hollow, and the note is written under the chart.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -91,9 +92,9 @@ def sweep(
                 axes.axvline(knees[label], **{**MARK, "color": COLOURS[index]})
             elif label in knees:
                 missing.append(drawing.gap(f"the {knee} of {label}"))
-        if theory:
+        if any(np.isfinite(curve).any() for _, curve in curves.values()):
             legend.append(Line2D([], [], color=INK, label="line: theory"))
-        if knees:
+        if any(map(math.isfinite, knees.values())):
             legend.append(Line2D([], [], **MARK, label=knee))
         drawing.unit_axis(axes, "y", unit)
         if log_x:
@@ -134,13 +135,20 @@ def latency(
             look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index]}
             legend.append(Line2D([], [], label=label, **look))
             if len(values) < (needed := requests_needed(0.5)):
-                reason = f"{len(values)} correct answers, a curve needs {needed}"
+                reason = f"{len(values)} of the {needed} correct answers that a curve needs"
                 missing.append(drawing.gap(label, reason))
                 continue
+            words.append(f"{label}: {_quantiles_in_words(values)}.")
             slower = 1 - np.arange(1, len(values) - 9) / len(values)
             thin = _even_in_log(slower)
-            axes.plot(values[thin], slower[thin], **look)
-            words.append(f"{label}: {_quantiles_in_words(values)}.")
+            # Some clocks tell a short time as none, which has no place on this axis.
+            thin = thin[values[thin] > 0]
+            if len(thin):
+                axes.plot(values[thin], slower[thin], **look)
+            else:
+                missing.append(drawing.gap(f"the curve of {label}", "no latency is above 0"))
+        if not axes.lines:
+            axes.set(xlim=(1e-3, 10.0), ylim=(0.01, 1.0))
         if deadline is not None and math.isnan(deadline):
             missing.append(drawing.gap("the deadline"))
         elif deadline is not None and math.isfinite(deadline):
@@ -238,14 +246,19 @@ def _places(series: Mapping[float, Interval]) -> list[float]:
 
 
 def _gaps(label: str, series: Mapping[float, Interval]) -> list[str]:
-    """The points that are missing, in words; those of one reason together."""
+    """The points that are missing, in words; those whose reasons differ in a number together."""
     if not series:
         return [drawing.gap(label, "nothing was measured")]
-    places: dict[str, list[str]] = {}
+    alike: dict[str, list[float]] = {}
     for at in _places(series):
         if not series[at].known:
-            places.setdefault(series[at].note, []).append(f"{at:g}")
-    missing = [drawing.gap(f"{label} at {', '.join(at)}", why) for why, at in places.items()]
+            alike.setdefault(re.sub(r"\d+", "", series[at].note), []).append(at)
+    missing = []
+    for places in alike.values():
+        reasons = list(dict.fromkeys(series[at].note for at in places))
+        others = f"; at {places[-1]:g}: {reasons[-1]}" if len(reasons) > 1 else ""
+        where = ", ".join(f"{at:g}" for at in places)
+        missing.append(drawing.gap(f"{label} at {where}", reasons[0] + others))
     if any(not math.isfinite(at) for at in series):
         missing.append(drawing.gap(label, "a place on the axis is not known"))
     return missing

@@ -87,7 +87,8 @@ def timeline(
             table = rows(recording)
             slow, rates = panels[2 * index], panels[2 * index + 1]
             if table.empty:
-                slow.set(title=label, ylabel="latency", yscale="log")
+                slow.set_title(label, fontweight="bold")
+                slow.set(ylabel="latency", yscale="log")
                 rates.set(ylabel="requests/s")
                 missing.append(drawing.gap(label or "what happened", "no requests"))
                 continue
