@@ -1,7 +1,5 @@
 """Quotients of numbers that have no interval, such as counts."""
 
-import math
-
 from lab_services.report.stats import Interval
 
 
