@@ -151,6 +151,7 @@ def recording(offsets, models, latency=0.001, ok=True, **columns):
             "latency": latency,
             "model": models,
             "ok": ok,
+            "error": "",
             "warmup": False,
             **columns,
         }
@@ -279,10 +280,20 @@ def test_failures_are_counted_by_model():
 
 def test_a_death_is_dated_by_the_first_explanation_that_fails():
     """A death that is dated by a platform which looks once in a while."""
-    assert measuring.lifetime(leaking(), "one").value == 3
-    assert measuring.lifetime(leaking(), "apart").value == 6
+    assert measuring.lifetime(leaking(), "one").value == pytest.approx(3.001)
+    assert measuring.lifetime(leaking(), "apart").value == pytest.approx(6.001)
     alive = measuring.lifetime(recording([0, 1], "reasons", arm="one"), "one")
     assert not alive.known and "has not died" in alive.note
+
+
+def test_who_waits_in_the_queue_dates_no_death_by_when_it_came():
+    """A busy machine whose service is said to have died with the first who waits, or gives up."""
+    seen = recording([0, 1, 2, 3], "reasons", ok=False, arm="one", latency=[10.0, 6.0, 5.0, 0.001])
+    seen.table["error"] = ["no answer within 10 s", "", "", ""]
+    assert measuring.lifetime(seen, "one").value == pytest.approx(3.001)
+    assert not measuring.lifetime(
+        recording([0], "reasons", ok=False, arm="one", error="no answer within 10 s"), "one"
+    ).known
 
 
 def test_nothing_lost_of_nothing_asked_is_unknown():
