@@ -2,7 +2,7 @@
 # Works with GNU make 3.81, which macOS has: no .ONESHELL, no .SHELLFLAGS.
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-python book serve links bench clean
+.PHONY: help env lab test test-python prove book serve links bench clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -10,6 +10,9 @@ BIN  := $(VENV)/bin
 # A Python for the environment: a version (3.12) or a path. Without it uv takes what is there.
 PYTHON ?=
 CHOICE := $(if $(PYTHON),--python $(PYTHON))
+
+# What `lab prove --help` shows: labs, lengths, runtimes.
+PROVE ?= --changed
 
 # A start script may be there and lead nowhere (pyenv's shims), so uv is asked and not only found.
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
@@ -27,8 +30,11 @@ env: $(filter .uv/bin/uv,$(UV))  ## the set-up alone: packages as locked, models
 lab: env  ## set up what is missing and open the labs; LAB=serving/web-single opens that one
 	@$(BIN)/lab open $(LAB)
 
-test: env  ## every test: style, types, units, both runtimes, every lab; Docker where it answers
+test: env  ## is the software right? style, types, units, every lab once, the book; Docker if there
 	@$(BIN)/python tests/suite.py
+
+prove: env  ## do the claims hold? measures, minutes a lab: PROVE='serving/web-single --runtime both'
+	@$(BIN)/lab prove $(PROVE)
 
 test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PYTHON=3.12
 	@test -n '$(PYTHON)' || { echo 'Say which Python: make test-python PYTHON=3.12' >&2; exit 2; }

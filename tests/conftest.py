@@ -10,15 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing import forkserver
+from typing import NoReturn
 
 import psycopg
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as QueueGone
 
+from lab_services.command import checks
 from lab_services.stack import servers
 from lab_services.stack.docker import available
-from tests import browsers
 
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,15 +44,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"{reason}; LAB_REQUIRE_DOCKER=1 makes this a failure")
 
 
+def missing(what: str) -> NoReturn:
+    """Skip for what this machine does not have; where CI is set that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(f"{what} With CI set this is a failure.")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program; without one the test is skipped, which in CI is a failure."""
-    program = browsers.program()
+    program = checks.browser()
     if program is None:
-        reason = f"No browser: none of {', '.join(browsers.NAMES)} is there"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, and it is required in CI.")
-        pytest.skip(f"{reason}; with CI set this is a failure.")
+        missing("There is no browser on this machine.")
     return program
 
 

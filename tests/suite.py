@@ -1,6 +1,8 @@
-"""Every test, step by step, and a summary with times: what `make test` runs.
+"""Whether the software is right, step by step, and a summary with times: what `make test` runs.
 
-A step that fails does not keep the next from being run. Exit code 0 only when all pass.
+A step that fails does not keep the next from being run. Exit code 0 only when all pass. What is
+missing on this machine is named at the end with the way to get it; tests that need it are skipped,
+and fail where CI is set. Whether claims hold is another question: `make prove`.
 """
 
 import subprocess
@@ -8,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab_services.stack.docker import available
+from lab_services.command.checks import State, from_outside
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,10 +18,13 @@ STEPS = {
     "style": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "types": ("mypy",),
-    "tests": ("pytest", *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder"))),
+    "tests": (
+        *("pytest", "--durations=20", "--durations-min=2"),
+        *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder")),
+    ),
     # -s: labs take minutes, and say where they are.
     "labs": ("pytest", "-s", "tests/labs"),
-    # Built from the runs that the labs have just made.
+    # Built from the runs that the labs have just kept.
     "book": ("pytest", "tests/browser"),
     "binder": ("pytest", "-s", "tests/binder"),
 }
@@ -27,7 +32,6 @@ STEPS = {
 
 def main() -> int:
     """Run the steps; 1 when one fails."""
-    there, reason = available()
     lines, failed = [], False
     for name, (program, *words) in STEPS.items():
         say(f"\n== {name}: {program} {' '.join(words)}")
@@ -37,8 +41,13 @@ def main() -> int:
         verdict = "passed" if code == 0 else "FAILED"
         lines.append(f"{verdict}  {time.monotonic() - begin:6.1f} s  {name}")
     say("\n" + "\n".join(lines))
-    if not there:
-        say(f"No containers: {reason}. Tests that need them were skipped (in CI they fail).")
+    lacking = [each for each in from_outside() if each.state is not State.OK]
+    if lacking:
+        say(
+            "\nNot on this machine, so the tests that need it were skipped (with CI set they fail):"
+        )
+    for each in lacking:
+        say(f"{each.what}: {each.text}\n  {each.remedy}")
     return int(failed)
 
 

@@ -54,14 +54,15 @@ def build(
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
     for slug in mirror.slugs(root):
-        there = {run.runtime for run in sources.kept_runs(root, runs, slug) if not run.failed}
+        there = {run.runtime for run in sources.kept_runs(root, runs, slug)}
         asked = runtimes or ([] if there else ["process"])
         for runtime in (each for each in asked if each not in there):
-            execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length)
+            _check(execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length))
         found = sources.kept_runs(root, runs, slug)
         for run in found:
-            _check(run)
-            doubtful += [(run, text) for text in run.failing + run.lacking]
+            doubtful += [
+                (run, f"{text}: {reason}") for text, reason in (run.failing | run.lacking).items()
+            ]
             made = "kept" if run.runtime in there else "made now"
             rows.append(
                 (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))

@@ -32,7 +32,10 @@ _COPIED = (
 
 
 def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
-    """The runs made from the lab as it is now, at most one of each runtime, containers first."""
+    """The runs made from the lab as it is now, at most one of each runtime, containers first.
+
+    A run in which a cell failed is none: it holds half of what pages ask for.
+    """
     lab = Lab(slug, root / "labs" / f"{slug}.ipynb")
     found = []
     for runtime in RUNTIMES:
@@ -40,7 +43,7 @@ def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
             run = Run.load(runs / runtime / slug)
         except RunMissing:
             continue
-        if run.made_from(lab):
+        if run.made_from(lab) and not run.failed:
             found.append(run)
     return found
 

@@ -7,7 +7,19 @@ import signal
 import sys
 from types import FrameType
 
-from lab_services.command import doctor, fault, jupyterlab, labs, load, models, new, run, stacks
+from lab_services.command import (
+    doctor,
+    fault,
+    inputs,
+    jupyterlab,
+    labs,
+    load,
+    models,
+    new,
+    prove,
+    run,
+    stacks,
+)
 from lab_services.command.group import Lab
 
 cli = Lab(
@@ -22,6 +34,7 @@ cli = Lab(
       lab fault kill predictor          break something
       lab down                          end them
       lab run serving/web-single        the whole notebook, with a verdict for each claim
+      lab prove serving/web-single      do its claims hold? what fails is measured again
 
     Where several stacks run, name one by its lab or by the id that `lab ps` shows.
 
@@ -30,9 +43,9 @@ cli = Lab(
       0    done; of `run`: every claim holds
       1    it could not be done; the message says why and what to do about it
       2    the command line is wrong
-      3    of `run`: a claim fails
+      3    of `run`: a claim fails; of `prove`: one of a steady lab, twice
       4    of `run`: not enough evidence for a claim
-      5    of `run`: a cell of the notebook fails
+      5    of `run` and `prove`: a cell of the notebook fails
       130  interrupted by Ctrl-C (143 and 129: ended by SIGTERM and SIGHUP)
     """,
 )
@@ -47,6 +60,8 @@ for command in (
     fault.fault,
     stacks.down,
     run.run,
+    prove.prove,
+    inputs.inputs,
     models.models,
     new.new,
 ):

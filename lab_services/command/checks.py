@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import metadata
@@ -18,6 +18,11 @@ from lab_services.errors import LabError
 _MEMORY = 1e9  # bytes
 _DISK = 1e9  # bytes: models, logs and kept runs are small; less than this fills up soon
 _SERVERS = ("envoy", "redis-server", "postgres", "prometheus")
+# The browsers that the tests of the book can drive; the last is no command but where macOS has it.
+_BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 
 
 class State(StrEnum):
@@ -43,15 +48,40 @@ def findings() -> Iterator[Finding]:
     yield _python()
     yield environment(paths.repository(), Path(sys.prefix))
     yield from _models()
-    docker = _docker()
-    yield from docker
-    for command in _SERVERS:
-        yield binary(command)
+    outside = list(from_outside())
+    yield from outside
     yield memory(_available_memory())
     for folder in dict.fromkeys((_existing(paths.cache_dir()), Path(tempfile.gettempdir()))):
         yield disk(folder, shutil.disk_usage(folder).free)
     yield _ports()
-    yield from _labs(engine=docker[0].state is State.OK)
+    yield from _labs(engine=outside[0].state is State.OK)
+
+
+def from_outside() -> Iterator[Finding]:
+    """What `make env` does not bring everywhere: Docker first, the servers, a browser.
+
+    What is missing here is what tests are skipped for.
+    """
+    yield from _docker()
+    for command in _SERVERS:
+        yield binary(command)
+    yield _chromium()
+
+
+def browser() -> str | None:
+    """The program of the first browser that tests can drive; None where there is none."""
+    return next(filter(None, map(shutil.which, _BROWSERS)), None)
+
+
+def _chromium() -> Finding:
+    if program := browser():
+        return Finding("Chromium", State.OK, program)
+    return Finding(
+        "Chromium",
+        State.LIMITED,
+        "missing: no lab needs it, the tests of the book's pages do",
+        "Debian: `apt-get install chromium`. macOS: `brew install --cask google-chrome`.",
+    )
 
 
 def _python() -> Finding:
@@ -217,16 +247,12 @@ def _labs(engine: bool) -> Iterator[Finding]:
 
 def lab(name: str, engine: bool) -> Finding:
     """On which runtimes a lab can run here: needs the servers, or a Docker `engine`; free ports."""
-    from lab_services.stack import catalogue, compose, ports, servers
+    from lab_services.stack.needs import missing_programs
 
     try:
-        variables = {**os.environ, "LAB_MODELS": str(paths.models_dir())}
-        services = compose.read(catalogue.compose_path(name), variables).services.values()
-        for service in services:
-            ports.check_fixed(service)
+        missing = [error.program for error in missing_programs(name)]
     except LabError as error:
         return Finding(name, State.BROKEN, error.message, error.hint)
-    missing = _missing({servers.server(service.command) for service in services}, servers.binary)
     runtimes = ["docker"] * engine + ["process"] * (not missing)
     if not runtimes:
         return Finding(
@@ -236,16 +262,6 @@ def lab(name: str, engine: bool) -> Finding:
             "Start Docker, or see above how to get what is missing.",
         )
     return Finding(name, State.OK, f"runs on {' and '.join(runtimes)}")
-
-
-def _missing(commands: Iterable[str], find: Callable[[str], str]) -> list[str]:
-    missing = []
-    for command in sorted(commands):
-        try:
-            find(command)
-        except LabError:
-            missing.append(command)
-    return missing
 
 
 def _available_memory() -> float:

@@ -123,13 +123,17 @@ def settle(kept: "Run") -> None:
         raise AClaimFails(
             f"Of {len(kept.claims)} claims and {len(kept.data['exercises'])} exercises, "
             f"{len(failing)} fail.",
-            "\n".join(failing),
+            _lines(failing),
         )
     if lacking := kept.lacking:
         raise NotEnoughEvidence(
             f"Not enough evidence for {len(lacking)} of {len(kept.claims)} claims.",
-            "\n".join(lacking),
+            _lines(lacking),
         )
+
+
+def _lines(reasons: dict[str, str]) -> str:
+    return "\n".join(f"{text}: {reason}." for text, reason in reasons.items())
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -95,28 +95,27 @@ class Run:
         return list(self.data["claims"])
 
     @property
-    def failing(self) -> list[str]:
-        """What this run speaks against: claims that fail, exercises whose check errs."""
-        claims = [
-            f"{claim['text']}: {claim['reason']}"
-            for claim in self.claims
-            if claim["verdict"] == Verdict.FAILS
-        ]
-        exercises = [
-            f"exercise {found['name']}: {found['fault']}"
+    def failing(self) -> dict[str, str]:
+        """What this run speaks against, and why: claims, and checks of exercises that err."""
+        exercises = {
+            f"the check of exercise {found['name']}": found["fault"]
             for found in self.data["exercises"]
             if found["fault"]
-        ]
-        return claims + exercises
+        }
+        return self._reasons(Verdict.FAILS) | exercises
 
     @property
-    def lacking(self) -> list[str]:
-        """The claims of which this run says too little."""
-        return [
-            f"{claim['text']}: {claim['reason']}"
+    def lacking(self) -> dict[str, str]:
+        """The claims of which this run says too little, and why."""
+        return self._reasons(Verdict.NOT_ENOUGH)
+
+    def _reasons(self, verdict: Verdict) -> dict[str, str]:
+        return {
+            claim["text"]: f"measured {claim['measured']['text']}, claimed {claim['bound']}; "
+            f"{claim['reason']}"
             for claim in self.claims
-            if claim["verdict"] == Verdict.NOT_ENOUGH
-        ]
+            if claim["verdict"] == verdict
+        }
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,14 @@ from lab_services.errors import LabError
 
 
 class BinaryMissing(LabError):
-    """A command of the Compose file is not on this machine."""
+    """A command of the Compose file, the `program`, is not on this machine."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"There is no program {program!r} on this machine.",
+            _HINTS.get(program, f"Install {program} or put it on PATH."),
+        )
+        self.program = program
 
 
 _HINTS = {
@@ -42,10 +49,7 @@ def binary(command: str) -> str:
     if command in _WHEELS and (found is None or _WHEELS[command].preferred):
         found = _packaged(*_WHEELS[command].place) or found
     if found is None:
-        raise BinaryMissing(
-            f"There is no program {command!r} on this machine.",
-            _HINTS.get(command, f"Install {command} or put it on PATH."),
-        )
+        raise BinaryMissing(command)
     return str(found)
 
 

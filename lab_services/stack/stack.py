@@ -152,17 +152,23 @@ class Stack:
         return str(self._call("address", service=service, port=port, replica=replica))
 
     def text(
-        self, service: str, path: str = "/", *, port: int | None = None, replica: int = 1
+        self,
+        service: str,
+        path: str = "/",
+        *,
+        port: int | None = None,
+        replica: int = 1,
+        patience: float = _PATIENCE,
     ) -> str:
         """What a service answers to a GET of `path`; `port` as in `url`.
 
-        Raises LabError for an answer that is none of 2xx, or none within ten seconds.
+        Raises LabError for an answer that is none of 2xx, or none within `patience` seconds.
 
         >>> stack.text("web", "/metrics")               # doctest: +SKIP
         """
         try:
             with urllib.request.urlopen(
-                self.url(service, path, port=port, replica=replica), timeout=_PATIENCE
+                self.url(service, path, port=port, replica=replica), timeout=patience
             ) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
@@ -177,15 +183,23 @@ class Stack:
                 "The stack's state shows whether it runs; it may be killed, paused or overloaded.",
             ) from error
 
-    def json(self, service: str, path: str, *, port: int | None = None, replica: int = 1) -> Any:
+    def json(
+        self,
+        service: str,
+        path: str,
+        *,
+        port: int | None = None,
+        replica: int = 1,
+        patience: float = _PATIENCE,
+    ) -> Any:
         """What a service answers to a GET of `path`, read as JSON; `port` as in `url`.
 
-        Raises LabError for an answer that is none of 2xx, is no JSON, or does not come within ten
-        seconds.
+        Raises LabError for an answer that is none of 2xx, is no JSON, or does not come within
+        `patience` seconds.
 
         >>> stack.json("proxy", "/stats?format=json", port=9901)["stats"]   # doctest: +SKIP
         """
-        content = self.text(service, path, port=port, replica=replica)
+        content = self.text(service, path, port=port, replica=replica, patience=patience)
         try:
             return json.loads(content)
         except ValueError as error:

@@ -16,7 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # some package brings a `tests` of its own
-from tests import browsers
+
+from lab_services.command import checks
 from tests.browser.serving import Server
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
@@ -30,7 +31,7 @@ _READY = """() => Math.max(
 
 def main() -> int:
     """Print the seconds of each page; 1 when one takes too long."""
-    program = browsers.program()
+    program = checks.browser()
     largest = sorted(SITE.glob("*/*/*.html"), key=lambda file: -file.stat().st_size)[:PAGES]
     if not program or not largest:
         print("Needs Chromium and the built site: make book.")

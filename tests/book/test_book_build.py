@@ -8,7 +8,8 @@ import pytest
 
 from lab_services.book import __main__ as book
 from lab_services.errors import LabError
-from lab_services.report.notebook import Lab
+from lab_services.report.notebook import Lab, Length
+from lab_services.report.run import Run
 
 SLUG = "serving/small"
 
@@ -19,6 +20,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root, self.runs = root, root / "runs"
         self.made: list[str] = []
+        self.error: dict | None = None
         self.shown: list[list[str]] = []
         for name in (f"book/{SLUG}.md", f"lab_services/patterns/{SLUG}/compose.yaml"):
             (root / name).parent.mkdir(parents=True)
@@ -30,22 +32,25 @@ class Project:
         nbformat.write(nbformat.v4.new_notebook(metadata=kernel), root / f"labs/{SLUG}.ipynb")
 
     def run(self, runtime: str, verdict: str = "holds", error: dict | None = None) -> None:
+        claim = {"text": "it gains", "verdict": verdict, "reason": "by 2", "bound": "at least 3"}
         data = {
             "lab": SLUG,
             "runtime": runtime,
             "source": Lab(SLUG, self.root / f"labs/{SLUG}.ipynb").digest(),
             "seconds": 61.0,
             "error": error,
-            "claims": [{"text": "it gains", "verdict": verdict, "cell": 7}],
+            "claims": [claim | {"measured": {"text": "1"}}],
+            "exercises": [],
         }
         file = self.runs / runtime / SLUG / "measurements.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(data))
 
-    def execute(self, lab: str, runtime: str, out: Path, *, short: bool) -> None:
-        assert (lab, out, short) == (str(self.root / f"labs/{SLUG}.ipynb"), self.runs, False)
+    def execute(self, lab: str, runtime: str, out: Path, *, length: Length) -> Run:
+        assert (lab, out, length) == (str(self.root / f"labs/{SLUG}.ipynb"), self.runs, Length.FULL)
         self.made.append(runtime)
-        self.run(runtime)
+        self.run(runtime, error=self.error)
+        return Run.load(self.runs / runtime / SLUG)
 
     def sphinx(self, root: Path, chosen: list) -> int:
         self.shown = [[run.runtime for run in runs] for runs in chosen]
@@ -102,26 +107,42 @@ def test_it_sums_up_which_runs_it_took(project, capsys):
     assert "site" in said.splitlines()[-1]
 
 
+@pytest.mark.parametrize("verdict", ["fails", "not enough evidence"])
 @pytest.mark.parametrize("runtime", ["docker", "process"])
-def test_a_claim_that_fails_on_either_runtime_stops_it(project, runtime, capsys):
-    """A page of claims with a failing one, because another runtime's run is shown."""
+def test_what_does_not_hold_is_listed_and_not_published(project, runtime, verdict, capsys):
+    """A reader without a book, or a published one with a claim that fails on either runtime."""
     project.run("docker")
     project.run("process")
-    project.run(runtime, verdict="fails")
-    assert project.build() == 1
+    project.run(runtime, verdict=verdict)
+    assert project.build() == 0
     said = capsys.readouterr().err
-    assert f"labs/{SLUG}.ipynb, cell 7: the claim fails: it gains." in said
-    assert f"runs/{runtime}/{SLUG}" in said
-    assert not project.shown
+    assert f"  {SLUG} on {runtime}: it gains: measured 1, claimed at least 3; by 2" in said
+    assert said.splitlines()[-1] == f"  lab run {SLUG} --runtime {runtime}"
+    assert project.shown == [["docker", "process"]]
+    assert project.build("--publish") == 1
+    assert "not to be published" in capsys.readouterr().err
+    project.run(runtime)
+    assert project.build("--publish") == 0
 
 
-def test_a_run_that_broke_off_stops_it(project, capsys):
+BROKEN = {"cell": 5, "type": "KeyError", "message": "'a'", "last": ["so"]}
+
+
+def test_a_run_that_broke_off_is_made_again(project):
     """Half a run's numbers in a whole page."""
-    project.run("docker", error={"cell": 5, "type": "KeyError", "message": "'a'", "last": ["so"]})
+    project.run("docker", error=BROKEN)
+    assert project.build("--runtime", "docker") == 0
+    assert project.made == ["docker"]
+
+
+def test_a_run_that_breaks_off_again_stops_it(project, capsys):
+    """A book with holes, and no word of where they come from."""
+    project.error = BROKEN
     assert project.build() == 1
     said = capsys.readouterr().err
     assert f"The run of labs/{SLUG}.ipynb has failed." in said
     assert f"{SLUG}, cell 5: KeyError: 'a'\n  so" in said
+    assert not project.shown
 
 
 def test_a_damaged_run_is_named(project):

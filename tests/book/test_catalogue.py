@@ -326,7 +326,7 @@ TIMES = (
 )
 
 
-def kept_lab(root: Path, takes: str, *durations: float, short: bool = True) -> None:
+def kept_lab(root: Path, takes: str, *durations: float, length: str = "short") -> None:
     """An executed lab of sections 0, 1, 2 …, and its run."""
     cells = [nbformat.v4.new_markdown_cell(f"# One\n\n{takes} **Needs** nothing.")]
     for number, duration in enumerate(durations):
@@ -340,7 +340,7 @@ def kept_lab(root: Path, takes: str, *durations: float, short: bool = True) -> N
     machine = {"processor": "Abacus", "cores": 2}
     when = "2026-11-22T10:00:00+00:00"
     data = {"lab": "serving/one", "runtime": "docker", "when": when, "machine": machine}
-    run.write_text(json.dumps(data | {"short": short, "seconds": 2 * sum(durations)}))
+    run.write_text(json.dumps(data | {"length": length, "seconds": 2 * sum(durations)}))
 
 
 def test_times_come_from_the_run(book):
@@ -353,7 +353,7 @@ def test_times_come_from_the_run(book):
     rows = [[td.get_text() for td in tr.select("td")] for tr in page(book, "index").select("tr")]
     assert rows[1:] == [["Section 0", "20 s"], ["Section 2", "41 s"]]
     assert "in containers" in text and "It was a short run" in text
-    kept_lab(book, "**Takes** about an hour.", 10, short=False)
+    kept_lab(book, "**Takes** about an hour.", 10, length="full")
     assert build(book) == ""
     assert "it took 20 s." in page(book, "index").get_text()
 

@@ -1,6 +1,6 @@
 """The site, built once from kept runs, and a browser to look at it.
 
-Both are needed: where either is missing these tests are skipped, and where CI is set they fail.
+Where either is missing the tests that need it are skipped, and where CI is set they fail.
 """
 
 import os
@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -18,10 +17,11 @@ from visiting import Visit, visit
 
 from lab_services import paths
 from lab_services.book import mirror, sources
+from tests.conftest import missing
 
 ROOT = paths.repository()
-# Those of `make book`, which are longer, and those that tests/labs has made.
-RUNS = (ROOT / "runs", ROOT / "runs" / "tests")
+# Those that tests/labs has made, in the shortest form, else those of `make book`.
+RUNS = (ROOT / "runs" / "tests", ROOT / "runs")
 
 
 @pytest.fixture(scope="session")
@@ -82,10 +82,3 @@ def browser(chromium: str) -> Iterator[Browser]:
 def visits(browser: Browser, server: Server, pages: list[str]) -> list[Visit]:
     """A visit of every page."""
     return [visit(browser, server.address, page) for page in pages]
-
-
-def missing(what: str) -> NoReturn:
-    """Skip, or fail where CI is set."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(f"{what} With CI set this is a failure.")

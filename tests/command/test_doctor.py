@@ -58,7 +58,7 @@ def test_nothing_to_run_a_service_with(monkeypatch: pytest.MonkeyPatch) -> None:
 def _missing(command: str) -> str:
     from lab_services.stack.servers import BinaryMissing
 
-    raise BinaryMissing(f"There is no program {command!r} on this machine.", "Get it.")
+    raise BinaryMissing(command)
 
 
 def test_too_little_memory_or_disk(tmp_path: Path) -> None:

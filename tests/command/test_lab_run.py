@@ -27,7 +27,7 @@ def notebook(folder: Path, *cells: str) -> str:
         cells=[parameters, *map(nbformat.v4.new_code_cell, (begin, *cells))],
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-            "lab_services": {"short": {"seconds": 2}},
+            "lab_services": {"short": {"seconds": 2}, "shortest": {"seconds": 1}},
         },
     )
     file = folder / "lab.ipynb"
@@ -39,8 +39,12 @@ def notebook(folder: Path, *cells: str) -> str:
     ("cells", "code", "said"),
     [
         ((HOLDS, "claims.settle()"), 0, ""),
-        ((FAILS, "claims.settle()"), 3, "1 of 1 claims fail"),
-        ((FAILS, "claims"), 3, "1 of 1 claims fail"),  # nobody called settle()
+        ((FAILS, "claims.settle()"), 3, "Of 1 claims and 0 exercises, 1 fail"),
+        (
+            (FAILS, "claims"),
+            3,
+            "Two is more than one: measured 0.500",
+        ),  # nobody called settle()
         ((UNCLEAR, "claims.settle()"), 4, "Not enough evidence for 1 of 1"),
         ((HOLDS, "claims.settle()", "1 / 0"), 5, "ZeroDivisionError"),
         ((FAILS, "claims", "1 / 0"), 5, "ZeroDivisionError"),
@@ -66,7 +70,7 @@ def test_parameters_reach_the_notebook(lab: Terminal, tmp_path: Path) -> None:
     file = notebook(tmp_path, CLAIM.format(measured="seconds"), "claims.settle()")
     words = ("run", file, "--runtime", "process", "--out", str(tmp_path / "runs"))
     kept = tmp_path / "runs" / "process" / "lab" / "measurements.json"
-    for given, seconds in (((), 5), (("--short",), 2), (("--short", "-p", "seconds=3"), 3)):
+    for given, seconds in (((), 5), (("--short", "-p", "seconds=3"), 3), (("--shortest",), 1)):
         lab(*words, *given)
         assert json.loads(kept.read_text())["claims"][0]["measured"]["value"] == seconds
     assert "no parameter minutes" in lab(*words, "-p", "minutes=1", fails=1).stderr

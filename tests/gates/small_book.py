@@ -55,5 +55,6 @@ def lab(file: Path, *cells: str, text: str = "") -> Path:
         made.append(nbformat.v4.new_code_cell(source.strip(), metadata={"tags": tags}))
     file.parent.mkdir(parents=True, exist_ok=True)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), file)
+    metadata = {"kernelspec": kernel, "lab_services": {"short": {}}}
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=metadata), file)
     return file

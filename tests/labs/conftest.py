@@ -3,12 +3,6 @@
 import pytest
 
 from lab_services.stack.docker import available
-from tests.labs.turns import LABS, on_processes
-
-
-def pytest_report_header() -> str:
-    """Say how many of the labs are not run on processes this time."""
-    return f"labs on plain processes: {len(on_processes())} of {len(LABS)} (tests/labs/turns.py)"
 
 
 @pytest.fixture

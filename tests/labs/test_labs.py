@@ -1,88 +1,76 @@
-"""Every lab there is, one after the other: they measure, so nothing may run beside them.
+"""Every lab there is, once from top to bottom, in its shortest form: whether the software works.
 
-papermill executes it on containers, by `lab run`, and every claim must hold; nbval then executes
-that very notebook on plain processes and compares what may not depend on the runtime, by `turns`
-for one half of the labs or the other. Where no engine answers, papermill executes all on processes.
-
-A claim that fails is an error. A run without enough evidence for a claim says nothing of it, so it
-is repeated, once.
+papermill executes each on plain processes. Some each day are executed again by nbval, in containers
+where an engine answers. Whether claims hold is asked elsewhere, by `make prove`: here each verdict
+is kept, and none is judged.
 """
 
 import subprocess
 import sys
-from pathlib import Path
+from datetime import UTC, datetime
 
+import nbformat
 import pytest
 
 from lab_services import paths
-from tests.labs.turns import LABS, on_processes, turn
+from lab_services.command.prove import choose
+from lab_services.report.notebook import Lab, Length
+from lab_services.report.run import Run, RunMissing
+from lab_services.stack.needs import missing_programs
+from tests.conftest import missing
+from tests.labs import asked, marked
 
-# Beside the runs that the book is built from, which are longer: these are in short mode.
-RUNS = paths.repository() / "runs" / "tests"
-UNDECIDED = 4
-ENDS = {
-    0: "every claim holds",
-    1: "it could not be run, or the runtimes do not agree",
-    3: "a claim fails",
-    UNDECIDED: "not enough evidence for a claim, twice",
-    5: "a cell fails",
-}
+ROOT = paths.repository()
+LABS = [f"{file.parent.name}/{file.stem}" for file in sorted((ROOT / "labs").glob("*/*.ipynb"))]
+# Beside the runs that the book is published from, which are longer.
+RUNS = ROOT / "runs" / "tests"
+TODAY = choose([], every=False, listed=[], sample=4, day=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("lab", LABS)
-@pytest.mark.docker
-@pytest.mark.timeout(3600)
-def test_the_claims_hold_on_docker(lab: str) -> None:
-    """A lab that does not run from top to bottom; a statement of a chapter that is not true."""
-    run(lab, "docker")
+@pytest.mark.timeout(600)
+def test_every_cell_runs_and_keeps_its_names(lab: str) -> None:
+    """A lab that does not come to its end, or a number that a page asks for and nobody keeps."""
+    needed(lab)
+    run = executed(lab)
+    assert not run.failed
+    assert run.claims
+    assert asked.numbers(ROOT, lab) <= set(run.data["measurements"])
+    assert asked.figures(ROOT, lab) <= set(run.data["figures"])
+    cells = nbformat.read(run.notebook, as_version=4).cells
+    proofs = [cell for cell in cells if ".prove(" in cell.source]
+    assert len(run.data["exercises"]) == len(proofs)
 
 
-@pytest.mark.parametrize("lab", on_processes())
-@pytest.mark.timeout(3600)
-def test_plain_processes_agree(lab: str, docker_answers: bool) -> None:
-    """A lab that says one thing in containers and another on a machine without them."""
-    if not docker_answers:
-        run(lab, "process")
-    folder = RUNS / ("docker" if docker_answers else "process") / lab
-    code = decided(module("report.agreement", folder, "process"))
-    assert code == 0, f"{lab} on process: {ENDS.get(code, f'exit code {code}')}"
+@pytest.mark.parametrize("lab", TODAY)
+@pytest.mark.timeout(600)
+def test_marked_cells_agree(lab: str, docker_answers: bool) -> None:
+    """A lab that says one thing on plain processes and another, or nothing, in containers."""
+    needed(lab)
+    agrees, report = marked.compare(kept(lab), "docker" if docker_answers else "process")
+    assert agrees, report
 
 
-def run(lab: str, runtime: str) -> None:
-    command = module("command", "run", lab, "--short", "--runtime", runtime, "--out", RUNS)
-    code = decided(command)
-    assert code == 0, f"{lab} on {runtime}: {ENDS.get(code, f'exit code {code}')}"
+def needed(lab: str) -> None:
+    """Skip a lab whose servers are not on this machine."""
+    if programs := missing_programs(lab):
+        missing(str(programs[0]))
 
 
-def decided(command: list[str]) -> int:
-    """The command's exit code; it runs again where the first time did not decide."""
+def executed(lab: str) -> Run:
+    """A new run of the lab, in a process of its own as everybody runs it."""
+    command = [sys.executable, "-m", "lab_services.command", "run", lab, "--shortest"]
+    command += ["--runtime", "process", "--out", str(RUNS)]
     code = subprocess.run(command).returncode
-    if code != UNDECIDED:
-        return code
-    sys.stdout.write("Not enough evidence: measured once more.\n")
-    return subprocess.run(command).returncode
+    assert code in (0, 5), f"{lab} could not be run: exit code {code}"
+    return Run.load(RUNS / "process" / lab)
 
 
-@pytest.mark.parametrize(("codes", "runs"), [((4, 0), 2), ((4, 4), 2), ((3, 0), 1), ((0, 3), 1)])
-def test_only_who_lacks_evidence_measures_again(
-    codes: tuple[int, ...], runs: int, tmp_path: Path
-) -> None:
-    """A claim that fails and gets a second chance; a lab that is measured until it pleases."""
-    log = tmp_path / "runs"
-    log.touch()
-    command = f"""import pathlib, sys
-log = pathlib.Path({str(log)!r})
-log.write_text(log.read_text() + ".")
-sys.exit({codes}[len(log.read_text()) - 1])"""
-    assert decided([sys.executable, "-c", command]) == codes[runs - 1]
-    assert len(log.read_text()) == runs
-
-
-def test_two_commits_run_all_labs_on_processes() -> None:
-    """A lab that no commit ever runs on processes; a checkout without git that runs half."""
-    labs = ["a", "b", "c"]
-    assert sorted(turn(labs, "0f") + turn(labs, "1e")) == labs == turn(labs, "")
-
-
-def module(name: str, *words: str | Path) -> list[str]:
-    return [sys.executable, "-m", f"lab_services.{name}", *map(str, words)]
+def kept(lab: str) -> Run:
+    """The run that the test above has made, or a new one."""
+    try:
+        run = Run.load(RUNS / "process" / lab)
+    except RunMissing:
+        return executed(lab)
+    fresh = run.made_from(Lab.find(lab)) and run.length is Length.SHORTEST
+    return run if fresh and not run.failed else executed(lab)

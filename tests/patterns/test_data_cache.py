@@ -1,5 +1,6 @@
 """Data cache: what is kept and how, who reads the warehouse, what is stale, and the theory."""
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -233,8 +234,35 @@ def test_shares_are_means_over_flights():
     assert (share.value, share.low, share.high) == (0.5, 0.0, 1.0)
     fit = measuring.fit_by_flight(table.assign(foretold=0.5), "stale", "foretold")
     assert fit.value == pytest.approx((3 / 1.5 + 0) / 2)
-    with pytest.raises(ValueError, match="foretold"):
-        measuring.fit_by_flight(table.assign(foretold=0.0), "stale", "foretold")
+
+
+def test_where_no_flight_was_asked_for_nothing_is_known():
+    """A traceback, or a share from 0 to 1, of no request or of one flight alone."""
+    table = pd.DataFrame({"flight": [1, 1], "stale": [True, False], "foretold": [0.0, 0.0]})
+    alone = measuring.share_by_flight(table, "stale")
+    assert (alone.value, alone.low, alone.high) == (0.5, 0.0, 1.0) and alone.note
+    unknown = [
+        measuring.share_by_flight(table.head(0), "stale"),
+        measuring.fit_by_flight(table.head(0), "stale", "foretold"),
+        measuring.fit_by_flight(table, "stale", "foretold"),
+    ]
+    assert not any(found.known for found in unknown)
+    assert "foretold" in unknown[-1].note
+
+
+def test_a_read_that_the_clock_does_not_tell_is_unknown():
+    """A read that costs nothing, by which an exercise divides."""
+    assert measuring.each_took(0.5, 10).value == pytest.approx(0.05)
+    assert "clock" in measuring.each_took(0.0, 10).note
+    assert not measuring.each_took(0.5, 0).known
+
+
+def test_without_an_answer_nothing_is_told():
+    """A traceback where every request has failed."""
+    told = measuring.told(recording((1, 1.0, ""), (2, 1.0, "")))
+    log = pd.DataFrame({"flight": [1], "version": [2], "at": [2.0]})
+    found = measuring.with_staleness(told, log)
+    assert found.empty and {"source", "stale", "seconds"} <= set(found)
 
 
 def test_writers_write_down_what_they_changed(stack, warehouse):
@@ -266,8 +294,7 @@ def test_a_sized_cache_throws_out_and_is_normal_afterwards(stack):
     assert 0.2 < np.mean(hits) < 0.65
     assert stack.cache.config_get("maxmemory")["maxmemory"] == "0"
     assert stack.cache.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
-    with pytest.raises(LookupError):
-        measuring.bytes_per_entry(stack.cache, "features")
+    assert math.isnan(measuring.bytes_per_entry(stack.cache, "features"))
     ask(stack)
     assert 48 < measuring.bytes_per_entry(stack.cache, "features") < 400
 
@@ -314,6 +341,7 @@ def test_random_eviction_against_a_simulation():
             kept[random.integers(20)] = flight
     assert measuring.random_eviction(popularity, 20) == pytest.approx(hits / len(asked), abs=0.02)
     assert measuring.random_eviction(popularity, 100) == 1.0
+    assert math.isnan(measuring.random_eviction(popularity, math.nan))
 
 
 def test_popularity_and_different_flights():

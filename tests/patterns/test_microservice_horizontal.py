@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.patterns.serving.microservice_horizontal import measuring, parts
+from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
 from lab_services.traffic.recording import Recording
 
@@ -358,11 +360,23 @@ def test_how_many_wait_at_the_worst_moment():
     """Little's law read off wrongly: those who have left still counted."""
     of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
     assert measuring.most_open(of) == 3
+    assert measuring.most_open(replace(of, table=of.table.head(0))) is None
 
 
 def test_calls_beyond_one_each():
     """Extra load that forgets how wide the fan is."""
-    assert measuring.extra_load(recording(sent=[4, 5, 4, 4]), 4) == pytest.approx(1 / 16)
+    assert measuring.extra_load(recording(sent=[4, 5, 4, 4]), 4).value == pytest.approx(1 / 16)
+    # Of the second one the front noted nothing: it has not made four calls too few.
+    assert measuring.extra_load(recording(sent=[5, 0]), 4).value == pytest.approx(1 / 4)
+
+
+def test_calls_that_nobody_noted_are_unknown():
+    """A traceback, or no extra load at all, where the front noted nothing."""
+    silent = recording(sent=[0, 0], seconds=[(), ()])
+    for found in (measuring.extra_load(silent, 4), measuring.call_quantile(silent, 0.95)):
+        assert not found.known and found.note
+    noted = recording(seconds=[(0.1, 0.3), (0.2,)])
+    assert measuring.call_quantile(noted, 0.5) == Interval.exact(0.2, "s")
 
 
 class Front:
@@ -373,7 +387,7 @@ class Front:
     def url(self, service, path="", **_):
         return f"http://127.0.0.1:1{path}"
 
-    def json(self, service, path):
+    def json(self, service, path, patience):
         return self.notes
 
 
@@ -473,6 +487,13 @@ def test_kinds_of_answers_are_counted_where_there_is_an_answer():
     """A failed request that counts as an answer without branches."""
     of = recording(arrived=[("hour",), ("hour",), ("route", "hour"), ()], ok=[True] * 3 + [False])
     assert measuring.kinds(of) == {("hour",): pytest.approx(2 / 3), ("route", "hour"): 1 / 3}
+
+
+def test_what_nobody_answered_has_no_quality(quality):
+    """A traceback, or a number of nothing, where no request was answered at all."""
+    of = recording(arrived=[(), ()], ok=[False, False])
+    lost = quality.lost(measuring.kinds(of), len(of))
+    assert not lost.known and lost.note == "no request was answered"
 
 
 # --- the chart ----------------------------------------------------------------------------------

@@ -261,10 +261,10 @@ def test_the_sum_of_independent_times_is_their_convolution():
     random = np.random.default_rng(0)
     parts = [np.where(random.random(4000) < 0.1, 0.05, 0.002) for _ in range(3)]
     # 0.9^3 = 72.9 % have no delay, 97.2 % at most one.
-    assert measuring.independent(parts, 0.70) == pytest.approx(0.006, abs=0.001)
-    assert measuring.independent(parts, 0.80) == pytest.approx(0.054, abs=0.001)
-    assert measuring.independent(parts, 0.96) == pytest.approx(0.054, abs=0.001)
-    assert measuring.independent(parts, 0.985) == pytest.approx(0.102, abs=0.001)
+    assert measuring.independent(parts)(0.70) == pytest.approx(0.006, abs=0.001)
+    assert measuring.independent(parts)(0.80) == pytest.approx(0.054, abs=0.001)
+    assert measuring.independent(parts)(0.96) == pytest.approx(0.054, abs=0.001)
+    assert measuring.independent(parts)(0.985) == pytest.approx(0.102, abs=0.001)
     assert measuring.together(parts, 0.95) == pytest.approx(0.150, abs=0.001)
 
 
@@ -299,8 +299,9 @@ def test_requests_are_joined_with_what_the_chain_noted():
     joined = measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted)
     assert joined["screen"].tolist() == [0.2, 0.1]
     assert joined["rest"].tolist() == pytest.approx([0.1, 0.2])
-    with pytest.raises(KeyError):
-        measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted.drop("a"))
+    # The chain is not done with one of them: what is left of its latency is nobody's rest.
+    joined = measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted.drop("a"))
+    assert joined["rest"].isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("links", [1, 2, 3])
@@ -347,3 +348,42 @@ def test_a_ratio_of_two_samples_has_an_interval():
     assert found.value == pytest.approx(2)
     assert 1.9 < found.low < 2 < found.high < 2.1
     assert (found.n, found.unit) == (120, "ratio")
+
+
+# --- what could not be measured ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_too_few_requests_are_unknown(left):
+    """A traceback, or an interval of no width, where hardly a request was answered."""
+    table = table_of(np.zeros((2, 3), dtype=bool)).head(left)
+    for found in (
+        measuring.latency_quantile(table, 0.9),
+        measuring.sum_of_quantiles(table, 0.95),
+        measuring.stages_share(table),
+        measuring.ratio(table["latency"], pd.Series([0.1, 0.2]), np.median),
+    ):
+        assert not found.known and f"{left} requests are too few" in found.note
+
+
+def test_theory_of_nothing_is_unknown():
+    """A curve over points that are not there, drawn from no time at all."""
+    parts = [np.full(3, 0.1), np.empty(0)]
+    assert np.isnan(measuring.independent(parts)(0.9))
+    assert np.isnan(measuring.together(parts, 0.9))
+    assert np.isnan(measuring.expected_slow(np.empty(0), 1.0, 0.9))
+
+
+def test_where_no_stage_was_slow_none_was_met():
+    """A share divided by none."""
+    found = measuring.slow_share_gain(table_of(np.zeros((20, 3), dtype=bool)), 0.04)
+    assert not found.known and found.note == "no stage was slow"
+
+
+def test_links_of_a_chain_that_answered_next_to_nobody():
+    """A traceback where nobody was answered, or a number of links that any other explains too."""
+    assert not measuring.links({0.2: (0, 20)}).known
+    found = measuring.links({0.4: (1, 10_000)})
+    assert 14 < found.low < found.value < found.high
+    assert not measuring.links({0.05: (1, 10_000)}).known
+    assert measuring.links({0.4: (20, 20)}).value == 0

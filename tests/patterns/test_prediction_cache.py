@@ -1,5 +1,6 @@
 """The doors of the prediction cache, its predictor, and what the lab reads off a run."""
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.prediction_cache import app as front_module
 from lab_services.patterns.serving.prediction_cache import measuring, predictor
 from lab_services.patterns.serving.prediction_cache.questions import key
+from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 from tests.patterns.standing_in import Answer, standing_in
 
@@ -265,8 +267,8 @@ def test_policies_in_their_order():
     assert measuring.hit_rate(shares, 60, policy="lfu", once=0.3) == pytest.approx(0.7 * rates[0])
     with pytest.raises(ValueError, match="no theory"):
         measuring.hit_rate(shares, 60, policy="mru")
-    with pytest.raises(ValueError, match="is none"):
-        measuring.hit_rate(shares, 500)
+    # A cache whose size was measured may have held nothing, or all: then theory has no rate.
+    assert all(math.isnan(measuring.hit_rate(shares, size)) for size in (0.0, 500))
 
 
 def test_a_cache_that_has_run_for_long_hits_as_theory_says():
@@ -341,10 +343,27 @@ def test_the_break_even_is_the_price_of_a_look_over_what_a_hit_saves():
     costs = measuring.lookup_costs(recording(*rows, **labels))
     found = measuring.break_even(costs)
     assert len(costs) == 30 and found.value == pytest.approx(0.1)
-    with pytest.raises(ValueError, match="should"):
-        measuring.lookup_costs(recording(*rows, **(labels | {"step": "hit"})))
-    with pytest.raises(ValueError, match="all three"):
-        measuring.lookup_costs(recording(*rows[:2], step=["plain", "miss"], question=1, round=0))
+    assert measuring.capacity(costs).value == pytest.approx(0.1)
+    # A hit that the model has answered is none, and its question is left out.
+    rows[2] = (0.0, "model a", 11.0)
+    assert len(measuring.lookup_costs(recording(*rows, **labels))) == 29
+
+
+@pytest.mark.parametrize(("rows", "reason"), [(0, "in all three ways"), (1, "one question")])
+def test_too_few_questions_tell_no_break_even(rows, reason):
+    """A traceback, or a break-even without an interval, of next to no question."""
+    sent = recording((0.0, "model a", 10.0), step="plain", question=1, round=0)
+    costs = pd.DataFrame({"plain": [10.0], "miss": [11.0], "hit": [1.0]}).head(rows)
+    assert measuring.lookup_costs(sent).empty
+    found = measuring.break_even(costs)
+    assert not found.known and reason in found.note
+
+
+def test_a_capacity_that_no_hit_tells_is_unknown():
+    """A rate below nothing, which no schedule can have."""
+    costs = pd.DataFrame({"plain": [1.0], "miss": [1.0], "hit": [1.1]})
+    assert "no faster" in measuring.capacity(costs).note
+    assert "three ways" in measuring.capacity(costs.head(0)).note
 
 
 def test_stale_is_what_the_old_model_says_once_it_is_gone():
@@ -370,5 +389,26 @@ def test_stampedes_are_told_apart():
     assert found["asked"].tolist() == [2, 1] and found["waited"].tolist() == [3, 1]
     assert found["first"].tolist() == [0.03, 0.02] and found["slowest"].tolist() == [0.05, 0.02]
     assert measuring.per_expiry(found, "asked").value == 1.5
-    with pytest.raises(ValueError, match="Nothing"):
-        measuring.stampedes(recording((0.0, "cache a", 0.1)), 0.1)
+    assert measuring.most_asked([found, found]).value == 2
+
+
+def test_where_nothing_was_renewed_there_is_no_crowd():
+    """A traceback where an answer did not expire while it was asked for."""
+    none = measuring.stampedes(recording((0.0, "cache a", 0.1)), 0.1)
+    assert len(none) == 0 and np.isnan(none["slowest"].median())
+    for found in (measuring.per_expiry(none, "asked"), measuring.most_asked([none])):
+        assert not found.known and found.note == "nothing has been renewed"
+
+
+def test_an_exchange_without_an_answer():
+    """A traceback where no request was answered while the model was exchanged."""
+    silent = recording((0.0, "", 0.1), (1.0, "", 0.1))
+    since = measuring.exchanged(silent)
+    assert math.isnan(since)
+    assert measuring.freshness(silent.table, since).tolist() == ["no answer"] * 2
+    assert measuring.who_answered(silent.table).tolist() == ["no answer"] * 2
+    assert not measuring.stale(silent, since, 0, 1).known
+    # The traffic ended with the rollout: nobody has asked after it.
+    late = measuring.stale(recording((0.0, "model a", 0.1)), 5.0, 0, 1)
+    assert not late.known and not measuring.counted(late, "answers").known
+    assert measuring.counted(Interval(0.25, 0.1, 0.5, 8, "share"), "answers").value == 2

@@ -12,12 +12,14 @@ import pytest
 from lab_services.errors import LabError
 from lab_services.report import measurements
 from lab_services.report.measurements import as_json, from_json, hand_on, keep
-from lab_services.report.notebook import Lab
+from lab_services.report.notebook import Lab, Length
 from lab_services.report.run import Run, RunMissing, execute
 from lab_services.report.stats import Interval
 
 
-def write(folder: Path, *sources: str, short: dict | None = None) -> Path:
+def write(
+    folder: Path, *sources: str, short: dict | None = None, shortest: dict | None = None
+) -> Path:
     """A lab `gates/small` of these code cells after its parameters."""
     file = folder / "labs" / "gates" / "small.ipynb"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +30,7 @@ def write(folder: Path, *sources: str, short: dict | None = None) -> Path:
     ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     if short is not None:
-        metadata["lab_services"] = {"short": short}
+        metadata["lab_services"] = {"short": short, "shortest": shortest or {}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), file)
     return file
 
@@ -54,7 +56,9 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("good")
     file = write(folder, *GOOD, short={"seconds": 2})
     steps = []
-    run = execute(file, runtime="process", out=folder / "runs", short=True, progress=steps.append)
+    run = execute(
+        file, runtime="process", out=folder / "runs", length=Length.SHORT, progress=steps.append
+    )
     assert [step.cell for step in steps] == [1, 2, 3, 4, 5]  # with the parameters set from outside
     assert {step.heading for step in steps} == {"Small"}
     return run
@@ -79,7 +83,7 @@ def test_run_is_kept_as_a_whole(good):
 def test_short_mode_and_runtime_reach_the_notebook(good):
     """CI that runs the long form, or a stack on another runtime than the run says."""
     assert good.measurement("seconds").value == 2
-    assert good.data["short"]
+    assert good.length is Length.SHORT
     told = [c.outputs for c in nbformat.read(good.notebook, 4).cells if c.cell_type == "code"]
     assert any(o.get("text") == "process\n" for outputs in told for o in outputs)
     assert "LAB_RUNTIME" not in os.environ
@@ -150,7 +154,43 @@ def test_only_holding_claims_make_a_run_good(tmp_path, verdict, bound):
     run = execute(write(tmp_path, GOOD[0], claims), runtime="process", out=tmp_path / "runs")
     assert [claim["verdict"] for claim in run.claims] == [verdict]
     assert run.ok == (verdict == "holds")
-    assert bool(run.failed) == (verdict == "fails")
+    assert run.failed == ""
+    assert [*run.failing, *run.lacking, *(["it gains"] if run.ok else [])] == ["it gains"]
+
+
+EXERCISE = """
+from lab_services import Exercise
+twice = Exercise("1", right=lambda answer: answer == 2 * {measured}, hint="Double it.")
+twice.prove(4, wrong=[{wrong}])
+print("and on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("measured", "wrong", "fault"),
+    [(2, 3, ""), (1, 3, "its own solution 4 is refused"), (2, 4, "the wrong answer 4 is accepted")],
+)
+def test_an_exercise_that_cannot_tell_is_kept_with_the_run(tmp_path, measured, wrong, fault):
+    """A check that refuses its own solution, and nobody learns of it; a notebook stopped by it."""
+    cell = EXERCISE.format(measured=measured, wrong=wrong)
+    run = execute(write(tmp_path, *GOOD, cell), runtime="process", out=tmp_path / "runs")
+    assert run.failed == ""
+    assert run.data["exercises"] == [{"name": "1", "fault": fault, "cell": 6}]
+    assert run.failing == ({"the check of exercise 1": fault} if fault else {})
+    assert run.ok == (not fault)
+
+
+def test_the_shortest_run_is_not_judged(tmp_path):
+    """A gate that is red by chance, since seconds were too few; parameters that are not taken."""
+    file = write(
+        tmp_path, *GOOD, "claims.verdicts()", short={"seconds": 2}, shortest={"seconds": 1}
+    )
+    run = execute(file, runtime="process", out=tmp_path / "runs", length=Length.SHORTEST)
+    assert run.measurement("seconds").value == 1
+    assert run.claims[0]["verdict"] == "holds"
+    printed = nbformat.read(run.notebook, 4).cells[-1].outputs
+    assert [output["text"] for output in printed] == ["it gains\n"]
+    assert "LAB_JUDGED" not in os.environ
 
 
 def test_run_without_claims_is_not_good(tmp_path):
@@ -173,7 +213,7 @@ def test_unknown_lab_parameter_and_short_mode_are_refused(tmp_path):
     with pytest.raises(LabError, match=r"no parameter second\.\nIt has: seconds"):
         execute(file, runtime="process", out=tmp_path, parameters={"second": 1})
     with pytest.raises(LabError, match="no short mode"):
-        execute(file, runtime="process", out=tmp_path, short=True)
+        execute(file, runtime="process", out=tmp_path, length=Length.SHORT)
     with pytest.raises(LabError, match="no notebook"):
         execute("serving/no-such-lab", runtime="process", out=tmp_path)
     nameless = nbformat.read(file, 4)

@@ -144,17 +144,14 @@ def with_flights(table: pd.DataFrame, flights: Flights, late: Sequence[bool]) ->
 
 
 def agreement(table: pd.DataFrame) -> Interval:
-    """Share of the requests answered by both on which both say the same.
-
-    Raises ValueError where none was answered by both.
-    """
+    """Share of the requests answered by both on which both say the same; unknown of none."""
     both = table[table["answered"]]
     same = both["production_late"] == both["candidate_late"]
     return report.proportion(int(same.sum()), len(both))
 
 
 def answered(table: pd.DataFrame) -> Interval:
-    """Share of production's requests that the candidate has answered too. Raises ValueError."""
+    """Share of production's requests that the candidate has answered too; unknown of none."""
     return report.proportion(int(table["answered"].sum()), len(table))
 
 
@@ -234,7 +231,7 @@ def copies(stack: Stack) -> dict[str, int]:
 
 
 def slower(recording: Recording, seconds: float) -> Interval:
-    """Share of the requests that took longer, answered or not. Raises ValueError without any."""
+    """Share of the requests that took longer, answered or not; unknown of none."""
     latencies = recording.measured["latency"]
     return report.proportion(int((latencies > seconds).sum()), len(latencies))
 
@@ -299,9 +296,11 @@ def first_seen(
 def order_quantile(ordered: Counts, q: float, unit: str = "requests") -> Interval:
     """The quantile of sorted independent values, with the interval of its order statistics.
 
-    Conover, "Practical Nonparametric Statistics", section 3.2. Raises ValueError for no values.
+    Conover, "Practical Nonparametric Statistics", section 3.2. Unknown of no values.
     """
     n = len(ordered)
+    if not n:
+        return Interval.unknown("no values", unit)
     around = report.proportion(round(q * n), n)
     places = [min(n - 1, int(share * n)) for share in (q, around.low, around.high)]
     value, low, high = (float(ordered[place]) for place in places)

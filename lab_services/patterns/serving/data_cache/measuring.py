@@ -1,6 +1,7 @@
 """What the lab fills, changes and reads off; no service imports this."""
 
 import io
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -267,25 +268,34 @@ def with_staleness(answers: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
 def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     """The mean over flights of the share of `column`; flights are independent, requests are not.
 
-    Raises ValueError for an empty table.
+    Unknown where no flight has a request.
     """
     shares = table.groupby("flight")[column].mean()
-    found = report.mean_of([float(share) for share in shares], "share")
-    low, high = max(0.0, found.low), min(1.0, found.high)
-    return Interval(found.value, low, high, found.n, "share")
+    found = report.mean_of([float(share) for share in shares], "share", least=0.0)
+    return replace(found, high=min(1.0, found.high))
 
 
 def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:
     """How often `column` is true, over the sum of what was foretold of each request.
 
-    The mean over flights, which are independent of one another. Raises ValueError for an empty
-    table and where nothing is foretold of a flight.
+    The mean over flights, which are independent of one another. Unknown where no flight has a
+    request, and where nothing is foretold of one.
     """
     sums = table.groupby("flight")[[column, foretold]].sum()
     if (sums[foretold] <= 0).any():
-        raise ValueError("Nothing is foretold of a flight.")
+        return Interval.unknown("nothing is foretold of a flight", "ratio", len(sums))
     ratios = sums[column] / sums[foretold]
     return report.mean_of([float(ratio) for ratio in ratios], "ratio")
+
+
+def each_took(processor: float, reads: int) -> Interval:
+    """The processor time of one read, from that of all of them (seconds).
+
+    Unknown where they took less than the processor's clock tells.
+    """
+    if reads and not processor:
+        return Interval.unknown("less than the processor's clock tells", "s", reads)
+    return report.quotient(processor, reads, "s")
 
 
 def step_seconds(form: str, dossier: Dossier, prepare: Prepare) -> dict[str, float]:
@@ -315,10 +325,10 @@ def loaded_prepare(name: str = "good") -> Prepare:
 
 
 def bytes_per_entry(cache: "redis.Redis", form: str, policy: str = "plain") -> float:
-    """Mean memory of an entry with its key, as Redis tells it. Raises LookupError without any."""
+    """Mean memory of an entry with its key, as Redis tells it; nan where there is none."""
     keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
     if not keys:
-        raise LookupError(f"There is no entry of the form {form}.")
+        return math.nan
     with cache.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.memory_usage(key, samples=0)
@@ -403,7 +413,10 @@ def random_eviction(popularity: Floats, entries: float) -> float:
 
     Each flight is in it with p * t / (1 + p * t), where t makes these add up to the entries
     (Gelenbe, IEEE Transactions on Computers 22, 1973; Martina, Garetto and Leonardi, INFOCOM 2014).
+    nan where it is not known how many there are.
     """
+    if math.isnan(entries):
+        return math.nan
     if entries >= len(popularity):
         return 1.0
 

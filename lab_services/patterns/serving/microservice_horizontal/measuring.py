@@ -23,6 +23,7 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
     log_odds,
 )
 from lab_services.report import drawing
+from lab_services.report.counts import quotient
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.stats import Interval, rows
 from lab_services.report.svg import INK
@@ -99,7 +100,9 @@ def with_joins(stack: Stack, recording: Recording) -> Recording:
     """
     table = recording.table
     after = int(table["number"].min()) - 1
-    noted = {each["request"]: each for each in stack.json("front", f"/joins?after={after}")}
+    # What has just been overloaded, on a busy machine, may take its time to answer.
+    joins = stack.json("front", f"/joins?after={after}", patience=60)
+    noted = {each["request"]: each for each in joins}
     found = [noted.get(number, {}) for number in table["number"]]
     return replace(
         recording,
@@ -143,9 +146,19 @@ def call_seconds(recording: Recording) -> Floats:
     return np.concatenate([*rows(recording)["seconds"], ()]).astype(float)
 
 
-def most_open(recording: Recording) -> int:
-    """How many requests were waiting for their answers at the worst moment."""
+def call_quantile(recording: Recording, q: float) -> Interval:
+    """What a share `q` of the calls took at most; unknown where the front noted none."""
+    took = call_seconds(recording)
+    if not len(took):
+        return Interval.unknown("the front has noted no call", "s")
+    return Interval.exact(float(np.quantile(took, q)), "s")
+
+
+def most_open(recording: Recording) -> int | None:
+    """How many requests were waiting for their answers at the worst moment; None of no request."""
     table = rows(recording)
+    if table.empty:
+        return None
     begins = table["intended"].to_numpy()
     times = np.concatenate([begins, begins + table["latency"].to_numpy()])
     steps = np.repeat([1, -1], len(table))
@@ -159,10 +172,11 @@ def kinds(recording: Recording) -> dict[tuple[str, ...], float]:
     return {kind: number / len(answered) for kind, number in Counter(answered).items()}
 
 
-def extra_load(recording: Recording, fan: int) -> float:
-    """Calls beyond one for each branch, as a share of those."""
-    table = rows(recording)
-    return float(table["sent"].sum() / (fan * len(table)) - 1)
+def extra_load(recording: Recording, fan: int) -> Interval:
+    """Calls beyond one for each branch, as a share of those, where the front noted them."""
+    sent = rows(recording)["sent"]
+    sent = sent[sent > 0]
+    return quotient(sent.sum() - fan * len(sent), fan * len(sent), "share")
 
 
 # --- theory -------------------------------------------------------------------------------------
@@ -266,7 +280,12 @@ class Quality:
         return self._interval(late, punctual, by_kind / requests if requests else 0.0)
 
     def lost(self, answers: Answers, requests: int | None = None) -> Interval:
-        """AUC of complete answers less that of answers of these kinds, on the same flights."""
+        """AUC of complete answers less that of answers of these kinds, on the same flights.
+
+        Unknown where there is no answer.
+        """
+        if not answers:
+            return Interval.unknown("no request was answered")
         complete, found = self._adds({tuple(PARTS): 1.0}), self._adds(answers)
         by_kind = found[2] / requests if requests else 0.0
         return self._interval(complete[0] - found[0], complete[1] - found[1], by_kind)

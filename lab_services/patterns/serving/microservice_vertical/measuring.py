@@ -1,5 +1,6 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
-from scipy import optimize
+from scipy import optimize, signal
 
 from lab_services.models.scoring import chances
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
@@ -23,6 +24,9 @@ Times = npt.NDArray[np.float64]
 # What a latency is made of: the stages, and the rest (the chain's own work, the way to it).
 PARTS = (*STAGES, "rest")
 _BIN = 0.00025  # seconds
+_MOST_LINKS = 100.0
+# Seconds: what has just been overloaded, on a busy machine, may take its time to answer.
+_PATIENCE = 60.0
 
 
 # --- from the running stack ----------------------------------------------------------------------
@@ -30,18 +34,21 @@ _BIN = 0.00025  # seconds
 
 def calls(stack: Stack) -> pd.DataFrame:
     """One row a call of the chain, by request id: seconds in `total` and in each stage."""
-    read = pd.DataFrame(stack.json("chain", "/calls"))
+    read = pd.DataFrame(stack.json("chain", "/calls", patience=_PATIENCE))
     return read.reindex(columns=["request", "total", "probability", *STAGES]).set_index("request")
 
 
 def with_stages(recording: Recording, calls: pd.DataFrame) -> pd.DataFrame:
     """The requests of a recording with the seconds of each stage and of the `rest`.
 
-    They are joined by the label `request`. Raises KeyError where the chain knows one of them not.
+    They are joined by the label `request`. A stage that was not asked has nan; of a request that
+    the chain has not noted, because it is not done with it, all of them are nan.
     """
     table = recording.measured
-    table = table.join(calls.loc[table["request"], list(STAGES)], on="request")
-    return table.assign(rest=table["latency"] - table[list(STAGES)].sum(axis=1))
+    noted = table["request"].isin(calls.index)
+    table = table.join(calls[list(STAGES)], on="request")
+    rest = table["latency"] - table[list(STAGES)].sum(axis=1)
+    return table.assign(rest=rest.where(noted))
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,9 @@ def work(stack: Stack, stage: str) -> Work:
     """The work of a stage until now, from its own metrics."""
     found = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(stack.text(stage, "/metrics"))
+        for family in text_string_to_metric_families(
+            stack.text(stage, "/metrics", patience=_PATIENCE)
+        )
         for sample in family.samples
         if sample.name.startswith("stage_work_seconds")
     }
@@ -70,25 +79,28 @@ def work(stack: Stack, stage: str) -> Work:
 
 
 def quantile(times: Times, q: float) -> float:
-    """The value that a share `q` of the times does not exceed, in seconds."""
-    return float(np.quantile(times, q, method="inverted_cdf"))
+    """The value that a share `q` of the times does not exceed, in seconds; nan of no time."""
+    return float(np.quantile(times, q, method="inverted_cdf")) if len(times) else math.nan
 
 
-def independent(parts: Sequence[Times], q: float) -> float:
-    """Quantile of the sum of one time from each part, if the parts know nothing of one another.
+def independent(parts: Sequence[Times]) -> Callable[[float], float]:
+    """Quantiles of the sum of one time from each part, if the parts know nothing of one another.
 
     The distribution of a sum of independent times is the convolution of theirs (Feller, "An
     Introduction to Probability Theory and Its Applications" volume 2, 1971, section V.4); times
-    are rounded to 0.25 ms for it.
+    are rounded to 0.25 ms for it. nan where a part has no time.
     """
+    if not all(map(len, parts)):
+        return lambda q: math.nan
     longest = max(float(times.max()) for times in parts)
     bins = np.arange(0, longest + 2 * _BIN, _BIN)
     shares = np.ones(1)
     for times in parts:
         counts, _ = np.histogram(np.maximum(times, 0), bins)
-        shares = np.convolve(shares, counts / len(times))
-    place = int(np.searchsorted(np.cumsum(shares), q - 1e-12))
-    return (place + len(parts) / 2) * _BIN
+        # By its transform: a machine that stalls for seconds has tens of thousands of bins.
+        shares = signal.fftconvolve(shares, counts / len(times))
+    reached = np.cumsum(shares)
+    return lambda q: (int(np.searchsorted(reached, q - 1e-9)) + len(parts) / 2) * _BIN
 
 
 def together(parts: Sequence[Times], q: float) -> float:
@@ -141,13 +153,18 @@ def slow_share_gain(table: pd.DataFrame, longer: float) -> Interval:
         slow = np.array(one) > longer
         return float(slow.any(axis=0).mean() / slow.mean()) if slow.any() else np.nan
 
+    if not (table[list(STAGES)] > longer).any(axis=None):
+        return Interval.unknown("no stage was slow", "ratio", len(table))
     return _resampled(table, list(STAGES), gain, "ratio")
 
 
 def ratio(a: "pd.Series[float]", b: "pd.Series[float]", of: Callable[[Times], float]) -> Interval:
-    """A number of `a` over that of `b`, each resampled by itself."""
+    """A number of `a` over that of `b`, each resampled by itself; unknown of fewer than two."""
     random = np.random.default_rng(0)
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    n = min(len(first), len(second))
+    if n < 2:
+        return Interval.unknown(_few(n), "ratio", n)
 
     def again(values: Times) -> Times:
         return values[random.integers(0, len(values), len(values))]
@@ -155,17 +172,22 @@ def ratio(a: "pd.Series[float]", b: "pd.Series[float]", of: Callable[[Times], fl
     drawn = [of(again(first)) / of(again(second)) for _ in range(bootstrap.REPLICATES)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = of(first) / of(second)
-    n = min(len(first), len(second))
     return Interval(value, min(low, value), max(high, value), n, "ratio")
 
 
 def _resampled(
     table: pd.DataFrame, columns: list[str], of: Callable[[Sequence[Times]], float], unit: str
 ) -> Interval:
+    if len(table) < 2:
+        return Interval.unknown(_few(len(table)), unit, len(table))
     sources = [[table[column].to_numpy(dtype=float)] for column in columns]
     value = of([source[0] for source in sources])
     low, high = bootstrap.ends(sources, [1] * len(sources), of)
     return Interval(value, min(low, value), max(high, value), len(table), unit)
+
+
+def _few(n: int) -> str:
+    return f"{n} requests are too few to resample"
 
 
 # --- early exit ----------------------------------------------------------------------------------
@@ -227,7 +249,8 @@ def links(answered: Mapping[float, tuple[int, int]]) -> Interval:
     """How many links in a row explain what was answered, each failing with the same chance.
 
     `answered[0.1]` is (answered, of how many) while each link failed with chance 0.1: the expected
-    share is (1 - 0.1)^links. The interval is that of the share of all requests.
+    share is (1 - 0.1)^links. The interval is that of the share of all requests. Unknown where none
+    was answered, which any large number of links explains.
     """
     hits = sum(hit for hit, _ in answered.values())
     of = sum(n for _, n in answered.values())
@@ -237,8 +260,12 @@ def links(answered: Mapping[float, tuple[int, int]]) -> Interval:
         return sum(parts) / of
 
     def solved(share: float) -> float:
-        return float(optimize.brentq(lambda k: expected(k) - share, 0.0, 100.0))
+        if share <= expected(_MOST_LINKS):
+            return math.inf
+        return float(optimize.brentq(lambda k: expected(k) - share, 0.0, _MOST_LINKS))
 
+    if not hits:
+        return Interval.unknown("no request was answered", "links", of)
     share = proportion(hits, of)
     return Interval(
         solved(share.value), solved(min(share.high, 1.0)), solved(share.low), of, "links"

@@ -29,7 +29,7 @@ from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
 
-PATIENCE = 30.0  # seconds for the queue to drain
+PATIENCE = 300.0  # seconds for the queue to drain
 WAIT = 20  # seconds that a page's held request stays open
 Numbers = npt.NDArray[np.float64]
 Truths = npt.NDArray[np.bool_]
@@ -185,10 +185,10 @@ def work(stack: Stack) -> pd.DataFrame:
 def service_time(done: pd.DataFrame) -> float:
     """Seconds from one finish to the next while jobs were waiting: the median, for a pile of jobs.
 
-    Raises ValueError for fewer than two jobs.
+    nan for fewer than two jobs.
     """
     if len(done) < 2:
-        raise ValueError(f"{len(done)} jobs are too few for the time between two.")
+        return math.nan
     return float(np.median(np.diff(np.sort(done["finished"].to_numpy(dtype=float)))))
 
 
@@ -233,10 +233,11 @@ def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.
     """The mean of a series of neighbours that are alike, with its 95 % interval.
 
     The interval is Student's, with as many values as their dependence leaves
-    (`bootstrap.design_effect`), and ends at what is possible. Raises ValueError below two values.
+    (`bootstrap.design_effect`), and ends at what is possible. Unknown below two values.
     """
     if len(values) < 2:
-        raise ValueError(f"{len(values)} values are too few for a mean with an interval.")
+        reason = f"{len(values)} values are too few for a mean with an interval"
+        return Interval.unknown(reason, unit, len(values))
     independent = max(2.0, len(values) / bootstrap.design_effect(values))
     t = float(distributions.t.ppf((1 + bootstrap.CONFIDENCE) / 2, independent - 1))
     half = t * float(values.std(ddof=1)) / math.sqrt(independent)
@@ -245,7 +246,13 @@ def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.
 
 
 def more(a: Interval, b: Interval) -> Interval:
-    """`a` less `b`, two independent means: squares of the distances to their ends add up."""
+    """`a` less `b`, two independent means: squares of the distances to their ends add up.
+
+    Unknown where one of the two is.
+    """
+    for each in (a, b):
+        if not each.known:
+            return Interval.unknown(each.note, each.unit, each.n)
     value = a.value - b.value
     down = math.hypot(a.value - a.low, b.high - b.value)
     up = math.hypot(a.high - a.value, b.value - b.low)
@@ -286,8 +293,6 @@ def elsewhere(recording: Recording) -> Interval:
     """Share of screens that heard the answer to another screen first, of those that heard any."""
     table = recording.where(stage="next").measured
     table = table[table["answered_by"] != ""]
-    if table.empty:
-        raise ValueError("No screen heard anything.")
     wrong = np.asarray(table["answered_by"] != table["screen"], dtype=float)
     return mean(wrong, "share", 0.0, 1.0)
 
@@ -392,12 +397,25 @@ def expected_delay(
     return np.asarray(np.maximum(piled - drained_since, 0) + left + service, dtype=float)
 
 
-def late_after(told: pd.DataFrame, end: float, limit: float) -> tuple[float, int]:
+def expected_drain(pause: float, rate: float, service: float, limit: float) -> float:
+    """Seconds after a pause until the delay of a new screen has come down to `limit`.
+
+    By the fluid limit, as `expected_delay`. nan where the worker has no time left to catch up.
+    """
+    busy = rate * service
+    if not busy < 1:
+        return math.nan
+    return max(0.0, (busy * pause + service - limit) / (1 - busy))
+
+
+def late_after(told: pd.DataFrame, end: float, limit: float) -> tuple[float, float]:
     """Of the screens opened after `end` (Unix seconds): those whose good answer was late.
 
     Late is more than `limit` seconds after, or never. How many seconds after `end` the last of them
-    was opened, and how many there were; zeros where there was none.
+    was opened, and how many there were; zeros where there was none, nan where no screen was opened.
     """
+    if not (told["asked"] >= end).any():
+        return math.nan, math.nan
     late = told.loc[(told["asked"] >= end) & (told["good"] > limit), "asked"]
     return (float(late.max() - end), len(late)) if len(late) else (0.0, 0)
 
@@ -469,7 +487,7 @@ def standstill(
             name_faults(axes, faults, begin, end)
             axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(faults))
             axes.set_ylabel("time until")
-        least = min(told["first"].min() for told, _ in panels.values())
+        least = min(_fastest(told) for told, _ in panels.values())
         rows[0].set(yscale="log", ylim=(least / 1.5, top * 1.6))
         for axes in rows:
             drawing.unit_axis(axes, "y", "s")
@@ -481,6 +499,12 @@ def standstill(
             Line2D([], [], color=INK, lw=1.2, label="line: theory"),
         ]
         return drawing.finish(figure, name, title, " ".join(words), legend)
+
+
+def _fastest(told: pd.DataFrame) -> float:
+    came = told["first"].to_numpy()
+    came = came[np.isfinite(came)]
+    return float(came.min()) if len(came) else 1.0
 
 
 def _slowest(told: pd.DataFrame) -> float:

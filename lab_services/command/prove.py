@@ -1,0 +1,275 @@
+"""Whether the claims of labs hold here: which labs are measured, and what is said of each."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab_services import paths
+from lab_services.columns import columns
+from lab_services.command import labs
+from lab_services.errors import LabError
+
+if TYPE_CHECKING:
+    from lab_services.judging import Judgement
+
+_KEPT = Path("runs/prove")
+
+
+class SteadyClaimFails(LabError):
+    """A claim of a lab that is on the list of steady ones fails, twice."""
+
+    exit_code = 3
+
+
+class ACellFails(LabError):
+    """A notebook did not come to its end, which is a fault of the software on any machine."""
+
+    exit_code = 5
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      lab prove serving/web-single
+      lab prove serving/web-single --runtime both --full
+      lab prove --changed
+      lab prove --steady --sample 2 --minutes 15
+      lab prove --all --runtime both --full
+
+    \b
+    Exit codes:
+      0  no claim of a steady lab fails, every cell ran
+      3  a claim of a steady lab fails, twice
+      5  a cell fails
+    """
+)
+@click.argument("named", nargs=-1, metavar="[LAB]...")
+@click.option("--all", "every", is_flag=True, help="Every lab.")
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Labs whose inputs (`lab inputs`) are others than when every claim held here last, in a "
+    "week.",
+)
+@click.option("--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="N labs besides: others each day, until all have had their turn.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "docker", "process", "both"]),
+    default="auto",
+    show_default=True,
+    help="auto: Docker where its engine answers.",
+)
+@click.option("--full", is_flag=True, help="At full length the first time, too.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    help="Begin no further measurement after so many minutes; what is left out is said.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"The folder of kept runs.  [default: {_KEPT}, in the checkout]",
+)
+def prove(
+    named: tuple[str, ...],
+    every: bool,
+    changed: bool,
+    listed: bool,
+    sample: int,
+    runtime: str,
+    full: bool,
+    minutes: float | None,
+    out: Path | None,
+) -> None:
+    """Measure labs and judge their claims.
+
+    A claim that fails is measured once more, at full length, and both verdicts are shown. Only the
+    claims of labs on the list labs/steady.txt can make this command fail; those of the others are
+    reported. Nothing else should run beside it.
+    """
+    from lab_services import answers, judging
+
+    if not (named or every or changed or listed or sample):
+        raise click.UsageError("Name labs, or say --all, --changed, --steady or --sample N.")
+    steady = judging.steady()
+    chosen = choose(named, every or changed, steady if listed else [], sample, answers.now())
+    proving = Proving(
+        out or paths.repository() / _KEPT,
+        full=full,
+        steady=steady,
+        until=None if minutes is None else time.monotonic() + 60 * minutes,
+    )
+    runtimes = _runtimes(runtime)
+    for lab in chosen:
+        given = every or lab in named or (listed and lab in steady)
+        for place in runtimes:
+            proving.measure(lab, place, unless_it_stands=changed and not given)
+    click.echo(proving.report())
+    click.echo(f"\nAsked for: {len(chosen)} of {len(labs.notebooks())} labs.")
+    proving.settle()
+
+
+def choose(
+    named: Sequence[str], every: bool, listed: Sequence[str], sample: int, day: datetime
+) -> list[str]:
+    """The labs to measure, each once. Raises LabError for an unknown one, UsageError for none."""
+    there = list(labs.notebooks())
+    for lab in named:
+        labs.notebook(lab)
+    if every:
+        return there
+    others = [lab for lab in there if lab not in named and lab not in listed]
+    # One place further each day: the sample of the next day begins where this one ends.
+    begin = day.toordinal() * sample
+    turn = [others[(begin + place) % len(others)] for place in range(min(sample, len(others)))]
+    return list(dict.fromkeys([*named, *listed, *turn]))
+
+
+def _runtimes(wish: str) -> list[str]:
+    """Containers first. Raises LabError where Docker is asked for and does not answer."""
+    from lab_services.stack.choice import RUNTIMES, choose_runtime
+
+    if wish != "both":
+        return [choose_runtime(wish).runtime]
+    if not os.environ.get("CI") and choose_runtime("auto").runtime == "process":
+        click.echo("No Docker engine answers here: plain processes alone.", err=True)
+        return ["process"]
+    return [choose_runtime(each).runtime for each in RUNTIMES]
+
+
+@dataclass
+class Proving:
+    """Measures labs, one after the other, and keeps what has come of each."""
+
+    out: Path
+    full: bool
+    steady: Sequence[str]
+    until: float | None
+    judged: list["Judgement"] = field(default_factory=list)
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def measure(self, lab: str, runtime: str, *, unless_it_stands: bool = False) -> None:
+        """Judge a lab on a runtime, unless time is up or this machine lacks a server of it.
+
+        With `unless_it_stands` not again where its last answer still stands. Raises LabError for a
+        missing server where CI is set.
+        """
+        from lab_services import answers, inputs, judging
+        from lab_services.report.notebook import Length
+        from lab_services.stack.needs import missing_programs
+
+        length = Length.FULL if self.full else Length.SHORT
+        key, before = inputs.inputs(lab).key, answers.last(self.out, lab, runtime)
+        last = f"last verdict: {before}" if before else "no verdict is kept here"
+        missing = missing_programs(lab) if runtime == "process" else []
+        if missing and os.environ.get("CI"):
+            raise missing[0]
+        if missing:
+            why = str(missing[0]).replace("\n", " ")
+        elif unless_it_stands and before and before.stands(key, length, answers.now()):
+            why = "nothing that it executes has changed"
+        elif self.until is not None and time.monotonic() > self.until:
+            why = "no time was left"
+        else:
+            found = judging.judge(lab, runtime, self.out, length)
+            self.judged.append(found)
+            self._keep(found, length, key)
+            click.echo(f"{lab} on {runtime}: {found.outcome}", err=True)
+            return
+        self.left_out.append((lab, runtime, f"{why}; {last}"))
+
+    def _keep(self, found: "Judgement", length: str, key: str) -> None:
+        from lab_services import answers
+        from lab_services.judging import Outcome
+
+        answers.Answer(
+            found.lab,
+            found.runtime,
+            length,
+            str(found.outcome),
+            found.outcome is Outcome.HOLDS,
+            key,
+            answers.commit(),
+            answers.now().isoformat(timespec="seconds"),
+        ).keep(self.out)
+
+    def report(self) -> str:
+        """A table of all labs, then each claim that did not hold with what was measured."""
+        from lab_services import judging
+        from lab_services.report.claims import counted
+
+        rows = [("lab", "runtime", "list", "outcome", "claims", "took")]
+        details = []
+        for found in self.judged:
+            runs = found.runs
+            rows.append(
+                (
+                    found.lab,
+                    found.runtime,
+                    "steady" if found.lab in self.steady else "reported",
+                    str(found.outcome),
+                    "; again: ".join(counted(run.claims) or "none" for run in runs),
+                    f"{sum(run.data['seconds'] for run in runs):.0f} s",
+                )
+            )
+            details += _details(found)
+        for lab, runtime, why in self.left_out:
+            rows.append((lab, runtime, "", "not run", why, ""))
+        for lab in dict.fromkeys(found.lab for found in self.judged):
+            last = [found.runs[-1] for found in self.judged if found.lab == lab]
+            details += [
+                f"{lab}: holds on one runtime and fails on the other: {text}"
+                for text in judging.disagreements(last)
+            ]
+        return "\n".join([columns(rows), *([""] if details else []), *details])
+
+    def settle(self) -> None:
+        """Raises ACellFails, else SteadyClaimFails, where one of them is so."""
+        from lab_services.judging import Outcome
+
+        broken = [each for each in self.judged if each.outcome is Outcome.BROKEN]
+        if broken:
+            raise ACellFails(
+                f"A cell fails in {', '.join(f'{e.lab} on {e.runtime}' for e in broken)}.",
+                "\n".join(each.runs[-1].failed for each in broken),
+            )
+        failed = [e for e in self.judged if e.outcome is Outcome.TWICE and e.lab in self.steady]
+        if failed:
+            raise SteadyClaimFails(
+                "A claim that was proved steady fails twice: "
+                f"{', '.join(f'{each.lab} on {each.runtime}' for each in failed)}.",
+                "Either the change made it false, or it was not steady: then it leaves the list.",
+            )
+
+
+def _details(found: "Judgement") -> list[str]:
+    """Each claim that failed or lacked evidence in a run, with what each run says of it."""
+    lines = []
+    texts = [text for run in found.runs for text in (run.failing | run.lacking)]
+    for text in dict.fromkeys(texts):
+        lines.append(f"{found.lab} on {found.runtime}: {text}")
+        for run in found.runs:
+            if text in run.failing:
+                told = f"fails, {run.failing[text]}"
+            elif text in run.lacking:
+                told = f"not enough evidence, {run.lacking[text]}"
+            else:
+                told = "holds" if not run.failed else "not reached"
+            lines.append(f"  {run.length}: {told}")
+    if found.others is not None:
+        lines.append(f"{found.lab} on {found.runtime}, second measurement: {found.others}")
+    lines += [f"{run.length}: {run.failed}" for run in found.runs if run.failed]
+    return lines

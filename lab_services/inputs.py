@@ -1,0 +1,103 @@
+"""What a lab executes: the files, and a key that changes when one of them does.
+
+It is the code of the notebook with its tags and `metadata.lab_services`, the lab's own folder below
+`patterns`, what both import and name of this package, the recipes of the models, the image and the
+lock file. Text, outputs and READMEs are no part of it.
+"""
+
+import ast
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab_services import paths
+from lab_services.errors import LabError
+from lab_services.imports import PACKAGE, Closure, contents, read
+
+# What services run from and with, beside the package: `.dockerignore` says what is in the image.
+ENVIRONMENT = (Path(".dockerignore"), Path("uv.lock"))
+# A stack's keeper and its image; the models that its services load.
+_EVERY_LAB = (f"{PACKAGE}.stack.image", f"{PACKAGE}.models.build")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a lab executes, relative to the checkout and sorted, and their key.
+
+    The key is a SHA-256 in hex; of the notebook it covers only what is executed.
+    """
+
+    files: tuple[Path, ...]
+    key: str
+
+
+_MAGIC = re.compile(r"^([ \t]*)([%!].*)$", re.MULTILINE)
+
+
+def inputs(lab: str, root: Path | None = None) -> Inputs:
+    """What the lab `lab` (`serving/web-single`) of the checkout `root` (default: this) executes.
+
+    Raises LabError when there is no such notebook, when it is none, and for a file that is missing
+    or is not Python.
+    """
+    root = (root or paths.repository()).resolve()
+    notebook = Path("labs", f"{lab}.ipynb")
+    if not (root / notebook).is_file():
+        raise LabError(f"There is no notebook {notebook}.", "`lab list` shows the labs.")
+    cells, settings = _notebook(root / notebook)
+    code = "\n".join(_python(cell.code, f"{notebook}, cell {cell.number}") for cell in cells)
+    closure = Closure(root)
+    chapter = f"{PACKAGE}.patterns.{lab.replace('/', '.').replace('-', '_')}"
+    closure.follow((chapter, *_EVERY_LAB))
+    closure.follow(read(code, "", False, notebook.as_posix()).used)
+    files = sorted({*closure.files, *ENVIRONMENT, notebook})
+    told = hashlib.sha256()
+    for file in files:
+        if file == notebook:
+            # Without the numbers: text between two cells changes nothing.
+            executed = [[cell.tags, cell.code] for cell in cells]
+            content = json.dumps([executed, settings], sort_keys=True).encode()
+        else:
+            content = contents(root / file)
+        told.update(f"{file.as_posix()}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return Inputs(tuple(files), told.hexdigest())
+
+
+@dataclass(frozen=True)
+class _Cell:
+    number: int  # among all cells, from 1
+    code: str
+    tags: list[str]
+
+
+def _notebook(file: Path) -> tuple[list[_Cell], Any]:
+    """The code cells of a notebook, and `metadata.lab_services`.
+
+    Not by nbformat, whose import alone takes a second.
+    """
+    try:
+        notebook = json.loads(contents(file))
+        cells = [
+            _Cell(number, "".join(cell["source"]), sorted(cell["metadata"].get("tags", [])))
+            for number, cell in enumerate(notebook["cells"], start=1)
+            if cell["cell_type"] == "code"
+        ]
+        return cells, notebook["metadata"].get("lab_services")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise LabError(
+            f"{file} is no notebook: {type(error).__name__}: {error}.",
+            "Save it once in JupyterLab.",
+        ) from None
+
+
+def _python(code: str, where: str) -> str:
+    """The code of a cell, with IPython's magics as plain strings. Raises LabError."""
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError):
+        code = _MAGIC.sub(lambda line: f"{line[1]}({line[2]!r},)", code)
+        read(code, "", False, where)
+    return code
