@@ -33,6 +33,11 @@ class Answered(Share):
         right = table["status"].isin(self.statuses) if self.statuses else table["ok"].astype(bool)
         return right & (table["latency"] <= self.deadline) & (table["latency"] > self.over)
 
+    def unknown(self, requests: Requests) -> str:
+        if math.isnan(self.deadline) or math.isnan(self.over):
+            return "the deadline is not known"
+        return super().unknown(requests)
+
     def note(self, requests: Requests) -> str:
         # What a late generator changes in a share is judged by the latency that decides it.
         return note_at(requests, min(self.deadline, abs(self.over)))

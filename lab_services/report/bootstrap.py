@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 def _spectrum(series: Series) -> tuple[Series, Series, int]:
     """Autocovariances, their flat-top weights, and the length of the series they are of."""
     n = len(series)
+    if n < 2:  # nothing varies, and there is no lag
+        return np.zeros(1), np.ones(1), n
     centred = series - series.mean()
     run = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
     # The paper's ceil(sqrt(n)) + run lags are fewer than a queue near saturation remembers.
@@ -82,8 +84,11 @@ def ends(
     block length. Rounds are drawn first, then blocks within them (two stages: Davison and
     Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8), and every source
     draws the same rounds and the same places in them, so sources measured alternately stay
-    paired. Gives (nan, nan) where `combine` cannot be computed for one replicate in forty.
+    paired. Gives (nan, nan) where `combine` cannot be computed for one replicate in forty, and
+    where there is nothing to draw from.
     """
+    if not all(source and all(map(len, source)) for source in sources):
+        return float("nan"), float("nan")
     random = np.random.default_rng(seed)
     rounds = len(sources[0])
     # As many blocks as the source with the longest blocks can fill.

@@ -40,10 +40,11 @@ class Claim:
         """Holds where the whole interval keeps the bounds, fails where none of it does.
 
         Anything between is not enough evidence, and so is a measurement with a note (its
-        traffic was not what was asked for) or without a known interval.
+        traffic was not what was asked for) or without a known interval, and a bound that is not
+        known because it was computed from what could not be measured.
         """
         low, high = self.measured.low, self.measured.high
-        if math.isnan(low) or math.isnan(high) or self.measured.note:
+        if math.isnan(low) or math.isnan(high) or self.measured.note or not self._bounded:
             return Verdict.NOT_ENOUGH
         if low >= self.least and high <= self.most:
             return Verdict.HOLDS
@@ -52,8 +53,15 @@ class Claim:
         return Verdict.NOT_ENOUGH
 
     @property
+    def _bounded(self) -> bool:
+        ends = (self.least, self.most)
+        return any(map(math.isfinite, ends)) and not any(map(math.isnan, ends))
+
+    @property
     def bound(self) -> str:
         """The bounds in words: `at least 3.0×`."""
+        if not self._bounded:
+            return numbers.UNKNOWN
         least = numbers.rounded(self.least, self.measured.unit)
         most = numbers.rounded(self.most, self.measured.unit)
         if self.least == self.most:
@@ -63,13 +71,24 @@ class Claim:
         return f"at most {most}" if math.isinf(self.least) else f"{least} to {most}"
 
     @property
+    def found(self) -> str:
+        """What was measured, in words; why it is not known is the `reason`."""
+        return str(self.measured) if self.measured.known else numbers.UNKNOWN
+
+    @property
     def reason(self) -> str:
         """Why it does not hold, and by how much; nothing where it does."""
         verdict = self.verdict
         if verdict is Verdict.HOLDS:
             return ""
         if verdict is Verdict.NOT_ENOUGH:
-            return self.measured.note or "the interval reaches over the bound"
+            if self.measured.note:
+                return self.measured.note
+            if not self._bounded:
+                return "the bound is not known"
+            if math.isnan(self.measured.low) or math.isnan(self.measured.high):
+                return "the interval is not known"
+            return "the interval reaches over the bound"
         # The end that lies nearest to the bound: the least by which the claim is missed.
         missed = (
             self.least - self.measured.high
@@ -94,7 +113,7 @@ class Claims:
     def claim(
         self,
         text: str,
-        measured: Interval | float,
+        measured: Interval | float | None,
         *,
         at_least: float | None = None,
         at_most: float | None = None,
@@ -102,8 +121,8 @@ class Claims:
     ) -> None:
         """State one claim about `measured`; the bound is in its unit and part of the claim.
 
-        A plain number is taken as counted exactly. Raises ValueError without exactly one bound,
-        or for a text already claimed.
+        A plain number is taken as counted exactly; None and nan are not known. Raises ValueError
+        without exactly one bound, or for a text already claimed.
         """
         bounds = {
             "at_least": None if at_least is None else (at_least, math.inf),
@@ -148,7 +167,7 @@ class Claims:
     def __str__(self) -> str:
         width = max((len(claim.verdict) for claim in self._claims), default=0)
         return "\n".join(
-            f"{claim.verdict:<{width}}  {claim.text}: measured {claim.measured}, "
+            f"{claim.verdict:<{width}}  {claim.text}: measured {claim.found}, "
             f"claimed {claim.bound}" + (f"; {claim.reason}" if claim.reason else "")
             for claim in self._claims
         )
@@ -171,7 +190,7 @@ def as_row(claim: Claim) -> dict[str, Any]:
     return {
         "text": claim.text,
         "verdict": str(claim.verdict),
-        "measured": as_json(claim.measured) | {"text": str(claim.measured)},
+        "measured": as_json(claim.measured) | {"text": claim.found},
         "bound": claim.bound,
         "reason": claim.reason,
     }

@@ -42,16 +42,15 @@ class Measurement:
         return {"text/plain": str(self), MIME: {"name": self.name, **as_json(self.interval)}}
 
 
-def keep(name: str, value: float | Interval, unit: str = "") -> None:
+def keep(name: str, value: float | Interval | None, unit: str = "") -> None:
     """Keep a number for the run and the book: `keep("p99-one-worker", P99(recording))`.
 
     A plain number takes its `unit` (s, bytes, share, ratio, requests/s, or any word); an interval
-    has its own. Raises ValueError for a name that is not of small letters and digits with single
-    - or _ between them, and for a value that is not known.
+    has its own. What could not be measured is kept as unknown with the reason, an interval's note;
+    nan, infinity and None are kept as unknown too. Raises ValueError for a name that is not of
+    small letters and digits with single - or _ between them.
     """
     interval = value if isinstance(value, Interval) else Interval.exact(value, unit)
-    if math.isnan(interval.value):
-        raise ValueError(f"{name!r} cannot be kept: {interval.note or 'the value is not known'}.")
     display(Measurement(checked_name(name), interval))  # type: ignore[no-untyped-call]
 
 
@@ -83,9 +82,12 @@ def hand_on(name: str, content: Mapping[str, Any]) -> None:
 
 
 def as_json(interval: Interval) -> dict[str, Any]:
-    """The interval for a file; JSON has no infinity, so an open end is null."""
+    """The interval for a file; JSON has neither nan nor infinity.
+
+    So an open end is null, and so is the value of what is not known, with the reason in `note`.
+    """
     return {
-        "value": None if math.isnan(interval.value) else interval.value,
+        "value": interval.value if interval.known else None,
         "low": interval.low if math.isfinite(interval.low) else None,
         "high": interval.high if math.isfinite(interval.high) else None,
         "n": interval.n,
@@ -99,7 +101,7 @@ def as_json(interval: Interval) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Interval:
     """What `as_json` wrote."""
     if data["value"] is None:
-        return Interval(math.nan, math.nan, math.nan, data["n"], data["unit"], data["note"])
+        return Interval.unknown(data["note"], data["unit"], data["n"])
     return Interval(
         data["value"],
         -math.inf if data["low"] is None else data["low"],

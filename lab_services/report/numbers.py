@@ -2,6 +2,9 @@
 
 import math
 
+# What is written for a number that could not be measured.
+UNKNOWN = "not known"
+
 # Scales of a unit, smallest first: (one of it in the base unit, what is written after the number).
 _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "s": ((1e-6, " µs"), (1e-3, " ms"), (1.0, " s")),
@@ -30,9 +33,10 @@ def written(value: float, unit: str = "", low: float = math.nan, high: float = m
 
     With the interval's ends the last digit is of the order of the interval's width. Units with
     scales of their own are s, bytes, share (as per cent) and ratio; any other is written as it is.
+    nan is `not known`.
     """
-    if math.isnan(value):
-        return "not known"
+    if not math.isfinite(value):
+        return UNKNOWN if math.isnan(value) else f"{'minus ' if value < 0 else ''}infinite"
     if isinstance(value, int) and not has_scales(unit):
         return f"{value:,}{scale(value, unit)[1]}"
     divisor, suffix, places = _form(value, unit, low, high)
@@ -57,6 +61,8 @@ def written_range(value: float, unit: str, low: float, high: float) -> str:
 
 def rounded(value: float, unit: str) -> str:
     """A number that somebody chose, with its unit and no digits it does not need: `3×`."""
+    if not math.isfinite(value):
+        return written(value)
     divisor, suffix = scale(value, unit)
     return f"{value / divisor:,.6g}{suffix}"
 
@@ -72,7 +78,7 @@ def _places(value: float, width: float) -> int:
     """Decimals, negative for tens and hundreds: three significant digits, or as many as half the
     interval's width leaves, from two to four."""
     half = math.floor(math.log10(width / 2)) if width else 0
-    if not value or math.isinf(value):
+    if not value:
         return -half
     # Of the value as it will be read: 99.9999 is a hundred.
     magnitude = math.floor(math.log10(float(f"{abs(value):.2e}")))

@@ -6,15 +6,19 @@ those see `stats`.
 
 from lab_services.report.stats import Interval
 
+_NONE = "there was no trial"
+
 
 def proportion(hits: int, of: int) -> Interval:
     """The share `hits / of` with its exact 95 % interval (Clopper and Pearson), by statsmodels.
 
-    Raises ValueError unless 0 <= hits <= of and of > 0.
+    Unknown of no trial. Raises ValueError unless 0 <= hits <= of.
     """
     from statsmodels.stats.proportion import proportion_confint
 
     _check(hits, of)
+    if not of:
+        return Interval.unknown(_NONE, "share")
     low, high = proportion_confint(hits, of, method="beta")
     return Interval(hits / of, float(low), float(high), of, "share")
 
@@ -22,12 +26,15 @@ def proportion(hits: int, of: int) -> Interval:
 def proportions_differ(hits: int, of: int, hits_before: int, of_before: int) -> Interval:
     """The first share less the second with Newcombe's 95 % interval, by statsmodels.
 
-    Newcombe, Statistics in Medicine 17, 1998, method 10. Raises ValueError as `proportion` does.
+    Newcombe, Statistics in Medicine 17, 1998, method 10. Unknown where one of them is of no trial.
+    Raises ValueError as `proportion` does.
     """
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     _check(hits, of)
     _check(hits_before, of_before)
+    if not (of and of_before):
+        return Interval.unknown(_NONE, "share")
     low, high = confint_proportions_2indep(
         hits, of, hits_before, of_before, compare="diff", method="newcomb"
     )
@@ -36,5 +43,5 @@ def proportions_differ(hits: int, of: int, hits_before: int, of_before: int) -> 
 
 
 def _check(hits: int, of: int) -> None:
-    if not 0 <= hits <= of or of == 0:
+    if not 0 <= hits <= of:
         raise ValueError(f"{hits} of {of} is no share.")

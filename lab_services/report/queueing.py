@@ -2,6 +2,7 @@
 
 Rates are requests per second, times are seconds. `scv` is a squared coefficient of variation
 (variance over squared mean): 1 for exponential times and Poisson arrivals, 0 for constant ones.
+What is asked of an unknown rate or service time (nan) is nan.
 """
 
 import math
@@ -109,8 +110,8 @@ class Queue:
         distribution of this mean and scv (exponential at 1, constant at 0).
         """
         mean = self.mean_wait(rate)
-        if math.isinf(mean):
-            return math.inf
+        if not math.isfinite(mean):
+            return mean
         share = self.waiting_share(rate)
         times = self._service_times()
         # Averaged over the service time: what is left of t for the wait decides.
@@ -130,7 +131,8 @@ class Queue:
         The queue grows by what cannot be served: (rate / saturation - 1) times seconds, the
         fluid limit (Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2).
         """
-        return max(0.0, self.utilisation(rate) - 1) * seconds
+        grown = (self.utilisation(rate) - 1) * seconds
+        return grown if math.isnan(grown) else max(0.0, grown)
 
     def _service_times(self) -> npt.NDArray[np.float64]:
         """The service time's quantiles at equal steps of probability, fine enough for p99.9."""

@@ -17,17 +17,20 @@ from lab_services.report.stats import Interval
 
 
 def mean_of(values: Iterable[float], unit: str = "", *, least: float = -math.inf) -> Interval:
-    """The mean of one value a round with Student's 95 % interval; one round has no interval.
+    """The mean of one value a round with Student's 95 % interval.
 
     The values are independent of one another. The interval ends at the `least` value that is
-    possible. Raises ValueError without a value.
+    possible. One value alone has an open interval and a note that says so. Unknown without a value,
+    or with one that is not known.
 
     >>> mean_of([1.9, 2.0, 2.1], "s")
     2.00 s (1.75 to 2.25 s)
     """
     found = np.fromiter(values, dtype=float)
     if not len(found):
-        raise ValueError("A mean needs a value.")
+        return Interval.unknown("nothing was measured", unit)
+    if reason := _not_known(found):
+        return Interval.unknown(reason, unit, len(found))
     mean = _student(found, unit)
     return replace(mean, low=max(least, mean.low))
 
@@ -36,22 +39,35 @@ def ratio_of(a: Sequence[float], b: Sequence[float]) -> Interval:
     """By how many times `a` is above `b`: the geometric mean of the rounds' ratios.
 
     Values of one place were measured in the same round, so what slowed down a whole round cancels.
-    Raises ValueError unless both have the same number of values, two at least, all above 0.
+    Unknown from fewer than two rounds and where a value is not above 0. Raises ValueError unless
+    both have the same number of values.
 
     >>> ratio_of([2.0, 2.2, 2.4], [1.0, 1.1, 1.2])
     2.00×
     """
-    if len(a) != len(b) or len(a) < 2 or min(*a, *b) <= 0:
-        raise ValueError("A ratio needs two rounds or more, and in each two values above 0.")
-    logs = np.log(np.asarray(a, dtype=float)) - np.log(np.asarray(b, dtype=float))
+    if len(a) != len(b):
+        raise ValueError(f"A ratio needs two values a round, not {len(a)} and {len(b)} in all.")
+    if len(a) < 2:
+        return Interval.unknown(f"{len(a)} rounds, a ratio needs 2", "ratio", len(a))
+    both = np.array([a, b], dtype=float)
+    if reason := _not_known(both):
+        return Interval.unknown(reason, "ratio", len(a))
+    if (both <= 0).any():
+        return Interval.unknown("a value is not above 0", "ratio", len(a))
+    logs = np.log(both[0]) - np.log(both[1])
     found = _student(logs, "ratio")
     value, low, high = (float(np.exp(end)) for end in (found.value, found.low, found.high))
     return Interval(value, low, high, found.n, "ratio")
 
 
+def _not_known(values: npt.NDArray[np.float64]) -> str:
+    missing = int((~np.isfinite(values)).sum())
+    return f"{missing} of {values.size} values not known" if missing else ""
+
+
 def _student(values: npt.NDArray[np.float64], unit: str) -> Interval:
     n, mean = len(values), float(values.mean())
     if n == 1:
-        return Interval(mean, mean, mean, 1, unit)
+        return Interval(mean, -math.inf, math.inf, 1, unit, "one value has no interval")
     half = float(distributions.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / n**0.5)
     return Interval(mean, mean - half, mean + half, n, unit)

@@ -23,6 +23,7 @@ from lab_services.report.bootstrap import CONFIDENCE, Series
 
 ROUND = "round"
 _LATE_SHARE = 0.1
+_ZERO = "the second may be zero"
 
 
 class Recorded(Protocol):
@@ -45,8 +46,9 @@ class Interval:
     """A measured value with the ends of its 95 % interval, all in `unit`.
 
     `n` is how many requests it comes from. `note` says what speaks against it (traffic that
-    could not keep its schedule, too few requests); `value` is nan where there were too few. An
-    end that the requests leave open is infinite.
+    could not keep its schedule); an end that the requests leave open is infinite. What could not
+    be measured is unknown: `value` and both ends are nan and `note` is the reason. An infinite
+    `value` is taken as unknown too, as nothing measured is infinite.
     """
 
     value: float
@@ -56,9 +58,17 @@ class Interval:
     unit: str = ""
     note: str = ""
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            reason = self.note or (numbers.written(self.value) if math.isinf(self.value) else "")
+            for name in ("value", "low", "high"):
+                object.__setattr__(self, name, math.nan)
+            object.__setattr__(self, "note", reason or numbers.UNKNOWN)
+
     def __str__(self) -> str:
-        if math.isnan(self.value):
-            return self.note or "not known"
+        if not self.known:
+            why = "" if self.note == numbers.UNKNOWN else f" ({self.note})"
+            return f"{numbers.UNKNOWN}{why}"
         value = numbers.written(self.value, self.unit, self.low, self.high)
         if self.low == self.high:
             return value
@@ -67,17 +77,36 @@ class Interval:
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
+
     @classmethod
-    def exact(cls, value: float, unit: str = "") -> "Interval":
-        """A counted value, which has no interval."""
-        return cls(value, value, value, 1, unit)
+    def exact(cls, value: float | None, unit: str = "") -> "Interval":
+        """A counted value, which has no interval; unknown for None, nan and infinity."""
+        counted = math.nan if value is None else value
+        return cls(counted, counted, counted, 1, unit)
+
+    @classmethod
+    def unknown(cls, reason: str, unit: str = "", n: int = 0) -> "Interval":
+        """What could not be measured, and why.
+
+        >>> Interval.unknown("no request came back", "s")
+        not known (no request came back)
+        """
+        return cls(math.nan, math.nan, math.nan, n, unit, reason)
 
     def scaled(self, by: float, unit: str) -> "Interval":
-        """The value and its ends times `by` (above 0), in another unit.
+        """The value and its ends times `by` (above 0), in another unit; the note stays.
+
+        Unknown where `by` is nan or infinite, because what it was computed from is not known.
 
         >>> Interval(90.0, 85.0, 95.0, 300, "requests/s").scaled(1 / 100, "ratio").value
         0.9
         """
+        if not math.isfinite(by):
+            return Interval.unknown(self.note or "what it is scaled by is not known", unit, self.n)
         return Interval(self.value * by, self.low * by, self.high * by, self.n, unit, self.note)
 
 
@@ -132,7 +161,7 @@ class Quantile(Statistic):
     def __call__(self, requests: Requests) -> Interval:
         series = np.concatenate([*self.rounds(requests).values(), np.empty(0)])
         if reason := _too_few(self, len(series)):
-            return _unknown(self.unit, len(series), reason)
+            return Interval.unknown(_with(reason, requests), self.unit, len(series))
         effective = len(series) / bootstrap.design_effect(self.marks(series))
         low, high = _share_ends(self.q, effective)
         ordered = np.sort(series)
@@ -179,16 +208,16 @@ class Throughput(Statistic):
         joined = np.concatenate([*series, np.empty(0)])
         n = len(rows(requests))
         if not len(joined):
-            return _unknown(self.unit, n, f"{n} requests are too few")
+            reason = f"{n} requests are too few for a rate"
+            return Interval.unknown(_with(reason, requests), self.unit, n)
         low, high = bootstrap.ends(
             [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
         )
         return Interval(self.of(joined), low, high, n, self.unit, note(requests))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
-        return {
-            key: self._rates(part) for key, part in _parts(rows(requests)).items() if len(part) > 1
-        }
+        parts = _parts(rows(requests)).items()
+        return {key: self._rates(part) for key, part in parts if _lasting(part) > 0}
 
     def _rates(self, part: pd.DataFrame) -> Series:
         begin, end = part["intended"].min(), part["intended"].max()
@@ -226,16 +255,19 @@ class Share(Statistic, ABC):
         return note(requests)
 
     def __call__(self, requests: Requests) -> Interval:
-        series = self.rounds(requests)
-        if not series:
-            return _unknown(self.unit, 0, "no requests")
-        joined = np.concatenate(list(series.values()))
+        if reason := self.unknown(requests):
+            return Interval.unknown(_with(reason, requests), self.unit, len(rows(requests)))
+        joined = np.concatenate(list(self.rounds(requests).values()))
         n = len(joined) / bootstrap.design_effect(joined)
         share = float(joined.mean())
         low, high = _share_ends(share, n)
         by = self.rate(requests)
         told = self.note(requests)
         return Interval(share * by, low * by, high * by, len(joined), self.unit, told)
+
+    def unknown(self, requests: Requests) -> str:
+        """Why the share cannot be told, or nothing."""
+        return "" if len(rows(requests)) else "no requests"
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
         table = rows(requests)
@@ -273,6 +305,12 @@ class Goodput(Share):
     def rate(self, requests: Requests) -> float:
         return offered(requests)
 
+    def unknown(self, requests: Requests) -> str:
+        if math.isnan(self.deadline):
+            return "the deadline is not known"
+        n = len(rows(requests))
+        return f"{n} requests are too few for a rate" if math.isnan(self.rate(requests)) else ""
+
     def note(self, requests: Requests) -> str:
         return note_at(requests, self.deadline)
 
@@ -306,13 +344,13 @@ def error_share(requests: Requests) -> Interval:
 
 
 def offered(requests: Requests) -> float:
-    """Requests intended per second."""
+    """Requests intended per second; nan where they are too few to tell."""
     sent = seconds = 0.0
     for part in _parts(rows(requests)).values():
-        if len(part) > 1:
+        if (lasting := _lasting(part)) > 0:
             # n requests make n - 1 gaps.
             sent += len(part) - 1
-            seconds += float(part["intended"].max() - part["intended"].min())
+            seconds += lasting
     return sent / seconds if seconds else math.nan
 
 
@@ -380,8 +418,15 @@ def _by_round(table: pd.DataFrame, column: str) -> dict[Any, Series]:
     return {key: part[column].to_numpy(dtype=float) for key, part in _parts(table).items()}
 
 
-def _unknown(unit: str, n: int, reason: str) -> Interval:
-    return Interval(math.nan, math.nan, math.nan, n, unit, reason)
+def _lasting(part: pd.DataFrame) -> float:
+    """Seconds from the first request to the last; nan without a request."""
+    return float(part["intended"].max() - part["intended"].min())
+
+
+def _with(reason: str, requests: Requests) -> str:
+    """The reason, and what the recording itself says, which may be the cause."""
+    told = note(requests)
+    return f"{reason}; {told}" if told else reason
 
 
 def _too_few(statistic: Statistic, n: int) -> str:
@@ -400,7 +445,9 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
     joined = [np.concatenate([*source, np.empty(0)]) for source in sources]
     for part in joined:
         if reason := _too_few(statistic, len(part)):
-            return _unknown(unit, len(part), reason)
+            if first and second and not common:
+                reason = "they have no round in common"
+            return Interval.unknown("; ".join(filter(None, (reason, notes))), unit, len(part))
 
     def combined(pair: Sequence[Series]) -> float:
         one, other = statistic.of(pair[0]), statistic.of(pair[1])
@@ -410,13 +457,16 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
 
     blocks = [bootstrap.block_length(statistic.marks(part)) for part in joined]
     low, high = bootstrap.ends(sources, blocks, combined)
+    n = min(len(part) for part in joined)
+    value = combined(joined)
+    if math.isnan(value) or math.isnan(low):
+        return Interval.unknown(_ZERO, unit, n)
     # What is open for one of the two alone is open for both.
     if math.isinf(statistic(a).high):
         high = math.inf
     if math.isinf(statistic(b).high):
         low = 0.0 if how == "ratio" else -math.inf
-    n = min(len(part) for part in joined)
-    return Interval(combined(joined), low, high, n, unit, notes)
+    return Interval(value, low, high, n, unit, notes)
 
 
 def _shares_compared(a: Interval, b: Interval, unit: str, notes: str) -> Interval:
@@ -427,15 +477,16 @@ def _shares_compared(a: Interval, b: Interval, unit: str, notes: str) -> Interva
     holds where one of the shares is 0 or 1. It ignores the pairing, which widens the interval.
     """
     n = min(a.n, b.n)
-    if not n:
-        return _unknown(unit, n, a.note or b.note)
+    if not (a.known and b.known):
+        reasons = dict.fromkeys(each.note for each in (a, b) if not each.known)
+        return Interval.unknown("; ".join(reasons), unit, n)
     if unit != "ratio":
         down = math.hypot(a.value - a.low, b.high - b.value)
         up = math.hypot(a.high - a.value, b.value - b.low)
         value = a.value - b.value
         return Interval(value, value - down, value + up, n, unit, notes)
     if b.low <= 0:
-        return _unknown(unit, n, "the second may be zero")
+        return Interval.unknown(_ZERO, unit, n)
     product = a.value * b.value
     low = _ratio_end(product, a.low, b.high, a.value, b.value, -1)
     high = _ratio_end(product, a.high, b.low, a.value, b.value, 1)

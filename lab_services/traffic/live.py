@@ -5,12 +5,13 @@ from lab_services.traffic.tally import Tally
 
 
 class Progress(LiveLine):
-    """One line on a run of `total` seconds."""
+    """One line on a run of so many seconds, or of `count` requests."""
 
-    def __init__(self, title: str, total: float) -> None:
+    def __init__(self, title: str, seconds: float, count: int | None = None) -> None:
         super().__init__()
         self._title = f"{title}: " if title else ""
-        self._total = total
+        self._seconds = seconds
+        self._count = count
 
     def __enter__(self) -> "Progress":
         super().__enter__()
@@ -18,7 +19,9 @@ class Progress(LiveLine):
 
     def show(self, elapsed: float, tally: Tally) -> None:
         """`elapsed` is below 0 while the warm-up runs."""
-        when = f"{min(elapsed, self._total):.1f}/{self._total:.1f} s"
+        when = f"{min(elapsed, self._seconds):.1f}/{self._seconds:.1f} s"
+        if self._count is not None:
+            when = f"{tally.measured}/{self._count} requests"
         if elapsed < 0:
             when = "warming up"
         p50 = tally.recent_p50()

@@ -56,7 +56,9 @@ class ClosedPlan:
     users: int
     """Of all generators together."""
     end: float
-    """Seconds after the beginning at which no request is started any more."""
+    """Seconds after the beginning at which no request is started any more; infinite for a count."""
+    count: int | None
+    """Requests that this generator sends after the warm-up, or None for as many as fit."""
     warmup: float
     servers: dict[Target, list[Address]]
     timeout: float
@@ -81,6 +83,8 @@ class Rows:
     ended: array[float] = field(default_factory=lambda: array("d"))
     status: array[int] = field(default_factory=lambda: array("h"))
     size: array[int] = field(default_factory=lambda: array("q"))
+    warmup: array[int] = field(default_factory=lambda: array("b"))
+    """1 where a request was due before the beginning, though it may have started after that."""
     errors: dict[int, str] = field(default_factory=dict)
     """By place in these columns; an answer without an error has none."""
     by: dict[int, str] = field(default_factory=dict)

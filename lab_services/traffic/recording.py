@@ -38,8 +38,9 @@ class Recording:
     - a column for each label of the requests
 
     `begin` is the end of the warm-up in unix seconds and `seconds` how long traffic was sent
-    from then on. `late` says that the generator could not keep its schedule; `note` says in words
-    what a reader of the numbers must know, and is empty when there is nothing.
+    from then on; for a number of requests, the time until the last answer. `late` says that the
+    generator could not keep its schedule; `note` says in words what a reader of the numbers must
+    know, and is empty when there is nothing.
     """
 
     table: pd.DataFrame

@@ -73,7 +73,8 @@ def send(
     >>> traffic.send(flights, traffic.poisson(100, 10), warmup=2)
     >>> traffic.send(flights, traffic.constant(50, 20), at={5: lambda: stack.kill("predictor")})
     """
-    _check(requests, schedule.seconds, timeout, warmup, at)
+    _check(requests, timeout, warmup)
+    _check_seconds(schedule.seconds, at)
     _check_count(generators=generators, connections=connections)
     if not len(schedule):
         raise LabError(
@@ -105,8 +106,9 @@ def send(
 def closed(
     requests: Sequence[Request],
     users: int,
-    seconds: float,
+    seconds: float | None = None,
     *,
+    count: int | None = None,
     timeout: float = 10.0,
     warmup: float = 0.0,
     at: Mapping[float, Action] | None = None,
@@ -117,15 +119,24 @@ def closed(
 
     There is no schedule to fall behind, so a service that stalls is asked less, and the latencies
     do not show what open-loop clients would have waited (coordinated omission). Use it for the
-    largest throughput, and to show that bias. With `processes` above 1, so many Locust workers
-    and a master share the users. The other arguments are those of `send`.
+    largest throughput, and to show that bias.
+
+    The traffic lasts `seconds`, or until `count` requests have been answered or given up, both
+    after the warm-up: a fixed time brings home few requests from a slow machine, and a statistic
+    may need more. Towards the end of a count some users have nothing left to ask. A count takes no
+    `at`, for nobody knows beforehand when it ends.
+
+    With `processes` above 1, so many Locust workers and a master share the users, and the workers
+    a count in equal parts. The other arguments are those of `send`.
 
     Raises LabError for input that makes no sense, and GeneratorDied.
 
     >>> traffic.closed(flights, users=16, seconds=10)
     >>> traffic.closed(flights, users=64, seconds=10, processes=2)
+    >>> traffic.closed(flights, users=1, count=50, warmup=0.2)
     """
-    _check(requests, seconds, timeout, warmup, at)
+    _check(requests, timeout, warmup)
+    seconds = _check_length(seconds, count, at)
     _check_count(users=users, processes=processes)
     if users < processes:
         raise LabError(
@@ -134,7 +145,7 @@ def closed(
         )
     several = processes > 1
     with generator_processes(processes + several, keep=not several) as workers:
-        run = _Run(requests, seconds, warmup, at or {}, title)
+        run = _Run(requests, seconds, warmup, at or {}, title, count)
         common: dict[str, Any] = {
             "users": users,
             "end": seconds,
@@ -145,11 +156,13 @@ def closed(
         }
         messages = [request.message for request in requests]
         if several:
-            run.give(workers.pop(), ClosedPlan([], role="master", **common))
+            run.give(workers.pop(), ClosedPlan([], count=None, role="master", **common))
             common["master_port"] = run.wait_for("listening")
         role = "worker" if several else "alone"
         for place, worker in enumerate(workers):
-            run.give(worker, ClosedPlan(messages, role=role, first=place, **common))
+            # Of a count that cannot be shared evenly, the first workers send one more.
+            share = None if count is None else len(range(place, count, processes))
+            run.give(worker, ClosedPlan(messages, count=share, role=role, first=place, **common))
         return run.complete(master=several)
 
 
@@ -163,11 +176,13 @@ class _Run:
         warmup: float,
         at: Mapping[float, Action],
         title: str,
+        count: int | None = None,
     ) -> None:
         self._requests = requests
         self._seconds = seconds
         self._warmup = warmup
         self._title = title
+        self._count = count
         self._actions = Actions(at)
         self._frames = Frames()
         self._generators: list[Generator] = []
@@ -200,7 +215,7 @@ class _Run:
         to_unix = time.time() - time.monotonic()
         self._tally = Tally(None if offsets is None else begin + offsets, picks)
         try:
-            with Progress(self._title, self._seconds) as progress:
+            with Progress(self._title, self._seconds, self._count) as progress:
                 for generator in self._generators:
                     generator.tell("go", begin)
                 self._actions.start(begin)
@@ -222,6 +237,8 @@ class _Run:
         self._actions.raise_errors()
         if offsets is not None and len(recording) != len(offsets):
             raise RuntimeError(f"{len(recording)} rows of {len(offsets)} arrivals")
+        if self._count is not None and self._tally.measured != self._count:
+            raise RuntimeError(f"{self._tally.measured} rows of {self._count} requests")
         return recording
 
     def _follow(self, progress: Progress, begin: float, master: bool) -> None:
@@ -259,10 +276,11 @@ class _Run:
 
     def _keep(self, begin: float, to_unix: float, ended: str = "") -> Recording:
         global _last
-        table = self._tally.table(self._requests, begin, to_unix)
+        table = self._tally.table(self._requests, to_unix)
         processor = max((done.processor for done in self._done.values()), default=0.0)
         waited = sum(done.waited for done in self._done.values())
-        behind = judge_lateness(table[~table["warmup"]], processor, waited)
+        measured = table[~table["warmup"]]
+        behind = judge_lateness(measured, processor, waited)
         notes = [behind]
         if waited:
             limit = min(done.limit for done in self._done.values())
@@ -273,7 +291,13 @@ class _Run:
         seconds = self._seconds
         if ended:
             seconds = min(seconds, max(0.0, time.monotonic() - begin))
-            notes.append(f"{ended} after {seconds:.1f} of {self._seconds:g} s.")
+            part = f"{seconds:.1f} of {self._seconds:g} s"
+            if self._count is not None:
+                part = f"{len(measured)} of {self._count} requests"
+            notes.append(f"{ended} after {part}.")
+        elif self._count is not None:
+            last_answer = (measured["started"] + measured["response_time"]).max()
+            seconds = float(last_answer) - to_unix - begin
         _last = Recording(
             table,
             begin=begin + to_unix,
@@ -311,23 +335,41 @@ def _servers(requests: Iterable[Request]) -> dict[Target, list[Address]]:
     return found
 
 
-def _check(
-    requests: Sequence[Request],
-    seconds: float,
-    timeout: float,
-    warmup: float,
-    at: Mapping[float, Action] | None,
-) -> None:
+def _check(requests: Sequence[Request], timeout: float, warmup: float) -> None:
     if not requests:
         raise LabError(
             "There are no requests to send.", "Make some with traffic.requests(url, payloads)."
         )
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise LabError(f"Traffic cannot last {seconds:g} s.", "Give a number above 0.")
     if not (math.isfinite(timeout) and timeout > 0):
         raise LabError(f"A timeout of {timeout:g} s is not possible.", "Give a number above 0.")
     if not (math.isfinite(warmup) and warmup >= 0):
         raise LabError(f"A warm-up of {warmup:g} s is not possible.", "Give a number from 0 up.")
+
+
+def _check_length(
+    seconds: float | None, count: int | None, at: Mapping[float, Action] | None
+) -> float:
+    """The seconds of a closed loop, infinite for a count."""
+    if count is None and seconds is not None:
+        _check_seconds(seconds, at)
+        return seconds
+    if count is None or seconds is not None:
+        raise LabError(
+            "A closed loop lasts either some seconds or a number of requests.",
+            "Give one of the two: seconds=10 or count=100.",
+        )
+    _check_count(count=count)
+    if at:
+        raise LabError(
+            "Actions have their seconds, and a number of requests takes as long as it takes.",
+            "Give seconds instead of count.",
+        )
+    return math.inf
+
+
+def _check_seconds(seconds: float, at: Mapping[float, Action] | None) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise LabError(f"Traffic cannot last {seconds:g} s.", "Give a number above 0.")
     for moment, action in (at or {}).items():
         if not 0 <= moment <= seconds:
             raise LabError(

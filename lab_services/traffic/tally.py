@@ -26,11 +26,12 @@ class Tally:
     def __init__(self, arrivals: Floats | None = None, picks: Integers | None = None) -> None:
         self._arrivals = arrivals
         self._picks = picks
-        self._columns: list[tuple[Integers, Floats, Floats, Integers, Integers]] = []
+        self._columns: list[tuple[Integers, Floats, Floats, Integers, Integers, Integers]] = []
         self._errors: list[str] = []
         self._by: list[str] = []
         self._sent: dict[int, int] = {}
         self._recent: deque[tuple[float, Floats]] = deque()
+        self.measured = 0
         self.answered = 0
         self.failed = 0
 
@@ -48,9 +49,12 @@ class Tally:
         started = np.frombuffer(rows.started)
         ended = np.frombuffer(rows.ended)
         status = np.frombuffer(rows.status, np.int16).astype(np.int64)
-        self._columns.append((numbers, started, ended, status, np.frombuffer(rows.size, np.int64)))
+        size = np.frombuffer(rows.size, np.int64)
+        warmup = np.frombuffer(rows.warmup, np.int8).astype(np.int64)
+        self._columns.append((numbers, started, ended, status, size, warmup))
         self._errors += [rows.errors.get(row, "") for row in range(count)]
         self._by += [rows.by.get(row, "") for row in range(count)]
+        self.measured += count - int(warmup.sum())
         whole = int((status > 0).sum())
         self.answered += whole
         self.failed += count - int(_ok(status).sum())
@@ -64,10 +68,10 @@ class Tally:
             return None
         return float(np.median(np.concatenate([latency for _, latency in self._recent])))
 
-    def table(self, requests: Sequence[Request], begin: float, to_unix: float) -> pd.DataFrame:
+    def table(self, requests: Sequence[Request], to_unix: float) -> pd.DataFrame:
         """The table of a recording; `to_unix` is what is added to the monotonic clock."""
-        columns = zip(*self._columns, strict=True) if self._columns else [[np.empty(0)]] * 5
-        numbers, started, ended, status, size = (np.concatenate(column) for column in columns)
+        columns = zip(*self._columns, strict=True) if self._columns else [[np.empty(0)]] * 6
+        numbers, started, ended, status, size, warmup = map(np.concatenate, columns)
         numbers, status, size = (column.astype(np.int64) for column in (numbers, status, size))
         intended = self._intended(numbers, started)
         table = pd.DataFrame(
@@ -81,7 +85,7 @@ class Tally:
                 "answered_by": pd.Series(self._by, dtype=str),
                 "ok": _ok(status),
                 "bytes": size,
-                "warmup": intended < begin,
+                "warmup": warmup.astype(bool),
             }
         )
         picks = numbers if self._picks is None else self._picks[numbers]

@@ -1,10 +1,11 @@
 """Claims and their three verdicts."""
 
+import json
 import math
 
 import pytest
 
-from lab_services.report.claims import ClaimFailed, Claims, Verdict
+from lab_services.report.claims import MIME, ClaimFailed, Claims, Verdict
 from lab_services.report.stats import Interval
 
 
@@ -57,7 +58,38 @@ def test_bad_evidence_is_not_enough():
     assert verdict(unknown, at_least=1) is Verdict.NOT_ENOUGH
     claims = Claims()
     claims.claim("it is so", unknown, at_least=1)
-    assert "5 requests are too few" in str(claims)
+    assert str(claims).endswith("measured not known, claimed at least 1×; 5 requests are too few")
+
+
+@pytest.mark.parametrize("measured", [None, math.nan, math.inf])
+@pytest.mark.parametrize("bounds", [{"at_least": 1}, {"at_most": 1}, {"between": (0, 1)}])
+def test_what_is_not_known_bears_nothing_out(measured, bounds, capsys):
+    """A table that cannot be drawn or kept, or a verdict, from no number at all."""
+    claims = Claims()
+    claims.claim("it is so", measured, **bounds)
+    claims.settle()
+    (row,) = claims._repr_mimebundle_()[MIME]["claims"]
+    assert (row["verdict"], row["measured"]["text"]) == ("not enough evidence", "not known")
+    assert row["reason"] in ("not known", "infinite")
+    json.dumps(row, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"at_least": math.nan},
+        {"at_most": math.nan},
+        {"between": (0, math.nan)},
+        {"at_most": math.inf},
+    ],
+)
+def test_a_bound_that_is_not_known_decides_nothing(bounds):
+    """A bound computed from what could not be measured, which nothing can break."""
+    claims = Claims()
+    claims.claim("it is so", interval(3, 4), **bounds)
+    (claim,) = claims
+    assert (claim.verdict, claim.bound) == (Verdict.NOT_ENOUGH, "not known")
+    assert claim.reason == "the bound is not known"
 
 
 def test_failing_claim_fails_the_cell_and_says_by_how_much(capsys):

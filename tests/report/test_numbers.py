@@ -24,6 +24,8 @@ from lab_services.report.numbers import rounded, written, written_range
         (12_000, "", math.nan, math.nan, "12,000"),
         (math.nan, "s", math.nan, math.nan, "not known"),
         (0.1, "s", 0.09, math.inf, "100 ms"),
+        (math.inf, "s", math.nan, math.nan, "infinite"),
+        (-math.inf, "", math.nan, math.nan, "minus infinite"),
         (123456.0, "requests/s", math.nan, math.nan, "123,000 requests/s"),
     ],
 )
@@ -45,3 +47,4 @@ def test_chosen_numbers_have_no_digits_they_do_not_need():
     assert rounded(3, "ratio") == "3×"
     assert rounded(0.05, "share") == "5 %"
     assert rounded(0.25, "s") == "250 ms"
+    assert rounded(math.nan, "s") == "not known"

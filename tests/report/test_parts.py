@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_services.report import during
+from lab_services.report import ERRORS, during
 from lab_services.traffic.recording import Recording
 
 
 def recording(*, warmup=0):
     table = pd.DataFrame({"intended": 100 + np.arange(5.0), "latency": np.arange(5.0) / 10})
-    table["warmup"] = table.index < warmup
+    table = table.assign(ok=True, warmup=table.index < warmup)
     return Recording(table, begin=100.0 + warmup, seconds=5.0, note="late")
 
 
@@ -28,9 +28,19 @@ def test_the_warm_up_is_in_no_part():
     assert len(during(recording(warmup=2), 100, 104)) == 2
 
 
-def test_a_part_without_requests_is_refused():
-    """A phase that nobody measured and that silently has a share."""
-    with pytest.raises(ValueError, match=r"from 50 to 60 s after the beginning"):
-        during(recording(), 150, 160)
-    with pytest.raises(ValueError, match="No request"):
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [(150, 160, "from 50 to 60 s after the beginning"), (np.nan, 160, "time that is not known")],
+)
+def test_a_part_without_requests_says_so(begin, end, said):
+    """A phase that nobody measured and that silently has a share, or ends the lab."""
+    part = during(recording(), begin, end)
+    assert said in part.note and part.note.startswith("late; ")
+    found = ERRORS(part)
+    assert not found.known and said in found.note
+
+
+def test_a_part_runs_forwards():
+    """Two times in the wrong order, taken for a phase without requests."""
+    with pytest.raises(ValueError, match="No time goes from 3 to 2 s"):
         during(recording(), 103, 102)

@@ -14,9 +14,10 @@ def test_the_mean_has_students_interval() -> None:
 
 
 def test_one_round_has_no_interval() -> None:
-    """A warning about a division by zero in place of a number."""
-    mean = report.mean_of([0.5], "s")
-    assert mean.value == mean.low == mean.high == 0.5
+    """A warning about a division by zero in place of a number; a claim that one value decides."""
+    mean = report.mean_of([0.5], "s", least=0)
+    assert (mean.value, mean.low, mean.high) == (0.5, 0, np.inf)
+    assert "no interval" in mean.note
 
 
 def test_a_mean_ends_at_what_is_possible() -> None:
@@ -50,10 +51,28 @@ def test_the_ratio_is_a_geometric_mean() -> None:
     assert one.low * other.high == pytest.approx(1.0)
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
-    """One round, rounds without a partner, a time of nothing."""
-    with pytest.raises(ValueError, match="mean needs"):
-        report.mean_of([])
-    for a, b in (([1.0], [1.0]), ([1.0, 2.0], [1.0]), ([1.0, 0.0], [1.0, 1.0])):
-        with pytest.raises(ValueError, match="two rounds"):
-            report.ratio_of(a, b)
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        ([], [], "0 rounds"),
+        ([1.0], [1.0], "1 rounds"),
+        ([1.0, 0.0], [1.0, 1.0], "not above 0"),
+        ([1.0, np.nan], [1.0, 1.0], "1 of 4 values not known"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_known(a, b, said) -> None:
+    """One round that ends a lab; the logarithm of nothing, with a warning; a nan without a word."""
+    found = report.ratio_of(a, b)
+    assert (found.known, found.unit) == (False, "ratio") and said in found.note
+
+
+def test_rounds_without_a_partner_are_refused() -> None:
+    """A round of one compared with another round of the other."""
+    with pytest.raises(ValueError, match="two values a round"):
+        report.ratio_of([1.0, 2.0], [1.0])
+
+
+def test_a_mean_of_what_is_not_known_is_not_known() -> None:
+    """A mean of the rounds that went well."""
+    assert "nothing was measured" in report.mean_of([], "s").note
+    assert "1 of 2 values" in report.mean_of([1.0, np.nan], "s").note

@@ -211,6 +211,7 @@ def test_run_knows_the_lab_it_was_made_from(good):
         Interval(1.5, 1.0, 2.0, 9, "s", "late"),
         Interval(1.5, 1.0, math.inf, 9, "s"),
         Interval(1.5, -math.inf, 2.0, 9, "ratio"),
+        Interval.unknown("5 requests are too few", "s", 5),
     ],
 )
 def test_interval_survives_the_file(interval):
@@ -218,12 +219,20 @@ def test_interval_survives_the_file(interval):
     assert from_json(json.loads(json.dumps(as_json(interval), allow_nan=False))) == interval
 
 
-def test_unknown_number_is_not_kept(capsys):
-    """A page with `not known` in the middle of a sentence."""
-    with pytest.raises(ValueError, match="5 requests are too few"):
-        keep("p99", Interval(math.nan, math.nan, math.nan, 5, "s", "5 requests are too few"))
+def test_what_is_not_known_is_kept_with_its_reason(capsys):
+    """A lab that ends for want of evidence; a gap in the book that nobody can explain."""
     keep("cores", 2, "cores")
-    assert capsys.readouterr().out == "kept cores: 2 cores\n"
+    keep("p99", Interval.unknown("5 requests are too few", "s", 5))
+    keep("took", math.nan, "s")
+    keep("gain", math.inf, "ratio")
+    keep("none", None)
+    assert capsys.readouterr().out.splitlines() == [
+        "kept cores: 2 cores",
+        "kept p99: not known (5 requests are too few)",
+        "kept took: not known",
+        "kept gain: not known (infinite)",
+        "kept none: not known",
+    ]
     assert measurements.MIME.endswith("+json")  # else notebooks keep it as a text
 
 

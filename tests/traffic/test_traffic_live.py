@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from jupyter_client.manager import start_new_kernel
 
 from lab_services import traffic
 from lab_services.errors import LabError
+from lab_services.traffic.live import Progress
 
 CODE = """
 from lab_services import traffic
@@ -75,6 +77,22 @@ def test_a_notebook_gets_one_output_that_changes(service, kernel):
     assert not {"error", "stream"} & set(kinds)
     final = [m for m in messages if m["msg_type"] == "update_display_data"][-1]
     assert "baseline: 100 requests" in final["content"]["data"]["text/plain"]
+
+
+def test_a_count_is_shown_as_one(service, monkeypatch):
+    """Seconds without an end, or requests of the warm-up among the count."""
+    said = []
+    monkeypatch.setattr(Progress, "update", lambda line, text: said.append(text))
+    slow = traffic.requests(service.url("/slow"), [{}])
+    traffic.closed(slow, users=1, count=30, warmup=0.5, title="calm")
+    assert said[0].startswith("calm: warming up  sent ")
+    shown = [
+        int(found[1]) for text in said if (found := re.match(r"calm: (\d+)/30 requests", text))
+    ]
+    assert len(shown) >= 3
+    assert shown == sorted(shown)
+    assert shown[0] < 15
+    assert said[-1].startswith("calm: 30 requests in ")
 
 
 def test_an_interrupted_cell_keeps_its_recording(service, kernel):

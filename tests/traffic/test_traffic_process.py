@@ -108,6 +108,60 @@ def test_a_fault_inside_a_generator_is_told_with_its_last_lines(requests, monkey
     assert "KeyError" in caught.value.hint
 
 
+@pytest.fixture
+def altered(tmp_path, monkeypatch):
+    """Have all generators of a test run this code before their own."""
+
+    def alter(code):
+        program = tmp_path / "generator"
+        program.write_text(
+            f"#!{sys.executable} -P\n"
+            "from lab_services.traffic.generator.__main__ import main\n"
+            f"{code}\nmain()\n"
+        )
+        program.chmod(0o700)
+        end_idle()
+        monkeypatch.setattr(sys, "executable", str(program))
+
+    yield alter
+    end_idle()
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda requests: traffic.closed(requests, users=2, seconds=1),
+        lambda requests: traffic.closed(requests, users=2, count=10),
+        lambda requests: traffic.send(requests, traffic.constant(100, 1)),
+    ],
+)
+def test_a_fault_of_the_recorder_ends_the_run(requests, altered, send):
+    """Locust logs what a listener of its events raises, and goes on without the row."""
+    altered(
+        "from lab_services.traffic.generator.recorder import Recorder\n"
+        "def fail(*_, **__): raise ValueError('no room for the row')\n"
+        "Recorder.add = fail"
+    )
+    with pytest.raises(GeneratorDied, match="exit code 1") as caught:
+        send(requests)
+    assert "no room for the row" in caught.value.hint
+
+
+def test_a_worker_that_is_through_leaves_its_users_to_nobody(service, altered):
+    """Locust's master gives the users of a worker that it misses to the others."""
+    altered(
+        "from locust import runners\n"
+        "runners.HEARTBEAT_INTERVAL, runners.HEARTBEAT_DEAD_INTERNAL = 0.05, -2"
+    )
+    quick, hanging = (traffic.requests(service.url(path), [{}]) for path in ("/predict", "/hang"))
+    recording = traffic.closed(
+        traffic.alternate(quick, hanging), users=2, count=6, processes=2, timeout=0.8
+    )
+    given_up = recording.table[~recording.table["ok"]]
+    assert len(given_up) == 3
+    assert (given_up["started"].diff().dropna() > 0.7).all()
+
+
 def test_a_late_generator_is_found_out(requests):
     """Its lateness must not pass for the service's slowness."""
 
@@ -160,6 +214,34 @@ def test_an_interrupt_keeps_what_was_recorded(script, service):
     assert process.returncode == 0
     assert gone(generators)
     assert not os.listdir(script.folder)
+
+
+def test_an_interrupted_count_says_how_far_it_came(script, service):
+    """Of a number of requests, seconds would not say what is missing."""
+    process = script(
+        f"""
+from lab_services import traffic
+
+requests = traffic.requests("{service.url("/slow")}", [{{}}])
+print("ready", flush=True)
+try:
+    traffic.closed(requests, users=2, count=1000, warmup=0.2)
+except KeyboardInterrupt:
+    recording = traffic.last()
+    print(len(recording.measured), recording.seconds, recording.note, flush=True)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    while len(service.seen()) < 2:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    rows, seconds, note = output.strip().split(" ", 2)
+    assert 5 <= int(rows) < 1000
+    assert 0.4 < float(seconds) < 5
+    assert note == f"Interrupted after {rows} of 1000 requests."
+    assert process.returncode == 0
 
 
 def test_a_killed_caller_leaves_nothing(script, service):

@@ -11,6 +11,7 @@ import pytest
 
 from lab_services import traffic
 from lab_services.errors import LabError
+from lab_services.traffic.tally import Tally
 
 
 @pytest.fixture
@@ -289,6 +290,68 @@ def test_locust_workers_give_one_recording(service):
     assert len(recording) == sends_all_in_turn(service)
 
 
+@pytest.mark.parametrize("path", ["/predict", "/slow"])
+def test_a_count_is_sent_exactly(service, path):
+    """Users that all find the last request still to send, or a warm-up that counts."""
+    asked = traffic.requests(service.url(path), [{"n": n} for n in range(8)])
+    recording = traffic.closed(asked, users=4, count=21, warmup=0.2)
+    measured = recording.measured
+    assert len(measured) == 21
+    assert recording.table["warmup"].sum() >= 4
+    assert recording.table["ok"].all()
+    assert len(recording) == sends_all_in_turn(service)
+    last_answer = (measured["started"] + measured["response_time"]).max()
+    assert recording.seconds == pytest.approx(last_answer - recording.begin, abs=1e-4)
+    assert not recording.interrupted
+    assert not recording.note
+
+
+def test_a_slow_service_is_asked_as_often(service):
+    """A median of too few: with 50 ms an answer, a quarter of a second brings five."""
+    slow = traffic.requests(service.url("/slow"), [{}])
+    recording = traffic.closed(slow, 1, count=20)
+    assert len(recording) == 20
+    assert recording.seconds >= 20 * 0.05
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_workers_share_a_count(service, count):
+    """Each worker sending all of it, or parts whose sum is another number."""
+    asked = traffic.requests(service.url(), [{"n": n} for n in range(8)])
+    recording = traffic.closed(asked, users=4, count=count, processes=2, warmup=0.1)
+    assert len(recording.measured) == count
+
+
+def test_a_count_ends_though_nobody_answers(service, closed_port):
+    """A run without an end: a request that is given up counts like any other."""
+    hanging = traffic.requests(service.url("/hang"), [{}])
+    table = traffic.closed(hanging, users=2, count=3, timeout=0.3).table
+    assert list(table["error"]) == ["no answer within 0.3 s"] * 3
+    refused = traffic.requests(f"http://127.0.0.1:{closed_port}/", [{}])
+    assert list(traffic.closed(refused, users=2, count=3).table["status"]) == [0] * 3
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda requests: traffic.closed(requests, users=1, count=20),
+        lambda requests: traffic.send(requests, traffic.constant(100, 0.2)),
+    ],
+)
+def test_lost_rows_are_an_error(requests, monkeypatch, send):
+    """A recording that holds fewer requests than were sent, without a word."""
+    take = Tally.add
+
+    def lose(tally, place, rows):
+        for column in (rows.numbers, rows.started, rows.ended, rows.status, rows.size, rows.warmup):
+            del column[3:4]
+        take(tally, place, rows)
+
+    monkeypatch.setattr(Tally, "add", lose)
+    with pytest.raises(RuntimeError, match=r"\d+ rows of 20"):
+        send(requests)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -312,8 +375,22 @@ def test_nonsense_is_refused_with_a_hint(service, requests, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"users": 0}, {"users": 1, "processes": 2}, {"seconds": -1}, {"requests": []}]
+    "arguments",
+    [
+        {"users": 0},
+        {"users": 1, "processes": 2},
+        {"seconds": -1},
+        {"requests": []},
+        {"seconds": None},
+        {"count": 5},
+        {"seconds": None, "count": 0},
+        {"seconds": None, "count": 2.5},
+        {"seconds": None, "count": 5, "at": {0.1: print}},
+    ],
 )
 def test_nonsense_of_a_closed_loop_is_refused(service, requests, arguments):
-    with pytest.raises(LabError):
+    """Neither seconds nor count, both, or an action at a time that a count may not reach."""
+    with pytest.raises(LabError) as caught:
         traffic.closed(**({"requests": requests, "users": 2, "seconds": 1} | arguments))
+    assert caught.value.hint
+    assert not service.seen()

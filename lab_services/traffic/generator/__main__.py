@@ -19,7 +19,7 @@ from gevent.fileobject import FileObject
 from gevent.queue import SimpleQueue
 from locust.env import Environment
 from locust.event import Events
-from locust.runners import Runner
+from locust.runners import Runner, WorkerRunner
 
 from lab_services.traffic.generator.outbox import Outbox
 from lab_services.traffic.generator.recorder import Recorder
@@ -57,10 +57,9 @@ def _listen(stream: BinaryIO, inbox: SimpleQueue[Frame]) -> None:
 
 def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> None:
     begin = AsyncResult()
-    sender = Sender(plan.servers, plan.timeout, limit)
-    recorder = Recorder(outbox, lambda: sender.sent)
+    recorder = Recorder(outbox)
+    sender = Sender(plan.servers, plan.timeout, limit, recorder)
     events = Events()  # type: ignore[no-untyped-call]
-    events.request.add_listener(recorder.on_request)  # type: ignore[no-untyped-call]
 
     def ready(**_: Any) -> None:
         outbox.put("ready")
@@ -85,7 +84,10 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> N
     clock, processor = (
         now - then for now, then in zip((time.monotonic(), time.process_time()), since, strict=True)
     )
-    runner.quit()
+    # A worker that is through stays with its master until the run ends its process: the users of a
+    # worker that is missed go to the others.
+    if kind == "stop" or not isinstance(runner, WorkerRunner):
+        runner.quit()
     recorder.finish()
     outbox.put("done", Done(processor / clock, sender.waited, limit))
 

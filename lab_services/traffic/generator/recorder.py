@@ -1,6 +1,4 @@
-"""Raw rows, kept by a listener of Locust's own request event and sent on in portions."""
-
-from collections.abc import Callable
+"""Raw rows, kept as they come and sent on in portions."""
 
 import gevent
 from gevent.event import Event
@@ -14,17 +12,20 @@ _EVERY = 0.25
 
 
 class Recorder:
-    """Locust's statistics round to whole milliseconds: these columns hold what was measured."""
+    """Locust's statistics round to whole milliseconds: these columns hold what was measured.
 
-    def __init__(self, outbox: Outbox, sent: Callable[[], int]) -> None:
+    No listener of Locust's request event: there a fault is logged, and its row lost without a word.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._sent = sent
         self._rows = Rows()
+        self.sent = 0
         self._ended = Event()
         self._flushing = gevent.spawn(self._flush_regularly)
 
-    def on_request(self, *, number: int, answer: Answer, **_: object) -> None:
-        """Listener of `environment.events.request`."""
+    def add(self, number: int, answer: Answer, *, warmup: bool) -> None:
+        """Keep what came of a request."""
         rows = self._rows
         if answer.error:
             rows.errors[len(rows.numbers)] = answer.error
@@ -35,6 +36,7 @@ class Recorder:
         rows.ended.append(answer.ended)
         rows.status.append(answer.status)
         rows.size.append(answer.size)
+        rows.warmup.append(warmup)
 
     def finish(self) -> None:
         """Send what is left."""
@@ -45,7 +47,7 @@ class Recorder:
         while True:
             ended = self._ended.wait(_EVERY)
             rows, self._rows = self._rows, Rows()
-            rows.sent = self._sent()
+            rows.sent = self.sent
             self._outbox.put("rows", rows)
             if ended:
                 return

@@ -1,11 +1,11 @@
-"""Sending one request and telling Locust, and with it the recorder, what came of it."""
+"""Sending one request and telling the recorder what came of it."""
 
 import time
 
 from gevent.lock import BoundedSemaphore
-from locust.env import Environment
 
 from lab_services.traffic.generator.connections import Answer, Connections
+from lab_services.traffic.generator.recorder import Recorder
 from lab_services.traffic.plan import Address, Message, Target
 
 
@@ -16,14 +16,20 @@ class Sender:
     given up with the time that every request has.
     """
 
-    def __init__(self, servers: dict[Target, list[Address]], timeout: float, limit: int) -> None:
+    def __init__(
+        self,
+        servers: dict[Target, list[Address]],
+        timeout: float,
+        limit: int,
+        recorder: Recorder,
+    ) -> None:
         self._pools = {
             target: Connections(addresses, timeout) for target, addresses in servers.items()
         }
         self._slots = BoundedSemaphore(limit)
         self._timeout = timeout
         self._limit = limit
-        self.sent = 0
+        self._recorder = recorder
         self.waited = 0
 
     def open(self, count: int) -> None:
@@ -35,24 +41,10 @@ class Sender:
         for pool in self._pools.values():
             pool.close()
 
-    def send(
-        self, environment: Environment, number: int, message: Message, intended: float
-    ) -> None:
+    def send(self, number: int, message: Message, intended: float, *, warmup: bool) -> None:
         """One exchange; `timeout` counts from the intended start, as for whoever waits."""
-        deadline = intended + self._timeout
-        answer = self._exchange(message, intended, deadline)
-        failed = not 200 <= answer.status < 400
-        reason = answer.error or f"status {answer.status}"
-        environment.events.request.fire(  # type: ignore[no-untyped-call]
-            request_type=message.method,
-            name=f"{message.host}:{message.port}",
-            response_time=(answer.ended - answer.started) * 1000,
-            response_length=answer.size,
-            exception=RuntimeError(reason) if failed else None,
-            context={},
-            number=number,
-            answer=answer,
-        )
+        answer = self._exchange(message, intended, intended + self._timeout)
+        self._recorder.add(number, answer, warmup=warmup)
 
     def _exchange(self, message: Message, intended: float, deadline: float) -> Answer:
         if self._slots.locked():
@@ -61,7 +53,7 @@ class Sender:
             now = time.monotonic()
             error = f"not sent: all {self._limit} connections in use for {self._timeout:g} s"
             return Answer(now, now, 0, 0, error)
-        self.sent += 1
+        self._recorder.sent += 1
         try:
             pool = self._pools[message.host, message.port]
             return pool.exchange(message, intended, deadline)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from itertools import count
+from itertools import count, repeat
 
 import gevent
 from gevent.event import AsyncResult
@@ -42,7 +42,7 @@ def open_loop(
                 ):
                     alarm.sleep_until(zero + offset - _EARLY)
                     under_way.spawn(
-                        sender.send, self.environment, number, plan.messages[pick], zero + offset
+                        sender.send, number, plan.messages[pick], zero + offset, warmup=offset < 0
                     )
                 under_way.join()
             finally:  # an interrupt ends this greenlet; what is under way is not recorded
@@ -61,7 +61,11 @@ def closed_loop(
     begin: AsyncResult,
     finished: Callable[[], None],
 ) -> type[User]:
-    """Users that send the next request when the answer to the last one has come."""
+    """Users that send the next request when the answer to the last one has come.
+
+    The plan's count is taken from before a request is sent, so that no two users share the last.
+    """
+    allowed = repeat(True) if plan.count is None else repeat(True, plan.count)
     picks = count(plan.first, plan.workers)
     running = 0
 
@@ -75,10 +79,11 @@ def closed_loop(
         @task
         def ask(self) -> None:
             now = time.monotonic()
-            if now >= self.zero + plan.end:
+            warmup = now < self.zero
+            if not warmup and not (now < self.zero + plan.end and next(allowed, False)):
                 raise StopUser
             pick = next(picks) % len(plan.messages)
-            sender.send(self.environment, pick, plan.messages[pick], now)
+            sender.send(pick, plan.messages[pick], now, warmup=warmup)
 
         def on_stop(self) -> None:
             nonlocal running
