@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab_services.report.answered import by_fallback as by_fallback
     from lab_services.report.answered import by_model as by_model
     from lab_services.report.claims import Claims as Claims
+    from lab_services.report.counts import quotient as quotient
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.footprint import installed_bytes as installed_bytes
     from lab_services.report.machine import usable_cores as usable_cores
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "answered": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
     "claims": ("Claims",),
+    "counts": ("quotient",),
     "exercise": ("Exercise",),
     "footprint": ("installed_bytes",),
     "machine": ("usable_cores",),
