@@ -24,6 +24,9 @@ from lab_services.report.stats import Interval, Recorded, note, requests_needed,
 from lab_services.report.svg import INK
 from lab_services.report.timeline import timeline
 
+# The places on the x axis, and the expected values, nan where there is none.
+Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
 __all__ = ["Chart", "bars", "latency", "matrix", "outcomes", "spans", "sweep", "timeline"]
 
 
@@ -42,11 +45,12 @@ def sweep(
 ) -> Chart:
     """A measured value against what was varied, one series a label, with the theory's curve.
 
-    `points["2 workers"][150.0]` is an interval measured at 150; values that are not known are
-    left out. `theory["2 workers"]` gives the expected value at an x, in the unit of the points
-    (infinite where there is none); `knees["2 workers"]` is the x of its upright line, and `knee`
-    says what that marks. `log` is for the y axis, `log_x` for the x axis. Raises ValueError when no
-    point is known, when units differ, and for a label of theory or knees without points.
+    `points["2 workers"][150.0]` is an interval measured at 150; what is not known has a question
+    mark there and its reason under the chart. `theory["2 workers"]` gives the expected value at an
+    x, in the unit of the points (infinite where there is none); `knees["2 workers"]` is the x of
+    its upright line, and `knee` says what that marks. `log` is for the y axis, `log_x` for the x
+    axis. Raises ValueError without a point, known or not, when units differ, and for a label of
+    theory or knees without points.
 
     >>> sweep({"1 worker": {50: P99(a), 100: P99(b)}}, name="p99", title="Latency", y="p99")
     """
@@ -57,10 +61,15 @@ def sweep(
         figure = Figure(figsize=(WIDTH, 3.9))
         axes = figure.add_subplot()
         shown = [interval for series in points.values() for interval in _shown(series).values()]
-        _limits(axes, shown, log)
+        curves = {
+            label: _curve(theory[label], points[label], log_x)
+            for label in points
+            if label in theory
+        }
+        _limits(axes, shown, [*curves.values()], log)
         if log_x:
             axes.set_xscale("log")
-        legend = []
+        legend, missing = [], []
         for index, (label, series) in enumerate(points.items()):
             look: dict[str, Any] = {
                 "color": COLOURS[index],
@@ -70,12 +79,18 @@ def sweep(
                 "ls": "none" if label in theory else DASHES[index],
             }
             _draw_points(axes, _shown(series), look)
-            if label in theory:
+            _draw_gaps(axes, series, index)
+            missing += _gaps(label, series)
+            if label in curves:
                 look["ls"] = DASHES[index]
-                _draw_theory(axes, theory[label], series, look, log_x)
+                axes.plot(*curves[label], color=look["color"], ls=look["ls"])
+                if not np.isfinite(curves[label][1]).any():
+                    missing.append(drawing.gap(f"the theory of {label}, here"))
             legend.append(Line2D([], [], **look, label=label))
-            if label in knees:
+            if label in knees and math.isfinite(knees[label]):
                 axes.axvline(knees[label], **{**MARK, "color": COLOURS[index]})
+            elif label in knees:
+                missing.append(drawing.gap(f"the {knee} of {label}"))
         if theory:
             legend.append(Line2D([], [], color=INK, label="line: theory"))
         if knees:
@@ -84,10 +99,13 @@ def sweep(
         if log_x:
             drawing.unit_axis(axes, "x", "")
         axes.set_ylabel(y)
-        drawing.noted(axes, x, (interval.note for interval in shown), "Hollow")
-        words = [_in_words(label, series) for label, series in points.items()]
-        words += [f"{label}: {knee} at {at:.3g}." for label, at in knees.items()]
-        return drawing.finish(figure, name, title, f"{y} against {x}. {' '.join(words)}", legend)
+        drawing.noted(axes, x, (interval.note for interval in shown), "Hollow", missing)
+        words = [_in_words(label, series) for label, series in points.items() if _shown(series)]
+        words += [
+            f"{label}: {knee} at {at:.3g}." for label, at in knees.items() if math.isfinite(at)
+        ]
+        alt = drawing.in_words(f"{y} against {x}.", [*words, *missing])
+        return drawing.finish(figure, name, title, alt, legend)
 
 
 def latency(
@@ -99,8 +117,8 @@ def latency(
 ) -> Chart:
     """How many correct answers are slower than a latency: the tail is the right-hand end.
 
-    Curves end where fewer than ten requests are slower. `deadline` in seconds is marked. Raises
-    ValueError for a recording of fewer than twenty correct answers.
+    Curves end where fewer than ten requests are slower. `deadline` in seconds is marked. A
+    recording of fewer than twenty correct answers has no curve, and the chart says so.
 
     >>> latency({"hit": hits, "miss": misses}, name="latency", title="Cached and not")
     """
@@ -109,26 +127,32 @@ def latency(
         figure = Figure(figsize=(WIDTH, 3.6))
         axes = figure.add_subplot()
         axes.set(xscale="log", yscale="log")
-        legend, words = [], []
+        legend, words, missing = [], [], []
         for index, (label, recording) in enumerate(recordings.items()):
             table = rows(recording)
             values = np.sort(table.loc[table["ok"].astype(bool), "latency"].to_numpy(dtype=float))
-            if len(values) < requests_needed(0.5):
-                raise ValueError(f"{label}: {len(values)} correct answers are too few.")
+            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index]}
+            legend.append(Line2D([], [], label=label, **look))
+            if len(values) < (needed := requests_needed(0.5)):
+                reason = f"{len(values)} correct answers, a curve needs {needed}"
+                missing.append(drawing.gap(label, reason))
+                continue
             slower = 1 - np.arange(1, len(values) - 9) / len(values)
             thin = _even_in_log(slower)
-            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index]}
             axes.plot(values[thin], slower[thin], **look)
-            legend.append(Line2D([], [], label=label, **look))
             words.append(f"{label}: {_quantiles_in_words(values)}.")
-        if deadline is not None:
+        if deadline is not None and math.isnan(deadline):
+            missing.append(drawing.gap("the deadline"))
+        elif deadline is not None and math.isfinite(deadline):
             axes.axvline(deadline, **MARK)
             legend.append(Line2D([], [], **MARK, label="deadline"))
         drawing.unit_axis(axes, "x", "s")
         drawing.unit_axis(axes, "y", "share")
         axes.set_ylabel("share that is slower")
-        drawing.noted(axes, "latency", (note(recording) for recording in recordings.values()))
-        alt = "Share of correct answers that are slower than a latency. " + " ".join(words)
+        notes = (note(recording) for recording in recordings.values())
+        drawing.noted(axes, "latency", notes, missing=missing)
+        shown = "Share of correct answers that are slower than a latency."
+        alt = drawing.in_words(shown, [*words, *missing])
         return drawing.finish(figure, name, title, alt, legend)
 
 
@@ -141,11 +165,17 @@ def bars(
 ) -> Chart:
     """One bar a label, with its interval and its value in writing; all in one unit.
 
-    `bound` draws the line that a claim sets. Raises ValueError when units differ.
+    `bound` draws the line that a claim sets. What is not known has no bar, and its reason is under
+    the chart. Raises ValueError without a bar, and when units differ.
 
     >>> bars({"blind": ERRORS(a), "checked": ERRORS(b)}, name="lost", title="Requests lost")
     """
     unit = _one_unit(list(values.values()))
+    known = {label: interval for label, interval in values.items() if interval.known}
+    missing = [drawing.gap(label, i.note) for label, i in values.items() if not i.known]
+    if bound is not None and not math.isfinite(bound):
+        missing.append(drawing.gap("the bound of the claim"))
+        bound = None
     with drawing.style(name):
         figure = Figure(figsize=(WIDTH, 0.9 + 0.55 * len(values)))
         axes = figure.add_subplot()
@@ -154,8 +184,9 @@ def bars(
             # x as a share of the chart's width, y in rows
             place = axes.get_yaxis_transform()
             axes.text(0, at + 0.28, label, ha="left", va="bottom", transform=place)
-            axes.text(1, at + 0.28, str(interval), ha="right", va="bottom", transform=place)
-            if math.isnan(interval.value):
+            said = str(interval) if interval.known else numbers.UNKNOWN
+            axes.text(1, at + 0.28, said, ha="right", va="bottom", transform=place)
+            if not interval.known:
                 continue
             axes.barh(
                 at,
@@ -176,35 +207,70 @@ def bars(
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         drawing.unit_axis(axes, "x", unit)
+        if not known:
+            axes.set_xticks([])
         legend = []
         if bound is not None:
             legend = [Line2D([], [], color=INK, marker="|", ls="none", ms=11, label="claimed")]
-        drawing.noted(axes, "", (interval.note for interval in values.values()), "Hollow")
-        alt = "; ".join(f"{label}: {interval}" for label, interval in values.items())
-        return drawing.finish(figure, name, title, f"{alt}.", legend)
+        drawing.noted(axes, "", (i.note for i in known.values()), "Hollow", missing)
+        words = "; ".join(f"{label}: {interval}" for label, interval in known.items())
+        alt = drawing.in_words(f"{words or 'No number is known'}.", missing)
+        return drawing.finish(figure, name, title, alt, legend)
 
 
 def _one_unit(intervals: list[Interval]) -> str:
-    units = {interval.unit for interval in intervals}
+    # What is not known may not know its unit either.
+    units = {interval.unit for interval in intervals if interval.known or interval.unit}
+    if intervals and not units:
+        return ""
     if len(units) != 1:
         raise ValueError(f"One axis shows one unit, not {sorted(units)}.")
     return units.pop()
 
 
 def _shown(series: Mapping[float, Interval]) -> dict[float, Interval]:
-    return {at: series[at] for at in sorted(series) if not math.isnan(series[at].value)}
+    return {at: series[at] for at in _places(series) if series[at].known}
 
 
-def _limits(axes: Axes, shown: list[Interval], log: bool) -> None:
+def _places(series: Mapping[float, Interval]) -> list[float]:
+    """Where on the x axis something was measured; what was varied may be unknown itself."""
+    return sorted(at for at in series if math.isfinite(at))
+
+
+def _gaps(label: str, series: Mapping[float, Interval]) -> list[str]:
+    """The points that are missing, in words; those of one reason together."""
+    if not series:
+        return [drawing.gap(label, "nothing was measured")]
+    places: dict[str, list[str]] = {}
+    for at in _places(series):
+        if not series[at].known:
+            places.setdefault(series[at].note, []).append(f"{at:g}")
+    missing = [drawing.gap(f"{label} at {', '.join(at)}", why) for why, at in places.items()]
+    if any(not math.isfinite(at) for at in series):
+        missing.append(drawing.gap(label, "a place on the axis is not known"))
+    return missing
+
+
+def _draw_gaps(axes: Axes, series: Mapping[float, Interval], index: int) -> None:
+    """A question mark at the foot of the chart for each point that is not known."""
+    at = [at for at in _places(series) if not series[at].known]
+    if at:  # what is empty has no extent to lay the chart out by
+        foot = [0.05 + 0.08 * index] * len(at)
+        place = axes.get_xaxis_transform()
+        axes.plot(at, foot, color=COLOURS[index], marker="$?$", ls="none", ms=8, transform=place)
+
+
+def _limits(axes: Axes, shown: list[Interval], curves: list[Curve], log: bool) -> None:
     """The measured decides what is in view, not the theory, which goes to infinity."""
     ends = [end for i in shown for end in (i.low, i.value, i.high) if math.isfinite(end)]
-    if log:
-        ends = [end for end in ends if end > 0]
+    # Where nothing is known, the theory is all there is.
+    ends = ends or [float(y) for _, curve in curves for y in curve if math.isfinite(y)]
+    positive = [end for end in ends if end > 0]
     if not ends:
-        raise ValueError("No point is known: each has too few requests.")
-    if log:
+        axes.set_yticks([])
+    elif log and positive:
         axes.set_yscale("log")
-        axes.set_ylim(min(ends) / 1.5, max(ends) * 1.5)
+        axes.set_ylim(min(positive) / 1.5, max(positive) * 1.5)
     else:
         axes.set_ylim(min(0.0, *ends), max(*ends, 0.0) * 1.08 or 1.0)
 
@@ -219,22 +285,23 @@ def _draw_points(axes: Axes, series: Mapping[float, Interval], look: Mapping[str
         axes.plot([at, at], [low, high], color=colour, lw=1.2)
         if math.isinf(interval.high):
             axes.plot(at, top, marker=6, color=colour, clip_on=False, ms=5)
+        if math.isinf(interval.low):
+            axes.plot(at, bottom, marker=7, color=colour, clip_on=False, ms=5)
         face = "none" if interval.note else colour
         point = {**look, "ls": "none", "mfc": face, "mew": 1.3}
         axes.plot(at, interval.value, **point)
 
 
-def _draw_theory(
-    axes: Axes,
-    expected: Callable[[float], float],
-    series: Mapping[float, Interval],
-    look: Mapping[str, Any],
-    log_x: bool,
-) -> None:
-    at = (np.geomspace if log_x else np.linspace)(min(series), max(series), 121)
-    values = np.array([expected(float(one)) for one in at])
+def _curve(
+    expected: Callable[[float], float], series: Mapping[float, Interval], log_x: bool
+) -> Curve:
+    places = _places(series)
+    if not places:
+        return np.empty(0), np.empty(0)
+    at = (np.geomspace if log_x else np.linspace)(places[0], places[-1], 121)
+    values = np.array([expected(float(one)) for one in at], dtype=float)
     values[~np.isfinite(values)] = np.nan
-    axes.plot(at, values, color=look["color"], ls=look["ls"])
+    return at, values
 
 
 def _even_in_log(slower: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
@@ -245,11 +312,14 @@ def _even_in_log(slower: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
 
 
 def _in_words(label: str, series: Mapping[float, Interval]) -> str:
-    text = ", ".join(
-        f"{numbers.written(i.value, i.unit, i.low, i.high)} at {at:g}"
-        for at, i in _shown(series).items()
-    )
-    return f"{label}: {text or 'too few requests'}."
+    text = ", ".join(f"{_value_in_words(i)} at {at:g}" for at, i in _shown(series).items())
+    return f"{label}: {text}."
+
+
+def _value_in_words(interval: Interval) -> str:
+    if math.isinf(interval.low) or math.isinf(interval.high):
+        return str(interval)
+    return numbers.written(interval.value, interval.unit, interval.low, interval.high)
 
 
 def _quantiles_in_words(values: npt.NDArray[np.float64]) -> str:

@@ -31,6 +31,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARK: dict[str, Any] = {"color": INK, "ls": (0, (1, 2)), "lw": 1.3}
 WIDTH = 5.2  # inches: 10 point text is still 9 pixels high on a phone of 375
 _LETTERS = 58  # that fit the width
+_LINE = 0.17  # inches of one line of a note
 
 _STYLE: Any = {
     **svg.SETTINGS,
@@ -124,10 +125,28 @@ def check_labels(series: Mapping[str, Any], *others: Mapping[str, Any]) -> None:
         raise ValueError(f"No series is called {', '.join(sorted(unknown))}.")
 
 
-def noted(axes: Axes, label: str, notes: Iterable[str], mark: str = "Note") -> None:
-    """Label the x axis, and write each note once under it."""
-    lines = [textwrap.fill(f"{mark}: {text}", _LETTERS) for text in dict.fromkeys(notes) if text]
+def noted(
+    axes: Axes, label: str, notes: Iterable[str], mark: str = "Note", missing: Sequence[str] = ()
+) -> None:
+    """Label the x axis, and write under it each note once and what is `missing`."""
+    told = [f"{mark}: {text}" for text in dict.fromkeys(notes) if text]
+    lines = [textwrap.fill(text, _LETTERS) for text in [*told, *missing]]
     axes.set_xlabel("\n".join([label, *lines] if label else lines))
+    # Room for it, so that long reasons do not squeeze out what is drawn.
+    if isinstance(figure := axes.figure, Figure):
+        below = sum(text.count("\n") + 1 for text in lines)
+        figure.set_figheight(figure.get_figheight() + _LINE * max(0, below - 1))
+
+
+def gap(what: str, reason: str = "") -> str:
+    """The words for what a chart cannot show, under it and in its alternative text."""
+    why = f": {reason}" if reason and reason != numbers.UNKNOWN else ""
+    return f"Not known: {what}{why}."
+
+
+def in_words(shown: str, missing: Iterable[str]) -> str:
+    """A chart's alternative text: what it shows, and what it cannot."""
+    return " ".join([shown, *missing])
 
 
 def unit_axis(axes: Axes, which: str, unit: str, room: float = 2.5) -> None:

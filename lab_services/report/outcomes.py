@@ -12,7 +12,7 @@ from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, WIDTH, Chart
 from lab_services.report.stats import Recorded, note, rows
 from lab_services.report.svg import INK
-from lab_services.report.timeline import FaultLike, name_faults, shade
+from lab_services.report.timeline import FaultLike, name_faults, shade, timed
 
 # The first kind is plain, the others differ by hatches too, for eyes that see no colours. Hatches
 # are lines: dots weigh 250 KB in an SVG, which draws each one by itself.
@@ -34,8 +34,8 @@ def outcomes(
 
     `kinds` names for each row of a recording's table one of `order`, which is stacked from below;
     the good outcome comes first. Bins are `every` seconds long and each panel begins with its own
-    first request. Raises ValueError for a recording without requests, for more kinds than can be
-    told apart, and for a kind that `order` does not name.
+    first request. A recording without requests has an empty panel, and the chart says so. Raises
+    ValueError for more kinds than can be told apart, and for a kind that `order` does not name.
 
     >>> outcomes({"plain": recording}, stack.faults, kinds=kinds, order=["right", "wrong"],
     ...          name="answers", title="What became of the requests")
@@ -43,15 +43,18 @@ def outcomes(
     if not 1 <= len(order) <= len(_FACES):
         raise ValueError(f"A chart has 1 to {len(_FACES)} kinds, not {len(order)}.")
     drawing.check_labels(recordings)
-    faults = sorted(faults, key=lambda fault: fault.start)
+    faults, missing = timed(faults)
     with drawing.style(name):
         figure = Figure(figsize=(WIDTH, 1.1 + 1.6 * len(recordings)))
         panels = figure.subplots(len(recordings), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         words, longest, highest = [], 0.0, 0.0
         for panel, (label, recording) in zip(panels, recordings.items(), strict=True):
             table = rows(recording)
+            panel.set_ylabel("requests/s")
             if table.empty:
-                raise ValueError("A recording without requests has no outcomes.")
+                panel.set_title(label, fontweight="bold")
+                missing.append(drawing.gap(label, "no requests"))
+                continue
             found = kinds(table)
             if unknown := set(found) - set(order):
                 raise ValueError(f"No kind is called {', '.join(sorted(unknown))}.")
@@ -70,16 +73,17 @@ def outcomes(
             shade(panel, here, begin, end)
             name_faults(panel, here, begin, end)
             panel.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
-            panel.set_ylabel("requests/s")
             longest, highest = max(longest, float(edges[-1])), max(highest, float(bottom.max()))
             words.append(_in_words(label, found, order))
-        panels[-1].set(xlim=(0, longest), ylim=(0, highest * 1.05))
-        drawing.noted(panels[-1], "seconds", (note(each) for each in recordings.values()))
+        panels[-1].set(xlim=(0, longest or every), ylim=(0, highest * 1.05 or 1.0))
+        notes = (note(each) for each in recordings.values())
+        drawing.noted(panels[-1], "seconds", notes, missing=missing)
         legend = [
             Patch(fc=face, ec=INK, lw=0, hatch=hatch, label=kind)
             for kind, face, hatch in zip(order, _FACES, _HATCHES, strict=False)
         ]
-        return drawing.finish(figure, name, title, " ".join(words), legend)
+        alt = drawing.in_words("What became of requests over time.", [*words, *missing])
+        return drawing.finish(figure, name, title, alt, legend)
 
 
 def _binned(

@@ -16,7 +16,8 @@ def during(recording: Recording, begin: float, end: float) -> Recording:
 
     >>> during(recording, fault.start, fault.end)      # doctest: +SKIP
     """
-    after = f"{begin - recording.begin:.3g} to {end - recording.begin:.3g} s"
+    until = "on" if math.isinf(end) else f"to {end - recording.begin:.3g} s"
+    after = f"{begin - recording.begin:.3g} {until}"
     if end < begin:
         raise ValueError(f"No time goes from {after} after the beginning.")
     table = rows(recording)

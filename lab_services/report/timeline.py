@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lab_services.report import drawing, numbers
 from lab_services.report.drawing import COLOURS, DASHES, MARK, WIDTH, Chart
@@ -67,26 +67,32 @@ def timeline(
 
     Bins are `every` seconds long. Several recordings (a mapping of labels) are stacked, each from
     its own beginning, on equal axes; a fault is shaded in those it falls into. `deadline` in
-    seconds decides goodput. Raises ValueError for a recording without requests.
+    seconds decides goodput, which is not known where the deadline is nan. A recording without
+    requests has empty panels, and the chart says so.
 
     >>> timeline(recording, stack.faults, name="kill", title="A replica is killed", deadline=0.1)
     """
     several = recordings if isinstance(recordings, Mapping) else {"": recordings}
     drawing.check_labels(several)
-    faults = sorted(faults, key=lambda fault: fault.start)
+    faults, missing = timed(faults)
+    if math.isnan(deadline):
+        missing.append(drawing.gap("the deadline, and so goodput"))
     with drawing.style(name):
         figure = Figure(figsize=(WIDTH, 0.9 + 2.7 * len(several)))
         panels = figure.subplots(
             2 * len(several), 1, sharex=True, squeeze=False, height_ratios=[1.3, 1] * len(several)
         )[:, 0]
-        words, longest = [], 0.0
+        words, longest = [], every
         for index, (label, recording) in enumerate(several.items()):
             table = rows(recording)
+            slow, rates = panels[2 * index], panels[2 * index + 1]
             if table.empty:
-                raise ValueError("A recording without requests has no timeline.")
+                slow.set(title=label, ylabel="latency", yscale="log")
+                rates.set(ylabel="requests/s")
+                missing.append(drawing.gap(label or "what happened", "no requests"))
+                continue
             begin, end = float(table["intended"].min()), float(table["intended"].max())
             longest = max(longest, end - begin)
-            slow, rates = panels[2 * index], panels[2 * index + 1]
             bins = _binned(table, begin, every, deadline)
             _draw_latencies(slow, bins, deadline)
             _draw_rates(rates, bins)
@@ -97,11 +103,19 @@ def timeline(
             if label:
                 slow.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
             words.append(_in_words(label, bins, here, begin))
-        _equal(list(panels[0::2]), "s")
-        _equal(list(panels[1::2]), "")
+            if bins["median"].isna().all():
+                what = f"latency of {label}" if label else "latency"
+                missing.append(drawing.gap(what, "no correct answer"))
+        _equal([panel for panel in panels[0::2] if panel.lines], "s")
+        _equal([panel for panel in panels[1::2] if panel.lines], "")
+        for panel in panels:
+            if not panel.lines:
+                panel.set_yticks([])
+                panel.yaxis.set_minor_locator(NullLocator())
         panels[-1].set_xlim(0, longest)
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        drawing.noted(panels[-1], "seconds", (note(r) for r in several.values()))
+        notes = (note(recording) for recording in several.values())
+        drawing.noted(panels[-1], "seconds", notes, missing=missing)
         legend = [
             Line2D([], [], **_MEDIAN, label="median"),
             Line2D([], [], **_SLOWEST, label="slowest"),
@@ -109,7 +123,16 @@ def timeline(
             Line2D([], [], **_GOODPUT, label="goodput"),
             Line2D([], [], **_ERRORS, label="errors"),
         ]
-        return drawing.finish(figure, name, title, " ".join(words), legend)
+        alt = drawing.in_words("Latency, goodput and errors over time.", [*words, *missing])
+        return drawing.finish(figure, name, title, alt, legend)
+
+
+def timed(faults: Iterable[FaultLike]) -> tuple[list[FaultLike], list[str]]:
+    """The faults in the order of time, and in words those of which the time is not known."""
+    found = list(faults)
+    known = [fault for fault in found if not math.isnan(fault.start + (fault.end or 0.0))]
+    missing = [drawing.gap(f"when {_name(fault)}") for fault in found if fault not in known]
+    return sorted(known, key=lambda fault: fault.start), missing
 
 
 def _binned(table: pd.DataFrame, begin: float, every: float, deadline: float) -> pd.DataFrame:
@@ -121,13 +144,14 @@ def _binned(table: pd.DataFrame, begin: float, every: float, deadline: float) ->
     def rate(of: "pd.Series[bool]") -> "pd.Series[float]":
         return of.groupby(places).sum().reindex(every_place, fill_value=0) / every
 
+    in_time = table["latency"] <= deadline
     latencies = table["latency"].where(ok).groupby(places)
     bins = pd.DataFrame(
         {
             "median": latencies.median().reindex(every_place),
             "slowest": latencies.max().reindex(every_place),
             "offered": rate(ok | True),
-            "goodput": rate(ok & (table["latency"] <= deadline)),
+            "goodput": math.nan if math.isnan(deadline) else rate(ok & in_time),
             "errors": rate(~ok),
         }
     )
@@ -140,11 +164,13 @@ def _binned(table: pd.DataFrame, begin: float, every: float, deadline: float) ->
 def _draw_latencies(axes: Axes, bins: pd.DataFrame, deadline: float) -> None:
     axes.set_yscale("log")
     # The deadline may be all there is: where nothing was answered, nothing sets the limits.
-    seen = [deadline, *bins["median"].dropna(), *bins["slowest"].dropna()]
+    seen = [deadline, *bins["median"], *bins["slowest"]]
+    seen = [each for each in seen if math.isfinite(each) and each > 0] or [1.0]
     axes.set_ylim(min(seen) / 1.5, max(seen) * 1.5)
     axes.plot(bins["seconds"], bins["median"], **_MEDIAN)
     axes.plot(bins["seconds"], bins["slowest"], **_SLOWEST)
-    axes.axhline(deadline, **MARK)
+    if math.isfinite(deadline):
+        axes.axhline(deadline, **MARK)
     axes.set_ylabel("latency")
 
 
@@ -192,6 +218,8 @@ def _name(fault: FaultLike) -> str:
 
 
 def _equal(panels: Sequence[Axes], unit: str) -> None:
+    if not panels:
+        return
     low = min(panel.get_ylim()[0] for panel in panels)
     high = max(panel.get_ylim()[1] for panel in panels)
     for panel in panels:
@@ -201,9 +229,11 @@ def _equal(panels: Sequence[Axes], unit: str) -> None:
 
 def _in_words(label: str, bins: pd.DataFrame, faults: Sequence[FaultLike], begin: float) -> str:
     slowest = numbers.written(float(bins["slowest"].max()), "s")
+    least, most = float(bins["goodput"].min()), float(bins["goodput"].max())
+    goodput = numbers.UNKNOWN if math.isnan(most) else f"{least:.3g} to {most:.3g} requests/s"
     text = (
-        f"{label + ': ' if label else ''}goodput {bins['goodput'].min():.3g} to "
-        f"{bins['goodput'].max():.3g} requests/s of {bins['offered'].mean():.3g} offered; "
+        f"{label + ': ' if label else ''}goodput {goodput} of "
+        f"{bins['offered'].mean():.3g} offered; "
         f"slowest answer {slowest}; errors at most {bins['errors'].max():.3g}/s."
     )
     for fault in faults:
