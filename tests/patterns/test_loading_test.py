@@ -429,7 +429,7 @@ def test_locust_runs_counts_and_goes():
 
 
 def test_of_no_request_locust_tells_no_times(monkeypatch):
-    """Locust's N/A taken for a number; a run without an answer that is waited for without an end."""
+    """Locust's N/A taken for a number; a run without an answer that never ends."""
     with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=1)) as locust:
         none = b"Name,Request Count,Failure Count,Median Response Time,95%\nAggregated,0,0,0,N/A\n"
         monkeypatch.setattr(locust, "_ask", lambda path, form=None: none)
