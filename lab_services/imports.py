@@ -54,7 +54,7 @@ def read(code: bytes | str, module: str, is_package: bool, where: str) -> Source
     """What a module imports, at its head or later. Raises LabError, which names `where`."""
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+    except (SyntaxError, ValueError) as error:  # ValueError: half a character
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         raise LabError(

@@ -346,6 +346,18 @@ def test_names_of_one_cell_are_used_in_another(small: Path) -> None:
     assert Path("lab_services/face/two.py") in found
 
 
+def test_the_lab_has_its_own_stack(small: Path) -> None:
+    """A chapter that counts only when the notebook writes the lab's name in one piece."""
+    found = of_cells(small, "Stack(group + name)").files
+    assert Path(f"lab_services/{CHAPTER}/compose.yaml") in found
+
+
+def test_a_cell_that_no_file_can_hold(small: Path) -> None:
+    """A traceback for half a character, which JSON allows and Python does not."""
+    with pytest.raises(LabError, match=r"cell 2 is not Python"):
+        of_cells(small, "x = '\ud800'")
+
+
 def test_a_cell_that_is_not_python(small: Path) -> None:
     """A traceback, or an error that leaves the cell to be guessed."""
     with pytest.raises(LabError, match=r"labs/serving/one\.ipynb, cell 3, line 2 is not Python"):

@@ -1,7 +1,7 @@
 """Sphinx: what a page takes from the kept run of a lab, and from its Compose file.
 
 - ``{measured}`serving/web-single:gain-2` `` is a number with its unit, ``{measured-range}`` its
-  interval
+  interval; what the lab could not measure is marked as not known, with the reason as its tooltip
 - ``{figure-from-run} serving/web-single:rollout`` is a figure; the content is its caption
 - ``{claims-from-run} serving/web-single`` is the table of claims with their verdicts
 - ``{run-info} serving/web-single`` says when, where and on which runtime it was measured
@@ -80,11 +80,13 @@ class Measured(SphinxRole):
         try:
             run, name = asked(self, self.text)
             interval = run.measurement(name)
-            text = self._write(dict(run.data["measurements"][name]))
+            entry = dict(run.data["measurements"][name])
+            text = self._write(entry) if interval.known else numbers.UNKNOWN
         except LabError as error:
             return [missing(error, self.get_source_info(), self.rawtext)], []
         told = html.escape(f"{interval}, {provenance(run)}", quote=True)
-        shown = f'<span class="measured" title="{told}">{html.escape(text)}</span>'
+        looks = "measured" if interval.known else "measured not-known"
+        shown = f'<span class="{looks}" title="{told}">{html.escape(text)}</span>'
         return [nodes.raw(self.rawtext, shown, format="html")], []
 
 

@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from lab_services.book import elements, front_matter, mirror
 from lab_services.book.from_run import LESS, PLACES, FromRun, kept, missing, provenance
 from lab_services.errors import LabError
+from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
 from lab_services.report.run import FILE, Run
 
@@ -98,9 +99,11 @@ class KeyNumbers(_Overview):
                     yield missing(error, (str(file), number.line), number.name)
                     continue
                 entry = run.data["measurements"][number.name]
-                # A number that was counted has no interval.
-                between = "" if interval.low == interval.high else str(entry["range"])
-                rows.append([_cell(number.says), _cell(entry["text"]), _cell(between)])
+                # A number that was counted has no interval, and neither has one that is not known.
+                counted_or_not_known = not interval.low < interval.high
+                between = "" if counted_or_not_known else str(entry["range"])
+                value = [entry["text"]] if interval.known else _gap(interval.note)
+                rows.append([_cell(number.says), _cell(*value), _cell(between)])
         except LabError as error:
             yield missing(error, (str(file), 1), chapter.slug)
         if rows:
@@ -153,6 +156,12 @@ def _verdict(claim: dict[str, Any]) -> list[nodes.Node]:
     verdict = claim["verdict"]
     shown = nodes.Text(verdict) if verdict == Verdict.HOLDS else nodes.strong("", verdict)
     return _cell(shown, claim["measured"]["text"], claim["reason"])
+
+
+def _gap(reason: str) -> list[str | nodes.Node]:
+    """What stands in the place of a number that could not be measured."""
+    shown = nodes.emphasis("", numbers.UNKNOWN)
+    return [shown, reason] if reason != numbers.UNKNOWN else [shown]
 
 
 def _when_and_where(run: Run) -> nodes.Node:

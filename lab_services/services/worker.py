@@ -14,6 +14,7 @@ ATTEMPTS (3; 0 is no limit).
 """
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -217,18 +218,22 @@ class Worker:
 def wait_until_done(
     redis: "Redis", stream: str = "jobs", group: str = "workers", *, patience: float
 ) -> None:
-    """Wait until each job of a stream is done or buried, for `patience` seconds at most.
+    """Wait until each job of a stream is done or buried, however long a slow machine takes.
 
-    Raises LabError where some are left then, or where nobody has joined the group.
+    Raises LabError where some are left and none of them was done for `patience` seconds, or where
+    nobody has joined the group.
     """
     client: Any = redis
-    until = time.monotonic() + patience
+    least, until = math.inf, time.monotonic() + patience
     while True:
         # An emptied queue is not there until a worker has joined it again.
         found = client.xinfo_groups(stream) if client.exists(stream) else []
         groups = {each["name"]: each["lag"] + each["pending"] for each in found}
-        if groups.get(group) == 0:
+        left = groups.get(group, math.inf)
+        if left == 0:
             return
+        if left < least:
+            least, until = left, time.monotonic() + patience
         if time.monotonic() > until:
-            raise LabError(f"Jobs were left after {patience:g} s: {groups}.")
+            raise LabError(f"Jobs were left, and none was done for {patience:g} s: {groups}.")
         time.sleep(0.02)

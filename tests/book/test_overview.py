@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup, Tag
 
+from lab_services.report import charts
+from lab_services.report.claims import Claims, as_row
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval
 
@@ -199,6 +201,43 @@ def test_what_a_page_calls_key_and_the_run_does_not_hold_is_named(sources):
     assert re.search(r"book/serving/first\.md:4: WARNING: .* no number 'gone'", said), said
     assert re.search(r"book/qa/second\.md:1: WARNING: second\.md names no key numbers", said), said
     assert re.search(r"book/training/third\.md:1: WARNING: third\.md names no key", said), said
+
+
+def test_what_could_not_be_measured_is_a_gap_that_says_why(sources):
+    """A book that is not built, or has `nan` in a sentence, because a service did not answer."""
+    reason = "3 requests, p50 latency needs 20"
+    unknown = Interval.unknown(reason, "ratio", 3)
+    drawn = charts.bars({"two": GAIN, "more": unknown}, name="gain", title="What is gained")
+    claims = Claims()
+    claims.claim("it gains", unknown, at_least=1.2)
+    page = "Two gain {measured}`serving/first:gain` ({measured-range}`serving/first:gain`).\n\n"
+    page += (
+        "```{figure-from-run} serving/first:gain\n```\n\n```{claims-from-run} serving/first\n```\n"
+    )
+    sources.chapter("serving/first", FIRST + page)
+    sources.run("serving/first", "docker", *({**as_row(each), "cell": 9} for each in claims))
+    data = json.loads((sources.root / "source/_runs/serving/first/measurements.json").read_text())
+    data["measurements"]["gain"] = as_json(unknown)
+    data["figures"] = {"gain": {"title": drawn.title, "alt": drawn.alt}}
+    sources.write("_runs/serving/first/measurements.json", json.dumps(data))
+    sources.write("_runs/serving/first/figures/gain.svg", drawn.svg)
+    assert sources.build() == ""
+    page = sources.page("book/serving/first")
+    gaps = page.find_all(class_="not-known")
+    assert [gap.text for gap in gaps] == ["not known", "not known"]
+    for gap in gaps:
+        assert gap["title"].startswith(f"not known ({reason}), measured on 1 March 2026")
+    assert f"Not known: more: {reason}." in page.figure.find("desc").text
+    assert rows(page.find(class_="lab-claims"))[1] == [
+        "it gains | at least 1.2×",
+        "not known",
+        f"not enough evidence | {reason}",
+    ]
+    numbers = rows(sources.page("book/key-numbers").table)
+    assert numbers[1] == ["What two gain", f"not known | {reason}", ""]
+    assert numbers[2] == ["Lost: in all", "3 requests", ""]
+    index = rows(sources.page("book/claims").find_all("table")[1])
+    assert index[1][1] == f"not enough evidence | not known | {reason}"
 
 
 def test_half_a_chapter_is_named(sources):

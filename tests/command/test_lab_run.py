@@ -43,7 +43,7 @@ def notebook(folder: Path, *cells: str) -> str:
         (
             (FAILS, "claims"),
             3,
-            "Two is more than one: measured 0.5, claimed at least 1;",
+            "Two is more than one: measured 0.500",
         ),  # nobody called settle()
         ((UNCLEAR, "claims.settle()"), 4, "Not enough evidence for 1 of 1"),
         ((HOLDS, "claims.settle()", "1 / 0"), 5, "ZeroDivisionError"),

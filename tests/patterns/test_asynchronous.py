@@ -17,7 +17,7 @@ from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.asynchronous import measuring
 from lab_services.services.worker import Job
-from lab_services.traffic import constant
+from lab_services.traffic import Schedule, constant
 from lab_services.traffic.recording import Recording
 
 PATTERN = "lab_services.patterns.serving.asynchronous"
@@ -228,8 +228,7 @@ def test_results_are_timed_from_the_queue_and_tickets_from_the_start():
 def test_the_service_time_is_the_gap_between_two_finishes():
     """Waiting that counts as work."""
     assert measuring.service_time(one_after_the_other(20)).value == pytest.approx(0.1)
-    with pytest.raises(ValueError, match="too few"):
-        measuring.service_time(one_after_the_other(2))
+    assert "a service time needs 3" in measuring.service_time(one_after_the_other(2)).note
 
 
 def test_depth_slope_and_drain():
@@ -238,9 +237,17 @@ def test_depth_slope_and_drain():
     done = done_table(*rows)
     assert measuring.depth(done, np.array([-1.0, 0.0, 100.0])).tolist() == [0, 1, 0]
     assert measuring.slope(done, 0.5, 4.5).value == pytest.approx(5, rel=0.1)
-    assert measuring.drain_seconds(done, 5.0) == pytest.approx(0.05 + 48 * 0.2 - 5, abs=0.01)
-    with pytest.raises(ValueError, match="not drained"):
-        measuring.drain_seconds(done, 1000.0)
+    drained = measuring.drain_seconds(done, 5.0)
+    assert drained.value == pytest.approx(0.05 + 48 * 0.2 - 5, abs=0.01)
+
+
+def test_a_queue_that_never_filled_or_never_drained_has_no_drain_time():
+    """A worker that was faster than the pile said, and a traceback instead of a gap."""
+    done = one_after_the_other(20)
+    assert "no job was waiting" in measuring.drain_seconds(done, 1000.0).note
+    never = done_table(*((f"x{n}", n, "w", 0.0, math.inf) for n in range(3)))
+    left = pd.concat([done, never], ignore_index=True)
+    assert "not drained" in measuring.drain_seconds(left, 1.0).note
 
 
 def test_overtaking_is_counted():
@@ -256,9 +263,22 @@ def test_work_done_again_is_held_against_the_worker_that_died():
         *(("a", 1, "dead", 0, 1), ("b", 2, "dead", 0, 2), ("c", 3, "alive", 0, 3)),
         *(("a", 1, "alive", 0, 4), ("b", 2, "alive", 0, 5)),
     )
-    assert measuring.done_again(done, 3) == [2, 0, 0]
-    with pytest.raises(ValueError, match="1 workers"):
-        measuring.done_again(done, 0)
+    assert measuring.done_again(done, 3).value == pytest.approx(2 / 3)
+    assert measuring.done_again(done, 3).low == 0
+
+
+def test_a_worker_that_was_only_slow_is_no_kill():
+    """A busy machine on which jobs are taken from the living ends the run, or counts as a kill."""
+    done = done_table(("a", 1, "slow", 0, 1), ("a", 1, "alive", 0, 2))
+    assert "only slow" in measuring.done_again(done, 0).note
+
+
+def test_a_rate_over_no_time_is_not_known():
+    """A rollout that outlasts the traffic: a rate below nothing, or a division by it."""
+    moments = pd.Series([1.0, 2.0, 3.0])
+    assert measuring.rate(moments, 0.0, 4.0).value == 0.75
+    for end in (5.0, 4.0):
+        assert "before it could be measured" in measuring.rate(moments, 5.0, end).note
 
 
 def test_the_fluid_line_has_a_corner_where_the_queue_is_empty():
@@ -298,6 +318,8 @@ def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch
     stack = Running(redis_server, f"http://127.0.0.1:{port}")
     bodies = [asked(f"c-{number}") for number in range(20)]
     clients = measuring.collect(stack, bodies, constant(40, 0.5), [0.2, None])
+    nobody = measuring.collect(stack, bodies, Schedule(np.empty(0), 1.0, "nobody"), [None])
+    assert nobody[nobody["interval"] == 0].empty  # its columns are there all the same
     serving.should_exit = True
     thread.join()
     told, looked = clients[clients["interval"] == 0], clients[clients["interval"] > 0]

@@ -409,6 +409,39 @@ def test_the_distance_from_the_line():
     assert measuring.distance(never_in_time, 100, 2.0) == pytest.approx(1)
 
 
+def test_devices_that_have_not_updated_are_no_traceback():
+    """A fleet that is too slow for its interval taken for one that is all there, or an error."""
+    half_there = updates([0.5, 1.0, np.inf, np.inf])
+    shares = measuring.spread(half_there, 100, [2.0])["looks every 2 s"]
+    assert shares[2.0].value == 0.5
+    assert measuring.distance(half_there, 100, 2.0) == pytest.approx(0.5)
+    assert np.isnan(measuring.distance(half_there, 100, 4.0))  # nobody looks so often
+
+
+class Slow:
+    """A stack whose devices never come to look at version 2."""
+
+    def json(self, service, path):
+        first = {"version": 1, "outcome": "installed", "at": 5.0}
+        failed = {"version": 2, "outcome": "rolled back", "at": 6.0}
+        device = {"every": 0.0, "version": 1, "events": [first, failed]}
+        return [device, {**device, "events": []}] if path == "/fleet" else {"events": [first]}
+
+
+def test_devices_are_not_waited_for_without_end(monkeypatch):
+    """A lab that ends in a traceback because the machine was busy."""
+    monkeypatch.setattr(measuring, "PATIENCE", 0.05)
+    assert measuring.wait_for_fleet(Slow(), 1)["at"].tolist() == [5.0, np.inf]
+    assert measuring.wait_for_fleet(Slow(), 2)["at"].tolist() == [np.inf, np.inf]
+    came = {version: measuring.outcome(Slow(), version) for version in (1, 2)}
+    assert came[1]["outcome"] == "installed"
+    assert came[2]["outcome"] is None and "has not looked at package 2" in came[2]["reason"]
+    assert measuring.as_it_should(came, {1: "installed"}).value == 1
+    assert measuring.as_it_should(came, {1: "refused"}).value == 0
+    both = measuring.as_it_should(came, {1: "installed", 2: "refused"})
+    assert not both.known and both.note == came[2]["reason"]
+
+
 def test_who_answered_and_with_which_model():
     table = pd.DataFrame(
         {

@@ -130,8 +130,13 @@ def test_the_work_of_a_board_is_found_from_its_latencies():
     held = found.holding(0.007, 12)
     assert float(held.of(12)) == pytest.approx(0.007) and held.each == found.each
     assert found.holding(0.001, 12).fixed == 0
-    with pytest.raises(ValueError, match="One length"):
-        measuring.work(recording([0.1, 0.2], flights=[4, 4]))
+
+
+@pytest.mark.parametrize("latencies", [[], [0.1, 0.2]])
+def test_boards_of_one_length_tell_no_work(latencies):
+    """A traceback for want of answers; a fixed part of 0 where nothing is known."""
+    found = measuring.work(recording(latencies, flights=[4] * len(latencies)))
+    assert np.isnan(found).all() and np.isnan(found.holding(0.01, 4)).all()
 
 
 def test_a_replay_waits_for_the_work_before():
@@ -146,6 +151,16 @@ def test_a_replay_waits_for_the_work_before():
     assert measuring.replay(came, takes) == pytest.approx(np.array(expected))
     with pytest.raises(ValueError, match="services for"):
         measuring.replay([1, 2], [1])
+
+
+def test_a_replay_of_arrivals_has_a_quantile_where_there_are_some():
+    """A quantile of nothing; one of the measured latencies in the place of the replayed."""
+    work = measuring.Work(0.05, 0.01)
+    told = measuring.replayed(recording([9.0] * 10, flights=[5] * 10), work, 0.9)
+    assert (told.value, told.unit) == (pytest.approx(0.1), "s")
+    assert not measuring.replayed(recording([], flights=[]), work, 0.9).known
+    unfitted = measuring.Work(math.nan, math.nan)
+    assert not measuring.replayed(recording([9.0], flights=[5]), unfitted, 0.9).known
 
 
 # --- closed and open ----------------------------------------------------------------------------
@@ -163,12 +178,19 @@ def test_the_repair_adds_what_waiting_users_left_out():
     assert repaired.table["ok"].dtype == bool
     with pytest.raises(ValueError, match="every 0 s"):
         measuring.corrected(quiet, 0)
+    unknown = measuring.corrected(recording([]), math.nan)
+    assert unknown.table.empty and "not known" in unknown.note
 
 
 def test_whoever_got_no_answer_has_suffered_too():
     """A count of slow requests that leaves out those which failed quickly."""
     table = recording([0.1, 0.3, 0.1]).table.assign(ok=[True, True, False])
-    assert measuring.slower(Recording(table, 0.0, 1.0), 0.2) == 2
+    assert measuring.slower(Recording(table, 0.0, 1.0), 0.2) == Interval.exact(2, "requests")
+
+
+def test_of_no_request_nobody_knows_how_many_suffered():
+    """None: a closed loop that sent nothing would look as if nobody had waited."""
+    assert not measuring.slower(recording([]), 0.2).known
 
 
 def test_a_closed_loop_gives_users_over_latency():
@@ -176,6 +198,13 @@ def test_a_closed_loop_gives_users_over_latency():
     found = measuring.closed_throughput(recording([0.02, 0.03, 0.02, 0.03]), users=4)
     assert found.value == pytest.approx(4 / 0.025)
     assert found.low < found.value < found.high
+
+
+def test_a_closed_loop_without_answers_has_no_throughput():
+    """A division by no latency; an end below nothing where two answers differ widely."""
+    assert not measuring.closed_throughput(recording([]), users=4).known
+    found = measuring.closed_throughput(recording([0.001, 1.0]), users=4)
+    assert 0 < found.low < found.value and found.high == math.inf
 
 
 # --- the law and the shapes ---------------------------------------------------------------------
@@ -196,10 +225,15 @@ def test_the_law_has_a_peak_only_where_agreeing_costs_something():
     law = measuring.Law(40, 0.1, 0.002)
     assert law(law.peak) > max(law(law.peak * 0.8), law(law.peak * 1.2))
     assert measuring.Law(40, 0.1, 0).peak == math.inf
-    with pytest.raises(ValueError, match="three points"):
-        measuring.fit_law({1: 40, 2: 70})
-    with pytest.raises(ValueError, match="above 0"):
-        measuring.fit_law({1: 40, 2: 70, 4: 0})
+
+
+@pytest.mark.parametrize(
+    "points", [{1: 40, 2: 70}, {1: 40, 2: 70, 4: 0}, {1: 1, 2: 2, 4: math.nan}]
+)
+def test_no_law_is_told_from_too_little(points):
+    """A traceback, or a law through what was not measured."""
+    law = measuring.fit_law(points)
+    assert math.isnan(law(12)) and math.isnan(law.contention)
 
 
 def test_the_shapes_follow_each_other():
@@ -221,6 +255,8 @@ def test_a_spike_is_worked_off_as_a_fluid_would_be():
     assert measuring.fluid_recovery(0.5, base=120, **told) == pytest.approx(0.4 / 0.6)
     assert measuring.fluid_recovery(0.05, base=120, **told) == 0
     assert measuring.fluid_recovery(0.5, base=300, **told) == math.inf
+    unknown = told | {"capacity": math.nan}
+    assert math.isnan(measuring.fluid_recovery(0.5, base=120, **unknown))
 
 
 def test_requests_under_way_are_counted_in_any_order():
@@ -239,9 +275,16 @@ def test_a_ramp_breaks_where_half_of_its_answers_are_late():
     latencies = np.where(np.arange(200) < 120, 0.05, 0.3)
     latencies[[40, 41, 150, 151]] = 0.3, 0.3, 0.05, 0.05
     ramp = (100.0, 200.0, 20.0)
-    assert measuring.broke_at(recording(latencies), ramp, 0.1) == pytest.approx(160, abs=1)
-    with pytest.raises(ValueError, match="began too high"):
-        measuring.broke_at(recording([0.5] * 50), ramp, 0.1)
+    assert measuring.broke_at(recording(latencies), ramp, 0.1).value == pytest.approx(160, abs=1)
+
+
+@pytest.mark.parametrize("latencies", [[], [0.01] * 20, [0.5] * 50])
+def test_a_ramp_of_which_nothing_was_in_time_has_no_break_point(latencies):
+    """A traceback on a slow machine, and a capacity made of nothing."""
+    ramp = (100.0, 200.0, 20.0)
+    found = measuring.broke_at(recording(latencies), ramp, 0.1)
+    assert not found.known and found.note
+    assert math.isnan(measuring.capacity_of_break(found.value, ramp, 0.1))
 
 
 def test_the_capacity_behind_a_break_point():
@@ -256,9 +299,11 @@ def test_replicas_are_counted_by_the_careful_end():
     one = Interval(300, 250, 350, 100, "requests/s")
     assert measuring.replicas_for(1000, one) == 4
     assert measuring.replicas_for(1001, one, 0.5) == 9
-    for interval, room in ((Interval(1, 0, 2, 9), 1.0), (one, 0.0), (one, 1.1)):
+    for room in (0.0, 1.1):
         with pytest.raises(ValueError, match="may be used"):
-            measuring.replicas_for(1000, interval, room)
+            measuring.replicas_for(1000, one, room)
+    for nothing in (Interval(1, 0, 2, 9), Interval.unknown("no answer", "requests/s")):
+        assert measuring.replicas_for(1000, nothing) is None
 
 
 # --- the gate -----------------------------------------------------------------------------------
@@ -311,6 +356,21 @@ def test_the_power_of_the_gate():
     assert curve == sorted(curve) and curve[-1] > 0.99
 
 
+@pytest.mark.parametrize("spread", [0.001, 0.04, 1.0])
+def test_the_fewest_rounds_suffice_and_one_less_does_not(spread):
+    """A count that is off by one, or that is looked for round by round on a noisy machine."""
+    found = measuring.fewest_rounds(0.1, spread=spread, tolerance=0.05)
+    gate = {"spread": spread, "tolerance": 0.05}
+    assert measuring.power(0.1, rounds=found, **gate) >= 0.9
+    assert found == 2 or measuring.power(0.1, rounds=found - 1, **gate) < 0.9
+
+
+@pytest.mark.parametrize(("change", "spread"), [(0.1, math.nan), (0.05, 0.04)])
+def test_no_number_of_rounds_finds_what_is_unknown_or_tolerated(change, spread):
+    """A search without an end."""
+    assert measuring.fewest_rounds(change, spread=spread, tolerance=0.05) is None
+
+
 # --- the stack and Locust -----------------------------------------------------------------------
 
 
@@ -342,13 +402,20 @@ request_seconds_count{path="/b",status="200"} 9.0
     assert measuring.said(told, "/a").since(first) == (1, 0, 2, 0)
 
 
+def test_a_platform_without_proc_tells_no_processor_and_no_memory():
+    """A traceback on such a machine, or a predictor that is never busy."""
+    told = measuring.said(Told('request_seconds_count{path="/a",status="200"} 7.0'), "/a")
+    assert told.requests == 7
+    assert math.isnan(told.processor) and math.isnan(told.memory)
+
+
 def test_locust_runs_counts_and_goes():
     """Processes that stay, users of the wrong kind, or a count that loses a worker's part."""
     with standing_in(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:
         with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=2)) as locust:
             locust.wait()
             counted = {
-                path: locust.run(users=4, seconds=0.4, kind=kind, host=service.url)
+                path: locust.run(users=4, seconds=2, kind=kind, host=service.url)
                 for kind, path in (("Traveller", "/predict/board"), ("Hurried", "/predict/quick"))
             }
             assert locust.page == f"http://127.0.0.1:{locust.port}/"
@@ -359,6 +426,16 @@ def test_locust_runs_counts_and_goes():
             assert found.requests == pytest.approx(asked, abs=4)  # under way at the end
         assert all(process.poll() is not None for process in processes)
         locust.close()
+
+
+def test_of_no_request_locust_tells_no_times(monkeypatch):
+    """Locust's N/A taken for a number; a run without an answer that never ends."""
+    with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=1)) as locust:
+        none = b"Name,Request Count,Failure Count,Median Response Time,95%\nAggregated,0,0,0,N/A\n"
+        monkeypatch.setattr(locust, "_ask", lambda path, form=None: none)
+        found = locust.run(users=1, seconds=0.0)
+    assert (found.requests, found.failures) == (0, 0)
+    assert math.isnan(found.median) and math.isnan(found.p95)
 
 
 def test_a_swarm_needs_a_worker_and_a_board():

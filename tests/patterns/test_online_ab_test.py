@@ -396,6 +396,14 @@ def test_the_first_day_counts_from_one():
     assert replays.first_day(crossed).tolist() == [1, 3, 0]
 
 
+def test_only_tests_that_stop_have_taken_time():
+    """Tests that go on counted as if they had stopped at once; a mean of none."""
+    assert replays.days_taken(np.array([0, 2, 4])) == 3
+    assert replays.travellers_taken(np.array([0, 2, 9, 4])) == 4
+    for taken in (replays.days_taken, replays.travellers_taken):
+        assert math.isnan(taken(np.zeros(3, dtype=np.int64)))
+
+
 @pytest.mark.parametrize("flights", [1, 4])
 def test_split_by_chance_leaves_one_part_of_the_lead(rights, random, flights):
     """An effect that survives because the first arm is taken for all requests."""

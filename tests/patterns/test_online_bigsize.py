@@ -3,6 +3,7 @@
 import json
 import runpy
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,8 +173,9 @@ def test_models_are_asked_of_the_same_flights_as_the_outcomes():
 def test_loads_are_read_out_of_the_logs():
     """The line of another service's start, or a line that is no JSON."""
     logs = 'x {"message": "model loaded", "seconds": 0.7}\nUvicorn\n{"message": "ready"}\n'
-    assert measuring.load_seconds(logs) == [0.7]
-    assert measuring.load_seconds("") == []
+    assert measuring.load_time(logs) == Interval.exact(0.7, "s")
+    assert measuring.load_time(logs + logs.replace("0.7", "0.8")).value == 0.8
+    assert not measuring.load_time("Uvicorn\n").known
 
 
 def test_one_worker_serves_one_after_another():
@@ -203,6 +205,50 @@ def test_results_are_timed_from_when_they_were_asked_for():
     assert tickets.table["latency"].to_numpy() == pytest.approx(0.01)
 
 
+class Queue:
+    """A stack whose queue is this one, with a front that takes every night."""
+
+    def __init__(self, url):
+        self._url = url
+
+    def address(self, service):
+        return self._url.removeprefix("redis://")
+
+    def url(self, service, path):
+        return path
+
+
+@pytest.mark.parametrize(("answers", "window"), [(["a", "b"], True), (["a"], False), ([], False)])
+def test_answers_that_never_come_are_unknown(redis_server, monkeypatch, answers, window):
+    """A lab that ends in a traceback, or a night that is over before its last answer."""
+    monkeypatch.setattr(measuring.httpx, "post", lambda *_, **__: SimpleNamespace(
+        raise_for_status=lambda: None
+    ))  # fmt: skip
+    stack, finished = Queue(redis_server), time.time() + 2
+    with Redis.from_url(redis_server) as client:
+        client.flushall()
+        for ident in answers:
+            client.hset("answers", ident, json.dumps({"finished": finished}))
+    done = measuring.finished(stack, ["a", "b"], patience=0.1)
+    assert np.isnan(done).sum() == 2 - len(answers)
+    monkeypatch.setattr(measuring, "finished", lambda *_: done)
+    took = measuring.window(stack, [{"id": "a"}, {"id": "b"}])
+    assert took.known == window
+    if not window:
+        assert f"{2 - len(answers)} of 2 answers are missing" in took.note
+
+
+def test_a_question_without_an_answer_is_no_fast_one():
+    """A result that counts as correct, or as one that waits no longer."""
+    tickets = recorded([0.01] * 30)
+    done = tickets.table["intended"].to_numpy() + 2
+    done[3] = np.nan
+    results = measuring.completed(tickets, done)
+    assert report.error_share(results).value == pytest.approx(1 / len(results))
+    assert report.P50(results).value == pytest.approx(2)
+    assert measuring.waiting(results, np.array([2000.0])) == [1]
+
+
 # --- charts --------------------------------------------------------------------------------------
 
 
@@ -215,6 +261,16 @@ def test_the_charts_show_every_model_and_every_line():
     assert "forest-10" in chart.alt
     with pytest.raises(ValueError, match="no model"):
         measuring.front({}, deadlines={"page": 0.02}, name="front", title="Front")
+    unknown = Interval.unknown("10 requests, p50 latency needs 20", "s"), point[1]
+    open_end = Interval(0.01, 0.009, np.inf, 20, "s"), point[1]
+    chart = measuring.front(
+        {"good": unknown, "forest-10": open_end},
+        deadlines={"page": np.nan},
+        name="front",
+        title="Front",
+    )
+    assert "Not known: good: 10 requests, p50 latency needs 20. Not known: page." in chart.alt
+    assert measuring.front({"good": unknown}, deadlines={}, name="front", title="Front")
     recordings = {"forest": recorded([0.1] * 40), "small": recorded([0.01] * 40)}
     chart = measuring.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
     assert "Theory: at most" in chart.alt

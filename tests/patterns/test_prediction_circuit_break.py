@@ -210,11 +210,17 @@ SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.
 def test_times_to_trip_and_to_recover():
     """A slow answer of the fallback taken for a circuit that is open."""
     recording = recorded(ROWS)
-    assert measuring.time_to_trip(recording, SLOW, prompt=0.1) == pytest.approx(0.6)
-    assert measuring.time_to_recover(recording, 2.6) == pytest.approx(0.4)
+    assert measuring.time_to_trip(recording, SLOW, prompt=0.1).value == pytest.approx(0.6)
+    assert measuring.time_to_recover(recording, 2.6).value == pytest.approx(0.4)
+
+
+def test_what_never_tripped_or_recovered_is_unknown():
+    """A time that nobody has seen, or a table of the run that ends in a traceback."""
     never = recorded(ROWS[:2])
-    assert measuring.time_to_trip(never, SLOW, prompt=0.1) == np.inf
-    assert measuring.time_to_recover(never, 2.6) == np.inf
+    trip = measuring.time_to_trip(never, SLOW, prompt=0.1)
+    assert not trip.known and "never answered at once" in trip.note
+    recover = measuring.time_to_recover(never, 2.6)
+    assert not recover.known and "did not answer again" in recover.note
 
 
 def test_the_next_opening_of_a_circuit():
@@ -227,6 +233,20 @@ def test_the_next_opening_of_a_circuit():
     ]
     assert measuring.opened_after(changes, "5", 2.0) == 2.0
     assert measuring.opened_after(changes, "16", 2.0) == np.inf
+
+
+def test_a_circuit_that_stays_closed_in_an_outage_has_no_time_to_open():
+    """A mean over the outages in which it did open, or of none at all."""
+    changes = [
+        {"circuit": "5", "state": "opened", "at": 1.5},
+        {"circuit": "5", "state": "opened", "at": 3.25},
+    ]
+    outages = [SimpleNamespace(**{**vars(SLOW), "start": start}) for start in (1.0, 3.0, 9.0)]
+    found = measuring.time_to_open(changes, "5", outages[:2])
+    assert (found.value, found.low, found.high, found.n) == (0.375, 0.25, 0.5, 2)
+    for seen in (outages, []):
+        assert not measuring.time_to_open(changes, "5", seen).known
+    assert "in 1 of 3 outages" in measuring.time_to_open(changes, "5", outages).note
 
 
 def test_the_time_until_a_run_of_failures_against_chance():
@@ -273,6 +293,8 @@ def test_the_fluid_model_of_the_limit():
     assert 60 < measuring.expected_good(60, **known) < 75
     assert measuring.expected_good(400, **known) == measuring.expected_good(300, **known)
     assert measuring.expected_good(300, **known) < 30
+    # Who takes as long as the deadline by itself is late even where nobody waits.
+    assert measuring.expected_good(30, **{**known, "wait": -0.1}) == 0
     assert measuring.limit_below(99) == 90
     assert measuring.limit_below(1) == measuring.LIMITS[0]
 

@@ -15,6 +15,8 @@ from lab_services.models import build
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.patterns.operation.prediction_monitoring import drift, live, months
 from lab_services.patterns.operation.prediction_monitoring.live import Phase
+from lab_services.report.claims import Claim, Verdict
+from lab_services.report.stats import Interval
 from lab_services.stack.catalogue import compose_path
 
 RANDOM = np.random.default_rng(0)
@@ -281,6 +283,17 @@ def test_seconds_on_and_first_on():
     assert live.first_on(on, (3.0, 5.0)) == math.inf
 
 
+def test_an_alarm_that_stays_silent_is_no_number_and_fails_its_claim():
+    """An infinite delay that is kept; a claim that an alarm which never came leaves undecided."""
+    assert live.delay(1.5) == Interval.exact(1.5, "s")
+    assert not live.delay(math.inf).known
+    assert live.latest([1.5, 0.5], 8.0) == Interval.exact(1.5, "s")
+    claim = Claim(
+        "It is noticed", live.latest([1.5, math.inf], 8.0).scaled(1 / 8, ""), -math.inf, 1
+    )
+    assert claim.verdict is Verdict.FAILS
+
+
 def test_the_graph_page_has_every_expression():
     """An expression with a brace that breaks the address."""
     page = live.graph("http://127.0.0.1:9090", 'up{job="a"}', "b")
@@ -366,6 +379,12 @@ def test_mean_delay_has_its_value_inside():
     told = months.mean_delay(np.array([1.0, 2.0, 9.0] * 10))
     assert told.low <= told.value == 4.0 <= told.high
     assert told.unit == "days"
+
+
+def test_a_week_has_seven_starts():
+    """A traceback where a short time has no whole week to draw."""
+    assert not months.mean_delay(np.ones(6)).known
+    assert months.mean_delay(np.ones(7)).value == 1
 
 
 def test_operating_curve_falls():

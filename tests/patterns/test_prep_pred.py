@@ -288,8 +288,15 @@ def test_the_line_of_a_hop():
 def test_a_quotient_is_as_wide_as_it_may_be():
     found = measuring.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
     assert (found.value, found.low, found.high, found.unit) == (2.0, 1.0, 5.0, "ratio")
-    with pytest.raises(ValueError, match="may be 0"):
-        measuring.quotient(interval(1.0), Interval(0.1, -0.1, 0.2, 9, "s"))
+
+
+def test_a_quotient_by_what_may_be_0_is_not_known():
+    """Noise as large as what the smallest hop adds ends the run."""
+    may_be_none = Interval(0.1, -0.1, 0.2, 9, "s")
+    assert "may be 0" in measuring.quotient(interval(1.0), may_be_none).note
+    few = Interval.unknown("3 requests, p50 latency needs 20", "s", 3)
+    for a, b in ((few, interval(1.0)), (interval(1.0), few)):
+        assert measuring.quotient(a, b).note == few.note
 
 
 def test_the_work_of_a_half():
@@ -304,6 +311,34 @@ def test_the_tightest_pool_decides():
     assert measuring.expected([0.03, 0.01], [3, 1], 1.0) == pytest.approx(100)
     with pytest.raises(ValueError, match="zip"):
         measuring.expected([0.01], [1, 2], 1.0)
+
+
+def test_work_too_little_to_be_measured_divides_nothing():
+    """A processor's clock that has not ticked, and a division by 0."""
+    assert measuring.expected([0.0, 0.01], [1, 3], 1.0) == pytest.approx(300)
+    assert np.isnan(measuring.expected([0.0, 0.0], [1, 3], 1.0))
+
+
+def test_hours_that_make_a_ratio():
+    """Hours of another ratio, or a search without an end, where no hours make it."""
+    prediction = measuring.Work(0.002, 0.0)
+    assert measuring.hours_for(3.0, measuring.Work(0.001, 0.0005), prediction) == 10
+    assert measuring.hours_for(0, measuring.Work(0.001, 0.0), prediction) == 0
+    assert measuring.hours_for(3.0, measuring.Work(0.001, 0.0), prediction) is None
+
+
+def test_of_no_request_nothing_is_said():
+    """A phase that the traffic did not reach, in which nothing was wrong."""
+    found = pd.Series(["right", "right", "refused"])
+    assert measuring.share(found, "right").value == pytest.approx(2 / 3)
+    assert measuring.count(found, "right").value == 2
+    one = pd.DataFrame({"status": [200], "ok": [True], "answered_by": ["a+a"]})
+    none = measuring.outcomes(one.iloc[:0])
+    assert "no request" in measuring.share(none, "right").note
+    assert "no request" in measuring.count(none, "right").note
+    whole, half, unknown = (Interval.exact(v, "share") for v in (1.0, 0.5, None))
+    assert measuring.least([whole, half]).value == 0.5
+    assert not measuring.least([whole, unknown, half]).known
 
 
 def test_changes_made_at_once_are_all_made_and_errors_come_back():

@@ -231,8 +231,15 @@ def test_what_comes_out_is_counted_by_when_it_came():
     recording = recorded([(float(n), float(n), n % 5 > 0) for n in range(40)])
     assert measuring.returned(recorded([(n, n, True) for n in range(40)]), 4).value == 0.5
     assert measuring.returned(recording, 4).value < 0.5
-    with pytest.raises(ValueError, match="Fewer than two"):
-        measuring.returned(recording, 39)
+
+
+def test_too_few_answers_make_no_rate():
+    """A slow machine's few answers end the run, or are divided by no time."""
+    once = recorded([(float(n), 1.0, True) for n in range(40)])
+    assert "1 answers came back" in measuring.returned(once, 38.5).note
+    assert "0 answers" in measuring.returned(recorded([(1.0, 1.0, False)] * 3), 0).note
+    together = recorded([(1.0, 1.0, True), (1.0, 1.0, True), (3.0, 9.0, False)])
+    assert "a rate needs two" in measuring.returned(together, 0).note
 
 
 def test_late_boards_after_a_fault():
@@ -243,6 +250,15 @@ def test_late_boards_after_a_fault():
 
 def test_the_share_that_a_deadline_cuts_off():
     assert measuring.slower([0.1, 0.2, 0.3, 0.4], 0.25) == 0.5
+
+
+def test_what_the_theory_is_not_given_it_does_not_know():
+    """A share of nothing, or 0 seconds lost, from what could not be measured."""
+    assert np.isnan(measuring.slower([], 0.25))
+    assert np.isnan(measuring.slower([0.1, 0.2], np.nan))
+    known = {"rate": 50.0, "threads": 4, "well": 0.04, "ill": 0.4, "limit": 0.25}
+    for name in ("rate", "well", "ill"):
+        assert np.isnan(measuring.seconds_lost(3.0, **{**known, name: np.nan}))
 
 
 def test_the_queue_is_read_off_the_metrics():

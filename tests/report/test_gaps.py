@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from lab_services import report
-from lab_services.report import charts, proportions, queueing, ranking, rounds, stats
+from lab_services.report import bootstrap, charts, proportions, queueing, ranking, rounds, stats
 from lab_services.report.answered import Answered
 from lab_services.report.claims import Claims, Verdict
 from lab_services.report.measurements import as_json
@@ -91,6 +91,7 @@ def test_a_comparison_is_known_or_says_why_not(kind, rows):
     for other in ("empty", "many"):
         pair = recorded(rows), recorded(RECORDINGS[other])
         right(report.ratio(*pair, STATISTICS[kind]))
+        right(report.ratio(*pair[::-1], STATISTICS[kind]))
         right(report.difference(*pair[::-1], STATISTICS[kind]))
 
 
@@ -101,6 +102,16 @@ def test_rounds_without_a_partner_are_no_comparison():
     found = report.ratio(one, other, report.P50)
     right(found)
     assert "no round in common" in found.note
+
+
+@pytest.mark.parametrize("series", [[], [1.0], [1.0, 1.0]])
+def test_a_series_of_next_to_nothing_has_no_dependence(series):
+    """A warning of NumPy's in a reader's notebook."""
+    series = np.array(series)
+    assert (bootstrap.design_effect(series), bootstrap.block_length(series)) == (1, 1)
+    low, high = bootstrap.ends([[series]], [1], lambda one: float(one[0].sum()), replicates=5)
+    assert math.isnan(low) == math.isnan(high) == (not len(series))
+    assert all(map(math.isnan, bootstrap.ends([[]], [1], lambda one: 1.0)))
 
 
 VALUES = {"none": [], "one": [1.0], "nothing": [0.0, 0.0], "a gap": [1.0, NAN], "two": [1.0, 2.0]}
@@ -162,7 +173,8 @@ def test_a_queue_of_what_is_not_known_expects_nothing(asked, unknown):
 def test_what_is_computed_from_what_is_not_known_keeps_its_reason():
     """A ratio without a value whose reason is lost on the way; infinity in a file."""
     assert UNKNOWN.scaled(2, "ratio").note == UNKNOWN.note
-    assert not SOME.scaled(NAN, "ratio").known and SOME.scaled(INF, "ratio").note
+    assert "scaled by" in SOME.scaled(NAN, "ratio").note
+    assert "scaled by" in SOME.scaled(INF, "ratio").note
     assert (Interval.exact(INF).known, Interval.exact(None).known) == (False, False)
 
 

@@ -284,3 +284,19 @@ def test_all_is_done_or_somebody_hears_of_it(member, redis):
         wait_until_done(redis, patience=0.05)
     assert worker.turn() == 1
     wait_until_done(redis, patience=0.05)
+
+
+def test_a_slow_worker_is_waited_for_as_long_as_it_goes_on(redis, member):
+    """A pile that takes longer than the patience on a slow machine, and ends a run."""
+    worker = member(handle=lambda job: time.sleep(0.05))
+    put(redis, *range(12))
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=[stop])
+    thread.start()
+    began = time.monotonic()
+    try:
+        wait_until_done(redis, patience=0.5)
+    finally:
+        stop.set()
+        thread.join()
+    assert time.monotonic() - began > 0.5

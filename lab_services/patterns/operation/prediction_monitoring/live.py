@@ -1,11 +1,13 @@
 """The live part of the lab: traffic in phases, and what Prometheus remembers of its alarms."""
 
+import math
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from lab_services.report.stats import Interval
 from lab_services.stack import Stack
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule, poisson
@@ -124,6 +126,24 @@ def first_on(on: Sequence[Span], during: Span) -> float:
         if end >= during[0] and begin < during[1]
     ]
     return min(begins, default=float("inf"))
+
+
+def delay(seconds: float) -> Interval:
+    """Seconds to an alarm; unknown where it stayed silent (infinite)."""
+    if math.isinf(seconds):
+        return Interval.unknown("no alarm while it lasted", "s")
+    return Interval.exact(seconds, "s")
+
+
+def latest(delays: Sequence[float], lasted: float) -> Interval:
+    """The longest of the seconds to alarms on faults that `lasted` so long.
+
+    One that stayed silent (infinite) came after the fault, at the STEP after its end or later.
+    """
+    longest = max(delays)
+    if math.isinf(longest):
+        return Interval(lasted + STEP, lasted + STEP, math.inf, len(delays), "s")
+    return Interval.exact(longest, "s")
 
 
 def graph(address: str, *expressions: str, minutes: int = 2) -> str:

@@ -66,12 +66,15 @@ class Predictions:
 
 
 class Year:
-    """The flights of 2013, and the good model, which was trained on January to September."""
+    """The flights of 2013, and the good model, which was trained on January to September.
 
-    def __init__(self) -> None:
+    With `every` above 1, only one flight in so many.
+    """
+
+    def __init__(self, every: int = 1) -> None:
         self._codes = features.Codes(**store.verify(store.model_path("good"))["codes"])
         self._models = {name: scorer(store.model_path(name)) for name in ("good", "rough")}
-        table = flights.clean().table
+        table = flights.clean().table.iloc[::every]
         columns = {name: table[name].to_numpy() for name in FEATURES}
         for name in CODED:
             columns[name] = columns[name].astype(str)
@@ -265,8 +268,11 @@ def wrong(year: Year, faulty: Predictions, window: int, lag: int) -> Alarm:
 def mean_delay(days: Values, block: int = 7) -> Interval:
     """The mean of delays from consecutive starts, with the interval of a bootstrap by weeks.
 
-    Faults that begin a day apart meet the same weather, so whole weeks are drawn.
+    Faults that begin a day apart meet the same weather, so whole weeks are drawn. Unknown for fewer
+    starts than one block has.
     """
+    if len(days) < block:
+        return Interval.unknown(f"{len(days)} starts, a week has {block}", "days", len(days))
     random = np.random.default_rng(0)
     blocks = -(-len(days) // block)
     starts = random.integers(0, len(days) - block + 1, size=(1000, blocks))
@@ -381,16 +387,18 @@ def statistics(year: Year, days: Sequence[Predictions]) -> dict[str, Values]:
     }
 
 
-def matrix(year: Year, seed: int = 0) -> pd.DataFrame:
+def matrix(year: Year, seed: int = 0, every: int = 1) -> pd.DataFrame:
     """The share of days on which each detector (columns) finds each fault (rows).
 
     A detector's thresholds are the largest values of all odd days without a fault, so all
-    detectors are equally careful; what they find is counted on the even days.
+    detectors are equally careful; what they find is counted on the even days. With `every` above 1,
+    only one day in so many of both.
     """
-    usual = statistics(year, [day for day in year.serving.days if day.day[0] % 2])
+    usual = statistics(year, [day for day in year.serving.days if day.day[0] % 2][::every])
     found = {}
     for fault, predictions in planted(year, year.serving, seed).items():
-        told = statistics(year, [day for day in predictions.days if day.day[0] % 2 == 0])
+        even = [day for day in predictions.days if day.day[0] % 2 == 0]
+        told = statistics(year, even[::every])
         found[fault] = {
             name: float((told[name] > usual[name].max(axis=0)).any(axis=1).mean())
             for name in DETECTORS

@@ -3,6 +3,7 @@
 No service imports this. Rates are requests per second, times are seconds.
 """
 
+import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,19 +110,21 @@ class Work(NamedTuple):
         A latency holds the way there and back too, which keeps no worker busy: what one is busy
         for comes from what it answers per second while it is never idle.
         """
-        return Work(max(0.0, seconds - self.each * flights), self.each)
+        fixed = seconds - self.each * flights
+        return Work(0.0 if fixed < 0 else fixed, self.each)
 
 
 def work(recording: Recording) -> Work:
     """Fitted to the medians by length of a recording in which nobody waited; neither is negative.
 
-    Raises ValueError where all boards have one length.
+    Unknown (nan) where all answers are to boards of one length, which cannot tell what a flight
+    takes.
     """
     table = rows(recording)
     table = table[table["ok"].astype(bool)]
     middle = table.groupby("flights")["latency"].median()
     if len(middle) < 2:
-        raise ValueError("One length of boards cannot tell what a flight takes.")
+        return Work(math.nan, math.nan)
     matrix = np.column_stack([np.ones(len(middle)), middle.index.to_numpy(dtype=float)])
     # Weighted to relative errors, or the longest board would decide alone.
     weights = 1 / middle.to_numpy(dtype=float)
@@ -146,6 +149,15 @@ def replay(arrivals: npt.ArrayLike, services: npt.ArrayLike) -> Floats:
     return latencies
 
 
+def replayed(recording: Recording, work: Work, q: float) -> Interval:
+    """The quantile that one worker would have made of a recording's arrivals and boards."""
+    table = rows(recording)
+    if table.empty:
+        return Interval.unknown("no request", "s")
+    took = replay(table["intended"], work.of(table["flights"]))
+    return Interval.exact(float(np.quantile(took, q)), "s")
+
+
 # --- closed and open ----------------------------------------------------------------------------
 
 
@@ -154,8 +166,12 @@ def corrected(recording: Recording, usual: float) -> Recording:
 
     Who usually asks every `usual` seconds and waits for longer has left out requests: they would
     have waited for one `usual` less each, down to that. It is the correction of G. Tene's
-    HdrHistogram. Raises ValueError for a time that is not above 0.
+    HdrHistogram. Where the usual time is not known, nothing can be repaired, and the note says so.
+    Raises ValueError for a time that is not above 0.
     """
+    if math.isnan(usual):
+        told = f"{recording.note} What is usual is not known, so nothing is repaired."
+        return replace(recording, note=told.strip())
     if not usual > 0:
         raise ValueError(f"Nobody asks every {usual:g} s.")
     table = rows(recording)
@@ -169,20 +185,28 @@ def corrected(recording: Recording, usual: float) -> Recording:
     return replace(recording, table=joined.sort_values("intended", ignore_index=True))
 
 
-def slower(recording: Recording, seconds: float) -> int:
-    """Requests that took longer than `seconds`, or were not answered."""
+def slower(recording: Recording, seconds: float) -> Interval:
+    """Requests that took longer than `seconds`, or were not answered; unknown without any."""
     table = rows(recording)
-    return int(((table["latency"] > seconds) | ~table["ok"].astype(bool)).sum())
+    if table.empty:
+        return Interval.unknown(recording.note or "no request", "requests")
+    return Interval.exact(
+        int(((table["latency"] > seconds) | ~table["ok"].astype(bool)).sum()), "requests"
+    )
 
 
 def closed_throughput(recording: Recording, users: int) -> Interval:
     """Answers per second of a closed loop without a pause: users over mean latency (Little).
 
-    It counts no answers in a window, so neither end of the window matters.
+    It counts no answers in a window, so neither end of the window matters. An end is open where
+    the mean may be 0.
     """
     table = rows(recording)
-    mean = mean_of(table.loc[table["ok"].astype(bool), "latency"])
-    return Interval(users / mean.value, users / mean.high, users / mean.low, mean.n, "requests/s")
+    mean = mean_of(table.loc[table["ok"].astype(bool), "latency"], least=0.0)
+    if not mean.known:
+        return Interval.unknown(recording.note or "no answer", "requests/s")
+    high = users / mean.low if mean.low > 0 else math.inf
+    return Interval(users / mean.value, users / mean.high, high, mean.n, "requests/s", mean.note)
 
 
 # --- the law of capacity ------------------------------------------------------------------------
@@ -218,17 +242,17 @@ def fit_law(measured: Mapping[float, float]) -> Law:
     """The law fitted to throughputs by their n, with relative errors and no negative coefficient.
 
     n / X = (1 + c (n - 1) + k n (n - 1)) / alone is linear in 1/alone, c/alone and k/alone: it is
-    a non-negative least-squares problem (Lawson and Hanson, 1974), without starting values. Raises
-    ValueError for fewer than three points or a throughput that is not above 0.
+    a non-negative least-squares problem (Lawson and Hanson, 1974), without starting values. With
+    fewer than three points, or one that is not known or not above 0, the law is unknown (nan).
     """
     n = np.array(sorted(measured), dtype=float)
     x = np.array([measured[at] for at in sorted(measured)], dtype=float)
     if len(n) < 3 or not (x > 0).all():
-        raise ValueError("The law takes three points or more, all above 0.")
+        return Law(math.nan, math.nan, math.nan)
     matrix = np.column_stack([np.ones(len(n)), n - 1, n * (n - 1)]) * (x / n)[:, None]
     (inverse, queued, agreed), _ = optimize.nnls(matrix, np.ones(len(n)))
     if inverse <= 0:
-        raise ValueError(f"No law fits {dict(measured)}.")
+        return Law(math.nan, math.nan, math.nan)
     return Law(1 / inverse, queued / inverse, agreed / inverse)
 
 
@@ -297,50 +321,54 @@ def fluid_recovery(
 
     What cannot be served piles up, (peak / capacity - 1) seconds of work for each second, and goes
     down by 1 - base / capacity afterwards (Newell, "Applications of Queueing Theory", 2nd edition,
-    1982, chapter 2). Infinite where the base is no less than the capacity.
+    1982, chapter 2). Infinite where the base is no less than the capacity, nan where that is not
+    known.
     """
-    pile = max(0.0, peak / capacity - 1) * seconds - limit
+    pile = (peak / capacity - 1) * seconds - limit
     if pile <= 0:
         return 0.0
     return math.inf if base >= capacity else pile / (1 - base / capacity)
 
 
-def broke_at(recording: Recording, ramp: tuple[float, float, float], limit: float) -> float:
+def broke_at(recording: Recording, ramp: tuple[float, float, float], limit: float) -> Interval:
     """The rate that a ramp had reached when half of its answers were in time for the last time.
 
     `ramp` are the rates from and to and the seconds; the recording holds the ramp alone. Half of
-    NEIGHBOURS requests that came one after the other, so that a hiccup decides nothing. Raises
-    ValueError where no half was in time.
+    NEIGHBOURS requests that came one after the other, so that a hiccup decides nothing. Unknown
+    where no half was in time.
     """
     start, end, seconds = ramp
     table = rows(recording)
     middle = table["latency"].rolling(NEIGHBOURS, center=True).median().to_numpy()
     timely = table["intended"].to_numpy()[middle <= limit]
     if not len(timely):
-        raise ValueError("No half of the ramp's answers was in time: it began too high.")
+        reason = f"among {len(table)} answers no {NEIGHBOURS} in a row were in time by half"
+        return Interval.unknown(reason, "requests/s", len(table))
     passed = float(timely.max() - table["intended"].min())
-    return start + (end - start) * min(1.0, passed / seconds)
+    return Interval.exact(start + (end - start) * min(1.0, passed / seconds), "requests/s")
 
 
 def capacity_of_break(rate: float, ramp: tuple[float, float, float], limit: float) -> float:
     """The capacity C of a service that a ramp of slope a broke at C + sqrt(2 a C limit) = `rate`.
 
     Beyond C the backlog grows with the square of the time, a t^2 / 2, and must hold `limit` seconds
-    of work before anybody is late; by then the ramp has gone on. Solved for the root of C.
+    of work before anybody is late; by then the ramp has gone on. Solved for the root of C. nan
+    where the rate is not known.
     """
     start, end, seconds = ramp
     half = math.sqrt(2 * (end - start) / seconds * limit) / 2
     return (math.sqrt(rate + half**2) - half) ** 2
 
 
-def replicas_for(target: float, one: Interval, room: float = 1.0) -> int:
+def replicas_for(target: float, one: Interval, room: float = 1.0) -> int | None:
     """Replicas for a target rate, by the lower end of what one bears and the share of it to use.
 
-    They must not share cores. Raises ValueError where one bears nothing for certain.
+    They must not share cores. None where one bears nothing for certain. Raises ValueError for a
+    room that is no share.
     """
-    if not (one.low > 0 and 0 < room <= 1):
-        raise ValueError(f"One replica bears {one.low:g}, of which {room:g} may be used.")
-    return math.ceil(target / (one.low * room))
+    if not 0 < room <= 1:
+        raise ValueError(f"{room:g} is no share that may be used.")
+    return math.ceil(target / (one.low * room)) if one.low > 0 else None
 
 
 # --- the gate -----------------------------------------------------------------------------------
@@ -420,6 +448,26 @@ def power(change: float, *, spread: float, rounds: int, tolerance: float) -> flo
     return float(distributions.nct.sf(critical, rounds - 1, off))
 
 
+def fewest_rounds(
+    change: float, *, spread: float, tolerance: float, chance: float = 0.9
+) -> int | None:
+    """The least number of rounds, two at least, with which the gate's `power` reaches a chance.
+
+    None where a million do not suffice, or the spread is not known.
+    """
+
+    def suffices(rounds: int) -> bool:
+        return power(change, spread=spread, rounds=rounds, tolerance=tolerance) >= chance
+
+    enough = 2
+    while not suffices(enough):
+        enough *= 2
+        if enough > 1_000_000:
+            return None
+    # The power grows with the rounds.
+    return bisect.bisect_left(range(enough), True, lo=2, key=suffices)
+
+
 # --- what the service says ----------------------------------------------------------------------
 
 
@@ -443,7 +491,8 @@ class Said(NamedTuple):
 def said(stack: Stack, path: str) -> Said:
     """What the first replica of the predictor says of itself, and of a path, since it began.
 
-    A path that nobody has asked for has no requests.
+    A path that nobody has asked for has no requests; processor and memory are nan where the
+    platform does not tell them (it has no /proc).
     """
     families = text_string_to_metric_families(stack.text("predictor", "/metrics"))
     found = {
@@ -453,8 +502,8 @@ def said(stack: Stack, path: str) -> Said:
         if {"path": path, "status": "200"}.items() <= sample.labels.items() or not sample.labels
     }
     return Said(
-        found["process_cpu_seconds_total"],
-        found["process_resident_memory_bytes"],
+        found.get("process_cpu_seconds_total", math.nan),
+        found.get("process_resident_memory_bytes", math.nan),
         found.get("request_seconds_count", 0.0),
         found.get("request_seconds_sum", 0.0),
     )

@@ -9,6 +9,7 @@ import atexit
 import csv
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -28,14 +29,19 @@ from lab_services.stack.display import link
 from lab_services.stack.ports import free_port
 
 USERS = Path(__file__).with_name("users.py")
-_PATIENCE = 30.0  # seconds for all processes to have come up
-_SECONDS = 5.0  # for the page to answer
+# Seconds for all processes to have come up, and for the page to answer: a busy core takes its time.
+_PATIENCE = 120.0
+_ANSWERS = 60.0
+_SECONDS = 5.0  # for a process to end when it is told to
 _LAST_LINES = 12
 _REPORTED = 0.4  # seconds within which every worker has reported: see users.py
 
 
 class Counted(NamedTuple):
-    """What Locust's own table says of a run; times in seconds, as coarse as Locust rounds them."""
+    """What Locust's own table says of a run; times in seconds, as coarse as Locust rounds them.
+
+    Times are nan where no request was answered.
+    """
 
     requests: int
     failures: int
@@ -92,23 +98,24 @@ class Swarm:
         self._ask("/swarm", {**form, "host": host or self._host})
         time.sleep(seconds)
         self._ask("/stop", {})
-        last: Counted | None = None
+        last = -1
         found = self.counted()
-        while found != last:  # the workers report several times a second, also after the end
+        # The workers report several times a second, also after the end.
+        while found.requests != last:
+            last = found.requests
             time.sleep(_REPORTED)
-            found, last = self.counted(), found
+            found = self.counted()
         return found
 
     def counted(self) -> Counted:
         """Locust's table of the last run, from the file that its page offers."""
         rows = list(csv.DictReader(io.StringIO(self._ask("/stats/requests/csv").decode())))
         total = next(row for row in rows if row["Name"] == "Aggregated")
-        return Counted(
-            int(total["Request Count"]),
-            int(total["Failure Count"]),
-            float(total["Median Response Time"]) / 1000,
-            float(total["95%"]) / 1000,
-        )
+        requests = int(total["Request Count"])
+        # Of no request Locust says 0 or N/A.
+        times = [total["Median Response Time"], total["95%"]] if requests else [math.nan] * 2
+        median, p95 = (float(time) / 1000 for time in times)
+        return Counted(requests, int(total["Failure Count"]), median, p95)
 
     def report(self, path: str | Path) -> Path:
         """Save the report that Locust's page offers: one HTML file with tables and charts."""
@@ -166,7 +173,7 @@ class Swarm:
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}{path}", data, timeout=_SECONDS
+                f"http://127.0.0.1:{self.port}{path}", data, timeout=_ANSWERS
             ) as answer:
                 content: bytes = answer.read()
                 return content

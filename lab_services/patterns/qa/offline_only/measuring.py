@@ -1,5 +1,6 @@
 """What the lab of this chapter sends, reads from the log, and draws; no service imports this."""
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,6 @@ import psycopg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lab_services.errors import LabError
 from lab_services.models.features import Flight
 from lab_services.models.scoring import chances
 from lab_services.patterns.qa.offline_only import users
@@ -31,6 +31,7 @@ from lab_services.traffic.running import send
 from lab_services.traffic.schedules import constant
 
 _PATIENCE = 10.0  # seconds for the gate's rows to be in the log
+_ANSWERS = 60.0  # seconds for the gate to take a release; what is released decides what is measured
 POINTS = "points"
 Values = npt.NDArray[np.float64]
 Truths = npt.NDArray[np.bool_]
@@ -65,7 +66,7 @@ def release(stack: Stack, test: str, share: float = 0.0, *, shadow: bool = False
     Raises httpx.HTTPStatusError for a share that is none.
     """
     wanted = {"test": test, "share": share, "shadow": shadow}
-    httpx.post(stack.url("gate", "/release"), json=wanted).raise_for_status()
+    httpx.post(stack.url("gate", "/release"), json=wanted, timeout=_ANSWERS).raise_for_status()
     return time.time()
 
 
@@ -96,29 +97,41 @@ def travel(
 ) -> tuple[Recording, pd.DataFrame]:
     """Travellers ask at an even rate; what they do with the answers goes into the log.
 
-    `at` is as in `traffic.send`. Returns the recording, and a row for each traveller in the order
-    of asking: request, intended (Unix s), latency (s), ok, model, probability, warned, late,
-    stayed, points. A traveller without an answer has stayed for nothing: 0 points.
-    Raises LabError where the gate's rows do not come.
+    `at` is as in `traffic.send`. Returns the recording, and a row for each traveller as `behaved`
+    has them.
     """
     requests = asking(stack, test, flights)
     schedule = constant(rate, len(requests) / rate)
     recording = send(requests, schedule, at=at, title=test)
     answers = logged(database, test, len(requests))
     seed = zlib.crc32(test.encode())  # other travellers in each test, the same in each run
-    table = recording.table[["request", "intended", "latency", "ok"]]
+    table = behaved(recording.table, answers, late, seed)
+    tell(database, table)
+    return recording, table
+
+
+def behaved(
+    asked: pd.DataFrame, answers: pd.DataFrame, late: Sequence[bool], seed: int = 0
+) -> pd.DataFrame:
+    """What travellers did with the answers of the gate's log; a row each, in the order of asking.
+
+    request, intended (Unix s), latency (s), ok, model, probability, warned, late, stayed, points. A
+    traveller without an answer has stayed for nothing: 0 points. Who has an answer that is not in
+    the log is left out, for nobody knows what it said.
+    """
+    table = asked[["request", "intended", "latency", "ok"]]
     table = table.merge(answers, on="request", how="left").assign(late=np.asarray(late))
     table["stayed"] = table["ok"] & (table["latency"] <= users.patience(len(table), seed))
     table["warned"] = table["warned"].eq(True)  # no answer is no warning
     table["points"] = users.points(*(table[c].to_numpy(bool) for c in ("warned", "late", "stayed")))
-    tell(database, table)
-    return recording, table
+    return table[table["model"].notna() | ~table["ok"]].reset_index(drop=True)
 
 
 def logged(database: Database, test: str, number: int, *, shadow: bool = False) -> pd.DataFrame:
     """The answers of a test, of the shadow or as travellers saw them, once there are `number`.
 
-    Raises LabError where ten seconds bring fewer.
+    Where ten seconds bring fewer, those that there are: requests that never reached the gate have
+    no row.
     """
     deadline = time.monotonic() + _PATIENCE
     columns = ["request", "model", "probability", "warned", "seconds"]
@@ -127,13 +140,8 @@ def logged(database: Database, test: str, number: int, *, shadow: bool = False) 
             f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s",
             [test, shadow],
         ).fetchall()
-        if len(found) >= number:
+        if len(found) >= number or time.monotonic() > deadline:
             return pd.DataFrame(found, columns=columns)
-        if time.monotonic() > deadline:
-            raise LabError(
-                f"The log holds {len(found)} of {number} answers of the test {test!r}.",
-                "stack.logs('gate') says what the gate could not write.",
-            )
         time.sleep(0.05)
 
 
@@ -167,30 +175,33 @@ def mean_points(values: Values) -> Interval:
 def points_differ(a: Values, b: Values) -> Interval:
     """Mean of `a` less mean of `b`, two groups of travellers, with Welch's 95 % interval (SciPy).
 
-    Raises ValueError for a group of fewer than two.
+    Unknown for a group of fewer than two.
     """
     from scipy import stats
 
-    if min(len(a), len(b)) < 2:
-        raise ValueError("Two groups of two travellers or more can be compared.")
+    if (fewest := min(len(a), len(b))) < 2:
+        return Interval.unknown(f"{fewest} travellers, a group needs 2", POINTS, fewest)
     low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     value = float(np.mean(a) - np.mean(b))
     return Interval(value, float(low), float(high), min(len(a), len(b)), POINTS)
 
 
-def travellers_needed(a: Values, b: Values, power: float = 0.8) -> int:
+def travellers_needed(a: Values, b: Values, power: float = 0.8) -> Interval:
     """Travellers, of both arms, that find the difference of `a` and `b` so often, by statsmodels.
 
     At 5 % false alarms, arms of one size. A difference below a hundredth of the spread counts as
-    that. Raises ValueError for groups in which nobody differs from anybody.
+    that. Unknown without travellers in both, and where nobody differs from anybody.
     """
     from statsmodels.stats.power import NormalIndPower
 
+    if not min(len(a), len(b)):
+        return Interval.unknown("nobody was given one of the two", "travellers")
     spread = float(np.sqrt((a.var() + b.var()) / 2))
     if not spread > 0:
-        raise ValueError("Without any spread there is nothing to plan.")
+        return Interval.unknown("nobody differs from anybody", "travellers")
     size = max(abs(float(a.mean() - b.mean())) / spread, 0.01)
-    return 2 * int(np.ceil(NormalIndPower().solve_power(size, alpha=0.05, power=power)))
+    needed = 2 * int(np.ceil(NormalIndPower().solve_power(size, alpha=0.05, power=power)))
+    return Interval.exact(needed, "travellers")
 
 
 def served(names: Sequence[str], flights: Sequence[Flight]) -> dict[str, Values]:
@@ -198,16 +209,18 @@ def served(names: Sequence[str], flights: Sequence[Flight]) -> dict[str, Values]
     return {name: chances(name, flights) for name in names}
 
 
-def seen_at(warned: Truths, expected: float) -> int:
+def seen_at(warned: Truths, expected: float) -> int | None:
     """After how many shadowed answers the share of warnings was surely below what was expected.
 
-    Surely: the exact 99.9 % bound, because one looks after each answer; 0 where it never was.
-    Raises ValueError for an expected share that is none.
+    Surely: the exact 99.9 % bound, because one looks after each answer; 0 where it never was, None
+    where there was no answer to look at. Raises ValueError for an expected share that is none.
     """
     from scipy import stats
 
     if not 0 < expected < 1:
         raise ValueError(f"{expected} is no share that a count could fall below.")
+    if not len(warned):
+        return None
     number = np.arange(1, len(warned) + 1)
     chance = stats.binom.cdf(np.cumsum(warned), number, expected)
     below = chance < 0.001
@@ -215,31 +228,28 @@ def seen_at(warned: Truths, expected: float) -> int:
 
 
 def farthest(measured: Mapping[float, Interval], expected: Callable[[float], float]) -> float:
-    """The largest distance of measured points from a curve.
+    """The largest distance of measured points from a curve; nan where one of them is not known.
 
-    Raises ValueError where nothing was measured.
+    Raises ValueError without a point.
     """
     if not measured:
         raise ValueError("Nothing was measured.")
-    return max(abs(interval.value - expected(x)) for x, interval in measured.items())
+    return float(np.max([abs(point.value - expected(x)) for x, point in measured.items()]))
 
 
 def phases(table: pd.DataFrame, change: Change) -> dict[str, pd.DataFrame]:
     """The travellers before, during and after a change, by when they meant to ask.
 
-    Raises ValueError where one of the three is empty, or for a change that has not ended.
+    Raises ValueError for a change that has not ended.
     """
     if change.end is None:
         raise ValueError("The change has not ended.")
     asked = table["intended"]
-    found = {
+    return {
         "before": table[asked < change.start],
         "during": table[(asked >= change.start) & (asked < change.end)],
         "after": table[asked >= change.end],
     }
-    if empty := [name for name, part in found.items() if part.empty]:
-        raise ValueError(f"Nobody asked {empty[0]} the change.")
-    return found
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -257,14 +267,13 @@ def worth(
     """Warnings, points and latency over time, with the changes shaded.
 
     `promise` gives "warned" and "points" as the offline test foretold them. Bins are `every`
-    seconds long; the last one is left out where it is not whole. Raises ValueError for a table
-    without a whole bin.
+    seconds long; the last one is left out where it is not whole. A bin in which nobody asked is a
+    gap, and the chart says so.
     """
-    begin, end = float(table["intended"].min()), float(table["intended"].max())
-    place = ((table["intended"] - begin) // every).astype(int)
-    whole = int((end - begin) // every)
-    if whole < 1:
-        raise ValueError("The travellers asked for less than one bin.")
+    asked = table["intended"]
+    begin, end = (float(asked.min()), float(asked.max())) if len(table) else (0.0, every)
+    place = ((asked - begin) // every).astype(int)
+    whole = max(1, int((end - begin) // every))
     bins = [table[place == number] for number in range(whole)]
     at = [(number + 0.5) * every for number in range(whole)]
     warned = [proportion(int(part["warned"].sum()), len(part)) for part in bins]
@@ -277,10 +286,11 @@ def worth(
         for index, (values, what) in enumerate(rows):
             look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index]}
             panels[index].plot(at, [each.value for each in values], **look)
+            ends = [(each.low, each.high) for each in values]
+            finite = [np.isfinite(pair).all() for pair in ends]
             panels[index].fill_between(
                 at,
-                [each.low for each in values],
-                [each.high for each in values],
+                *np.where(finite, np.transpose(ends), np.nan),
                 color=COLOURS[index],
                 alpha=0.2,
                 lw=0,
@@ -288,15 +298,19 @@ def worth(
             panels[index].axhline(promise[what], **MARK)
             panels[index].set_ylim(bottom=0)
         panels[2].plot(at, slow, color=COLOURS[2], ls=DASHES[3])
-        panels[2].set_ylim(0, 2 * max(slow))
+        panels[2].set_ylim(0, 2 * max((each for each in slow if math.isfinite(each)), default=1.0))
         panels[0].set_ylabel("share warned")
         panels[1].set_ylabel("points")
-        panels[2].set(ylabel="latency", xlabel="seconds", xlim=(0, end - begin))
+        panels[2].set(ylabel="latency", xlim=(0, max(end - begin, every)))
         drawing.unit_axis(panels[0], "y", "share")
         drawing.unit_axis(panels[2], "y", "s")
+        empty = [f"{t:.3g}" for t, part in zip(at, bins, strict=True) if part.empty]
+        gaps = [drawing.gap(f"{', '.join(empty)} s", "nobody asked")] if empty else []
+        drawing.noted(panels[2], "seconds", [], missing=gaps)
+        here = [each for each in changes if each.start < end and (each.end or end) > begin]
         for panel in panels:
-            shade(panel, changes, begin, end)
-        name_faults(panels[0], changes, begin, end)
+            shade(panel, here, begin, end)
+        name_faults(panels[0], here, begin, end)
         legend = [
             Line2D([], [], color=COLOURS[0], ls=DASHES[0], label="told that it will be late"),
             Line2D([], [], color=COLOURS[1], ls=DASHES[1], label="points a traveller"),
@@ -306,9 +320,11 @@ def worth(
         told = "; ".join(
             f"{t:.3g} s: {w.value:.0%} warned, {p.value:.2f} points"
             for t, w, p in zip(at, warned, points, strict=True)
+            if w.known
         )
-        when = "; ".join(f"{change.kind} from {change.start - begin:.3g} s" for change in changes)
-        alt = f"{when}. {told}. Promised: {promise['warned']:.0%}, {promise['points']:.2f} points."
+        when = "; ".join(f"{change.kind} from {change.start - begin:.3g} s" for change in here)
+        foretold = f"Promised: {promise['warned']:.0%}, {promise['points']:.2f} points."
+        alt = drawing.in_words(f"{when}. {told}.", [foretold, *gaps])
         return drawing.finish(figure, name, title, alt, legend)
 
 

@@ -4,6 +4,8 @@
 computed for all replays at once, and every function takes the generator of its chances.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
@@ -93,6 +95,18 @@ def first_day(crossed: NDArray[np.bool_]) -> Counts:
     """The first day (from 1) at which each replay stops; 0 where it never does."""
     days: Counts = np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1, 0)
     return days
+
+
+def days_taken(stopped: Counts) -> float:
+    """The mean day at which the replays stopped that did; nan where none did."""
+    found = stopped[stopped > 0]
+    return float(found.mean()) if len(found) else math.nan
+
+
+def travellers_taken(stopped: Counts) -> float:
+    """The median number of travellers until the replays stopped that did; nan where none did."""
+    found = stopped[stopped > 0]
+    return float(np.median(found)) if len(found) else math.nan
 
 
 def per_request(

@@ -95,19 +95,20 @@ class Log:
         """A row for each request that production answered, beside the candidate's answer.
 
         `place` is the flight's place in the list that was asked about; the candidate's columns are
-        empty where it has not answered. What is still on its way is waited for until nothing new
-        has come for half a second, and for `patience` seconds at most. Raises LookupError where the
-        log knows nothing of the experiment.
+        empty where it has not answered. What is still on its way is waited for until something has
+        come and then nothing new for half a second, and for `patience` seconds at most. No row
+        where the log knows nothing of the experiment by then.
         """
-        until, known = time.monotonic() + patience, -1
-        while (found := self._count(experiment)) != known and time.monotonic() < until:
+        until, known = time.monotonic() + patience, 0
+        while (found := self._count(experiment)) == 0 or found != known:
+            if time.monotonic() > until:
+                break
             known = found
             time.sleep(5 * notes.EVERY_SECONDS)
-        rows = self._database.execute(notes.JOINED, [f"{experiment}-"]).fetchall()
-        if not rows:
-            raise LookupError(f"The log knows nothing of {experiment!r}.")
-        table = pd.DataFrame(rows)
-        place = table["request"].str.rpartition("-")[2].astype(int)
+        cursor = self._database.execute(notes.JOINED, [f"{experiment}-"])
+        names = [column.name for column in cursor.description or ()]
+        table = pd.DataFrame(cursor.fetchall(), columns=names)
+        place = table["request"].str.rsplit("-", n=1).str[-1].astype(int)
         return table.assign(place=place, answered=table["candidate"].notna())
 
     def notices(self, experiment: str, model: str) -> int:
@@ -144,18 +145,23 @@ def with_flights(table: pd.DataFrame, flights: Flights, late: Sequence[bool]) ->
 
 
 def agreement(table: pd.DataFrame) -> Interval:
-    """Share of the requests answered by both on which both say the same.
-
-    Raises ValueError where none was answered by both.
-    """
+    """Share of the requests answered by both on which both say the same; unknown without one."""
     both = table[table["answered"]]
     same = both["production_late"] == both["candidate_late"]
     return report.proportion(int(same.sum()), len(both))
 
 
 def answered(table: pd.DataFrame) -> Interval:
-    """Share of production's requests that the candidate has answered too. Raises ValueError."""
+    """Share of production's requests that the candidate has answered too; unknown without one."""
     return report.proportion(int(table["answered"].sum()), len(table))
+
+
+def first_silent(table: pd.DataFrame) -> Interval:
+    """The place, from 1, of the first request that the candidate has not answered."""
+    silent = np.flatnonzero(~table["answered"].to_numpy(dtype=bool))
+    if not len(silent):
+        return Interval.unknown("no request was left without the candidate's answer")
+    return Interval.exact(int(silent[0]) + 1)
 
 
 def disagreements(table: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -183,7 +189,7 @@ def costs(table: pd.DataFrame, missed: float) -> pd.DataFrame:
 def saved_paired(costs: pd.DataFrame, unit: str) -> Interval:
     """By how much a flight is cheaper with the candidate: both were asked about each flight.
 
-    The mean of the differences flight by flight. Raises ValueError without flights.
+    The mean of the differences flight by flight. Unknown without flights.
     """
     return report.mean_of(costs["production"] - costs["candidate"], unit)
 
@@ -191,11 +197,13 @@ def saved_paired(costs: pd.DataFrame, unit: str) -> Interval:
 def saved_split(costs: pd.DataFrame, unit: str) -> Interval:
     """The same from the same flights, had only one model been asked about each, in turns.
 
-    The difference of two independent means, whose variances add up. Raises ValueError for fewer
-    than two flights.
+    The difference of two independent means, whose variances add up. Unknown for fewer than two
+    flights.
     """
     production = report.mean_of(costs["production"].iloc[::2], unit)
     candidate = report.mean_of(costs["candidate"].iloc[1::2], unit)
+    if not (production.known and candidate.known):
+        return Interval.unknown(production.note or candidate.note, unit, len(costs))
     value = production.value - candidate.value
     half = math.hypot(width(production), width(candidate)) / 2
     return Interval(value, value - half, value + half, len(costs), unit)
@@ -206,20 +214,29 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
+def narrower(one: Interval, other: Interval) -> Interval:
+    """The width of the one over that of the other; unknown where nothing varies."""
+    return report.quotient(width(one), width(other))
+
+
+def worst(shares: Sequence[Interval]) -> Interval:
+    """The one whose upper end is the highest; one that is not known may be the worst."""
+    unknown = [share for share in shares if not share.known]
+    return unknown[0] if unknown else max(shares, key=lambda share: share.high)
+
+
 # --- what the services and recordings tell --------------------------------------------------------
 
 
 def cpu_seconds(stack: Stack, service: str) -> float:
     """Processor time of a service since its start, as it tells itself.
 
-    Raises ValueError where it tells none (its platform has no /proc).
+    nan where it tells none (its platform has no /proc).
     """
     found = re.search(
         r"^process_cpu_seconds_total (\S+)$", stack.text(service, "/metrics"), re.MULTILINE
     )
-    if not found:
-        raise ValueError(f"{service} does not tell its processor time.")
-    return float(found[1])
+    return float(found[1]) if found else math.nan
 
 
 def copies(stack: Stack) -> dict[str, int]:
@@ -234,7 +251,7 @@ def copies(stack: Stack) -> dict[str, int]:
 
 
 def slower(recording: Recording, seconds: float) -> Interval:
-    """Share of the requests that took longer, answered or not. Raises ValueError without any."""
+    """Share of the requests that took longer, answered or not; unknown without any."""
     latencies = recording.measured["latency"]
     return report.proportion(int((latencies > seconds).sum()), len(latencies))
 
@@ -299,9 +316,11 @@ def first_seen(
 def order_quantile(ordered: Counts, q: float, unit: str = "requests") -> Interval:
     """The quantile of sorted independent values, with the interval of its order statistics.
 
-    Conover, "Practical Nonparametric Statistics", section 3.2. Raises ValueError for no values.
+    Conover, "Practical Nonparametric Statistics", section 3.2. Unknown of no values.
     """
     n = len(ordered)
+    if not n:
+        return Interval.unknown("no values", unit)
     around = report.proportion(round(q * n), n)
     places = [min(n - 1, int(share * n)) for share in (q, around.low, around.high)]
     value, low, high = (float(ordered[place]) for place in places)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lab_services.errors import LabError
 from lab_services.models.features import FEATURES
 from lab_services.report import bootstrap
 from lab_services.report.queueing import Queue
@@ -71,7 +70,8 @@ class Mean(Statistic):
         series = list(self.rounds(requests).values())
         joined = np.concatenate([*series, np.empty(0)])
         if len(joined) < 2:
-            raise ValueError("A mean needs two correct answers or more.")
+            reason = f"{len(joined)} correct answers, a mean needs 2"
+            return Interval.unknown(reason, self.unit, len(joined))
         low, high = bootstrap.ends(
             [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
         )
@@ -105,17 +105,26 @@ def failed(recording: Requests, *models: str) -> tuple[int, int]:
     return int((~table["ok"].astype(bool)).sum()), len(table)
 
 
-def lifetime(recording: Recording, arm: str) -> float:
+def counted(hits: int, of: int) -> Interval:
+    """How many of so many requests; unknown where there was none that could have been hit."""
+    if not of:
+        return Interval.unknown("nobody asked meanwhile", "requests")
+    return Interval.exact(hits, "requests")
+
+
+def lifetime(recording: Recording, arm: str) -> Interval:
     """Seconds until the first explanation fails: the death as those see it who ask.
 
-    A platform sees it later; an engine of containers, under load, by more than a second.
-    Raises LabError where none fails.
+    A platform sees it later; an engine of containers, under load, by more than a second. Those who
+    wait in a queue when the service dies fail at that moment, whenever they came; those who gave up
+    waiting tell nothing of a death. Unknown where none fails.
     """
     table = rows(recording)
     lost = table[(table["arm"] == arm) & (table["model"] == "reasons") & ~table["ok"].astype(bool)]
+    lost = lost[~lost["error"].str.startswith("no answer within")]
     if lost.empty:
-        raise LabError(f"No explanation has failed: {arm} has not died.", "Give it more time.")
-    return float(lost["intended"].min()) - recording.begin
+        return Interval.unknown("no explanation has failed: it has not died", "s")
+    return Interval.exact(float((lost["intended"] + lost["latency"]).min()) - recording.begin, "s")
 
 
 def outcome(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -171,13 +180,16 @@ def explained(
 ) -> Interval:
     """Mean latency of the model's requests over what one queue gives these very requests.
 
-    Blocks are drawn at the same places of both, so that the luck of the arrivals cancels.
-    Raises ValueError where a request of the model has failed.
+    Blocks are drawn at the same places of both, so that the luck of the arrivals cancels. Unknown
+    where a request of the model has failed, whose latency is none, and where `alone` is unknown.
     """
     part = recording.where(model=model)
     table = rows(part)
-    if not table["ok"].all():
-        raise ValueError(f"Requests to {model} have failed: their latencies are none.")
+    if failures := int((~table["ok"].astype(bool)).sum()):
+        reason = f"{failures} of {len(table)} requests to {model} have failed"
+        return Interval.unknown(reason, "ratio", len(table))
+    if math.isnan(alone):
+        return Interval.unknown("what it takes alone is not known", "ratio", len(table))
     pair = [
         table["latency"].to_numpy(dtype=float),
         expected_latencies(recording, services, model, alone),
@@ -263,19 +275,16 @@ class Platform:
                 work.result()
 
     def recover(self, seconds: float) -> None:
-        """Wait until each of its services has died and is back.
+        """Wait until each of its services has died and is back, and for so many seconds at most.
 
-        Raises LabError when they are not after so many seconds.
+        A machine that is too busy for the traffic may not come to the death of a service.
         """
         deadline = time.monotonic() + seconds
         while {death.service for death in self.deaths if death.end is not None} < set(
             self.services
         ):
             if time.monotonic() > deadline:
-                raise LabError(
-                    f"{len(self.deaths)} of {len(self.services)} services have died in time.",
-                    "Has the machine a limit of memory? lab doctor tells.",
-                )
+                return
             time.sleep(0.05)
 
     def release(self, environment: Mapping[str, str]) -> tuple[float, float]:
@@ -289,11 +298,20 @@ class Platform:
         return begin, end
 
     def first(self, service: str) -> Change:
-        """The first death of a service. Raises LabError where there is none."""
+        """The first death of a service; a time that nobody has seen is nan."""
         for death in self.deaths:
             if death.service == service:
-                return death
-        raise LabError(f"{service} has not died.", "Give it more time.")
+                return death if death.end is not None else replace(death, end=math.nan)
+        return Change("out of memory:", service, math.nan, math.nan)
+
+    def down(self, until: float) -> list[Change]:
+        """The deaths before `until` (Unix seconds) as one change, to its last end; or none."""
+        deaths = [death for death in self.deaths if death.start < until]
+        if not deaths:
+            return []
+        ends = [death.end for death in deaths if death.end is not None]
+        end = max(ends) if len(ends) == len(deaths) else None
+        return [Change("out of memory", "", deaths[0].start, end)]
 
     def memory(self, service: str, begin: float, end: float) -> dict[float, float]:
         """Bytes of a service from `begin` to `end` (Unix seconds), by seconds after `begin`."""
@@ -330,10 +348,19 @@ class Platform:
             self._samples += [(name, now, size) for name, size in weighed.items()]
 
 
-def growth(seen: Mapping[float, float]) -> int:
+def growth(seen: Mapping[float, float]) -> Interval:
     """Bytes per second by which memory has grown: the line through the samples, without the
-    fraction of a byte that rounding leaves where nothing grows.
-
-    Raises ValueError for fewer than two of them.
+    fraction of a byte that rounding leaves where nothing grows. Unknown of fewer than two of them.
     """
-    return round(Memory.fit(seen).model)
+    if len(seen) < 2:
+        return Interval.unknown(f"memory was looked at {len(seen)} times, growth needs 2", "bytes")
+    return Interval.exact(round(Memory.fit(seen).model), "bytes")
+
+
+def fastest(*grown: Interval, either_way: bool = False) -> Interval:
+    """The largest growth, with `either_way` or shrinking; unknown where one of them is."""
+    for each in grown:
+        if not each.known:
+            return each
+    values = [each.value for each in grown]
+    return Interval.exact(max(map(abs, values) if either_way else values), "bytes")

@@ -31,7 +31,7 @@ from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
 
 STREAM = "jobs"
-PATIENCE = 30.0  # seconds for the queue to drain
+PATIENCE = 30.0  # seconds for a request, or for the next job to be done
 Times = npt.NDArray[np.float64]
 
 
@@ -85,7 +85,7 @@ def clear(stack: Stack) -> None:
 
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
-    """Wait until each job is done or buried. Raises LabError where that takes too long."""
+    """Wait until each job is done or buried. Raises LabError where nothing happens for too long."""
     with connect(stack, "queue") as queue:
         wait_until_done(queue, STREAM, patience=patience)
 
@@ -150,7 +150,7 @@ def collect(
         rows = thread.submit(
             lambda: asyncio.run(_collect(url, bodies, schedule.offsets, intervals))
         ).result()
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["interval", "delay", "latency", "empty"])
 
 
 async def _collect(
@@ -230,11 +230,11 @@ def completion(recording: Recording, done: pd.DataFrame) -> Recording:
 def service_time(done: pd.DataFrame) -> Interval:
     """Seconds from one finish to the next while jobs were waiting, with a 95 % t interval.
 
-    Raises ValueError for fewer than three finishes.
+    Unknown from fewer than three finishes.
     """
     gaps = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
     if len(gaps) < 2:
-        raise ValueError(f"{len(done)} finishes are too few for a service time.")
+        return Interval.unknown(f"{len(done)} jobs done, a service time needs 3", "s", len(done))
     return mean_of(gaps, "s")
 
 
@@ -255,27 +255,33 @@ def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Int
     return mean_of(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
 
 
-def drain_seconds(done: pd.DataFrame, since: float) -> float:
-    """Seconds from `since` until at most one job was left. Raises ValueError if none was."""
+def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
+    """Seconds from `since` until at most one job was left.
+
+    Unknown where there were no more then already, and where more were left to the end.
+    """
+    if depth(done, np.array([since]))[0] <= 1:
+        return Interval.unknown("no job was waiting that could have drained", "s")
     moments = np.sort(done["finished"].to_numpy(dtype=float))
-    moments = moments[moments >= since]
+    moments = moments[(moments >= since) & np.isfinite(moments)]
     empty = moments[depth(done, moments) <= 1]
     if not len(empty):
-        raise ValueError("The queue has not drained.")
-    return float(empty[0] - since)
+        return Interval.unknown("the queue has not drained", "s")
+    return Interval.exact(float(empty[0] - since), "s")
 
 
-def done_again(done: pd.DataFrame, kills: int) -> list[int]:
-    """How many jobs of each killed worker were done again.
+def done_again(done: pd.DataFrame, kills: int) -> Interval:
+    """How many jobs of a killed worker were done again, on average.
 
-    Workers that are started again have new names. Kills after which nothing was done again are
-    zeros; raises ValueError where more workers than `kills` lost jobs.
+    Workers that are started again have new names. A kill after which nothing was done again counts
+    as 0. Unknown where more workers than `kills` lost jobs: some were slow, and taken for dead.
     """
     first = done.loc[~done["again"]].set_index("job")["worker"]
     counts: list[int] = done.loc[done["again"], "job"].map(first).value_counts().tolist()
     if len(counts) > kills:
-        raise ValueError(f"Jobs of {len(counts)} workers were done again, after {kills} kills.")
-    return counts + [0] * (kills - len(counts))
+        lost = f"{len(counts)} workers lost jobs and {kills} were killed: some were only slow"
+        return Interval.unknown(lost, "jobs", len(counts))
+    return mean_of(counts + [0] * (kills - len(counts)), "jobs", least=0)
 
 
 def overtaken(done: pd.DataFrame) -> tuple[int, int]:
@@ -284,9 +290,12 @@ def overtaken(done: pd.DataFrame) -> tuple[int, int]:
     return int((places < np.maximum.accumulate(places)).sum()), len(places)
 
 
-def rate(moments: "pd.Series[float]", begin: float, end: float) -> float:
-    """Events per second from `begin` to `end` (Unix seconds)."""
-    return float(moments.between(begin, end).sum() / (end - begin))
+def rate(moments: "pd.Series[float]", begin: float, end: float) -> Interval:
+    """Events per second from `begin` to `end` (Unix seconds); unknown where that is no time."""
+    if not begin < end:
+        return Interval.unknown("it ended before it could be measured", "jobs/s")
+    counted = int(moments.between(begin, end).sum())
+    return Interval.exact(counted / (end - begin), "jobs/s")
 
 
 # --- theory --------------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from lab_services.models.features import FEATURES
 from lab_services.patterns.serving.batch import tables
 from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import drawing, numbers
+from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.stack import Stack
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 600.0  # seconds: a month of flights takes a slow machine minutes
 
 
 class Controls:
@@ -169,6 +170,33 @@ def expected_seconds(
     return start + max(busy)
 
 
+def farthest_off(seconds: Sequence[float], expected: Sequence[float]) -> Interval:
+    """The largest factor by which measured times lie above or below the expected ones.
+
+    Unknown where a time is not expected to be above 0: then noise has made a cost negative.
+    """
+    if not all(each > 0 for each in expected):
+        return Interval.unknown("the cost of a part cannot be told from noise", "ratio")
+    ratios = [took / told for took, told in zip(seconds, expected, strict=True)]
+    return Interval.exact(max(max(ratio, 1 / ratio) for ratio in ratios), "ratio")
+
+
+def crossover(a_start: float, a_row: float, a_request: float) -> Interval:
+    """From how many predictions a day on a job is cheaper than requests; all in core seconds.
+
+    Unknown where the job never is, or always: its start or what it saves is lost in noise then.
+
+    >>> crossover(2.0, 0.001, 0.005)
+    500 predictions a day
+    """
+    unit = "predictions a day"
+    if not a_request > a_row:
+        return Interval.unknown("a row was not measured to be cheaper than a request", unit)
+    if not a_start > 0:
+        return Interval.unknown("no start was measured beside the rows", unit)
+    return Interval.exact(round(a_start / (a_request - a_row)), unit)
+
+
 def amdahl(workers: float, serial: float, cores: int) -> float:
     """The speed-up by workers where a share `serial` of the time is not shared (Amdahl 1967).
 
@@ -210,15 +238,19 @@ def nights(
 ) -> pd.DataFrame:
     """Let the scheduler fire a night each `every` seconds, and do what `reruns` says of each.
 
-    On a "healthy" night nothing happens. On any other the flight `bad` is spoilt, so the run
-    fails there; `mend_after` seconds later the flight is mended, and then "everything" or the
-    "missing" is run again, or one waits for the next night ("wait"). A row a night: number, when
-    it began, failed and was mended (Unix seconds). Raises RuntimeError where one goes otherwise.
+    A night begins later where the one before is not over, as on a slow machine. On a "healthy"
+    night nothing happens. On any other the flight `bad` is spoilt, so the run fails there;
+    `mend_after` seconds later the flight is mended, and then "everything" or the "missing" is run
+    again, or one waits for the next night ("wait"). A row a night: number, when it began, failed
+    and was mended (Unix seconds). Raises RuntimeError where one goes otherwise.
     """
     told = []
-    first = controls.schedule(every, len(reruns), rerun="missing", chunk=chunk)
+    due = 0.0
     for number, rerun in enumerate(reruns):
-        run = controls.wait_for(1, since=first + number * every - 0.05).iloc[0]
+        time.sleep(max(0.0, due - time.time()))
+        first = controls.schedule(every, 1, rerun="missing", chunk=chunk)
+        due = first + every
+        run = controls.wait_for(1, since=first - 0.05).iloc[0]
         failed = mended = math.nan
         if (run["status"] == "failed") != (rerun != "healthy"):
             raise RuntimeError(f"The night that should be {rerun} has {run['status']}.")
@@ -245,12 +277,13 @@ def _fresh_at(parts: pd.DataFrame, flights: int) -> npt.NDArray[np.float64]:
 
 
 def most_at_once(runs: pd.DataFrame) -> int:
-    """The largest number of runs that were at work at the same moment."""
+    """The largest number of runs that were at work at the same moment; 0 where none was."""
     worked = runs[runs["status"] != "skipped"]
-    return max(
+    at_once = [
         int(((worked["began"] <= began) & (worked["ended"] > began)).sum())
         for began in worked["began"]
-    )
+    ]
+    return max(at_once, default=0)
 
 
 def freshness_chart(
@@ -277,7 +310,7 @@ def freshness_chart(
         for (night, (began, said)), until in zip(nights.items(), [*starts[1:], last], strict=True):
             fresh = np.sort(_fresh_at(parts[parts["night"] == night], flights))
             fresh = fresh[np.isfinite(fresh)]
-            steps = np.linspace(0, len(fresh) - 1, 100).astype(int)
+            steps = np.linspace(0, len(fresh) - 1, min(100, len(fresh))).astype(int)
             at = [began, *fresh[steps], until]
             shares = [0.0, *(steps + 1) / flights, len(fresh) / flights]
             axes.plot([time - begin for time in at], shares, **line)
@@ -290,10 +323,9 @@ def freshness_chart(
                 textcoords="offset points",
                 fontsize=9.5,
             )
-            words.append(
-                f"{said}: {len(fresh) / flights:.0%} fresh at the end, "
-                f"the last after {fresh[-1] - began:.2g} s."
-            )
+            words.append(f"{said}: {len(fresh) / flights:.0%} fresh at the end.")
+            if len(fresh):
+                words.append(f"The last after {fresh[-1] - began:.2g} s.")
         for start, end in broken:
             axes.axvspan(start - begin, end - begin, facecolor=INK, alpha=0.15, lw=0)
         axes.set(ylim=(0, 1.05), xlim=(0, last - begin))
@@ -311,7 +343,7 @@ def freshness_chart(
 def cost_chart(
     measured: Mapping[str, Mapping[float, float]],
     expected: Mapping[str, Callable[[float], float]],
-    crossover: float,
+    crossover: Interval,
     most: float,
     *,
     name: str,
@@ -320,7 +352,7 @@ def cost_chart(
     """Core seconds of a thousand predictions against how many are made in a day, up to `most`.
 
     A curve for each of `expected`, which gives the core seconds of a day; points, the same by
-    number of predictions, where there are `measured` ones. `crossover` is marked.
+    number of predictions, where there are `measured` ones. `crossover` is marked where it is known.
     """
     drawing.check_labels(expected, measured)
     volumes = np.geomspace(150, most, 121)
@@ -343,9 +375,10 @@ def cost_chart(
                 each = [of_all / n * 1000 for n, of_all in points.items()]
                 axes.plot(at, each, **{**look, "ls": "none"}, clip_on=False)
             legend.append(Line2D([], [], **look, label=label))
-        axes.axvline(crossover / 1000, **drawing.MARK)
-        legend.append(Line2D([], [], **drawing.MARK, label="crossover"))
-        words.append(f"The crossover is at {crossover:,.0f}.")
+        if crossover.known:
+            axes.axvline(crossover.value / 1000, **drawing.MARK)
+            legend.append(Line2D([], [], **drawing.MARK, label="crossover"))
+        words.append(f"The crossover: {crossover}.")
         axes.set_ylim(top=9e5)
         drawing.unit_axis(axes, "x", "", room=1)
         drawing.unit_axis(axes, "y", "", room=1)

@@ -1,5 +1,6 @@
 """What the lab of this chapter publishes, asks and computes; no service imports this."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lab_services.errors import LabError
 from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.models.scoring import scorer
@@ -20,7 +20,8 @@ from lab_services.report.stats import Interval
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
-PATIENCE = 20.0  # seconds for devices to have looked
+PATIENCE = 30.0  # seconds for devices to have looked
+_TIMEOUT = 30.0  # seconds for a service to answer the lab, on a machine that is busy
 _PART = 512 * 1024  # bytes that a service takes in one request, and some
 Values = npt.NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def same_verdict(a: Values, b: Values, threshold: float) -> Interval:
 
 def asked(url: str, flights: Sequence[Flight]) -> Values:
     """What a running service says of each flight."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=_TIMEOUT) as client:
         answers = [client.post(url, json=flight).raise_for_status() for flight in flights]
     return np.array([answer.json()["probability"] for answer in answers])
 
@@ -86,7 +87,7 @@ def publish(
     manifest = packages.packed(version, content, store.card(name)["codes"], known, key)
     if damage:
         content = damaged(content)
-    with httpx.Client(base_url=stack.url("store")) as client:
+    with httpx.Client(base_url=stack.url("store"), timeout=_TIMEOUT) as client:
         for begin in range(0, len(content), _PART):
             part = content[begin : begin + _PART]
             place = f"/packages/{version}"
@@ -104,14 +105,27 @@ def damaged(content: bytes) -> bytes:
 
 
 def outcome(stack: Stack, version: int, service: str = "device") -> dict[str, Any]:
-    """What came of a package on a device, as soon as it has looked. Raises LabError."""
+    """What came of a package on a device, as soon as it has looked.
+
+    The `outcome` is None where it has not after `PATIENCE` seconds.
+    """
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         for event in stack.json(service, "/device")["events"]:
             if event["version"] == version:
                 return dict(event)
         time.sleep(0.02)
-    raise LabError(f"{service} has not looked at package {version} within {PATIENCE:g} s.")
+    reason = f"{service} has not looked at package {version} within {PATIENCE:g} s"
+    return {"version": version, "outcome": None, "reason": reason}
+
+
+def as_it_should(came: Mapping[int, Mapping[str, Any]], expected: Mapping[int, str]) -> Interval:
+    """How many packages ended as they should; unknown where a device has not looked at one."""
+    for version in expected:
+        if came[version]["outcome"] is None:
+            return Interval.unknown(came[version]["reason"], n=len(expected))
+    right = sum(came[version]["outcome"] == end for version, end in expected.items())
+    return Interval.exact(right)
 
 
 # --- the fleet -----------------------------------------------------------------------------------
@@ -120,29 +134,36 @@ def outcome(stack: Stack, version: int, service: str = "device") -> dict[str, An
 def deploy(stack: Stack, each: int, intervals: Sequence[float]) -> None:
     """So many light devices for each interval, each with the newest package."""
     httpx.put(
-        stack.url("fleet", "/fleet"), json={"each": each, "intervals": list(intervals)}
+        stack.url("fleet", "/fleet"),
+        json={"each": each, "intervals": list(intervals)},
+        timeout=_TIMEOUT,
     ).raise_for_status()
 
 
 def wait_for_fleet(stack: Stack, version: int) -> pd.DataFrame:
-    """One row a device: `every` and, once all have it, `at`: when it had the version.
+    """One row a device: `every`, and `at`: when it had the version (Unix seconds).
 
-    Raises LabError where that takes too long.
+    Waits until all have it, and `PATIENCE` seconds longer than the slowest looks at most: a device
+    that has not got it by then has an infinite `at`.
     """
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    begin = time.monotonic()
+    while True:
         devices = stack.json("fleet", "/fleet")
-        if all(device["version"] == version for device in devices):
+        longest = max((device["every"] for device in devices), default=0.0)
+        everybody = all(device["version"] == version for device in devices)
+        if everybody or time.monotonic() - begin > longest + PATIENCE:
             return pd.DataFrame(
-                [
-                    {"every": device["every"], "at": event["at"]}
-                    for device in devices
-                    for event in device["events"]
-                    if event["version"] == version
-                ]
+                [(device["every"], _had(device, version)) for device in devices],
+                columns=["every", "at"],
             )
         time.sleep(0.1)
-    raise LabError(f"Not all devices have version {version} after {PATIENCE:g} s.")
+
+
+def _had(device: Mapping[str, Any], version: int) -> float:
+    """When a device had a version, in Unix seconds; infinite where it has not yet."""
+    taken = (version, "installed")
+    times = [e["at"] for e in device["events"] if (e["version"], e["outcome"]) == taken]
+    return min(times, default=math.inf)
 
 
 def spread(
@@ -159,10 +180,14 @@ def spread(
 
 
 def distance(updated: pd.DataFrame, released: float, every: float) -> float:
-    """The largest distance of the share that has it from min(1, t/T): Kolmogorov's."""
+    """The largest distance of the share that has it from min(1, t/T): Kolmogorov's.
+
+    nan where no device looks so often.
+    """
     after = np.sort(updated.loc[updated["every"] == every, "at"].to_numpy() - released)
     expected = np.clip(after / every, 0, 1)
-    count = len(after)
+    if not (count := len(after)):
+        return math.nan
     steps = np.arange(count + 1) / count
     return float(max(abs(steps[1:] - expected).max(), abs(steps[:-1] - expected).max()))
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from redis import Redis
 
-from lab_services.errors import LabError
 from lab_services.report import drawing
 from lab_services.report.drawing import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
 from lab_services.report.stats import Interval, rows
@@ -28,14 +28,16 @@ Numbers = npt.NDArray[np.float64]
 # --- models --------------------------------------------------------------------------------------
 
 
-def load_seconds(logs: str) -> list[float]:
-    """How long each start in the logs of a service took to load its model, in seconds."""
-    found = []
-    for line in logs.splitlines():
+def load_time(logs: str) -> Interval:
+    """How long the last start in the logs of a service took to load its model, in seconds.
+
+    Unknown where the logs, or as many lines of them as were asked for, tell of none.
+    """
+    for line in reversed(logs.splitlines()):
         _, brace, rest = line.partition("{")
         if '"model loaded"' in line:
-            found.append(float(json.loads(brace + rest)["seconds"]))
-    return found
+            return Interval.exact(float(json.loads(brace + rest)["seconds"]), "s")
+    return Interval.unknown("the logs tell of no model that was loaded", "s")
 
 
 # --- the queue -----------------------------------------------------------------------------------
@@ -45,39 +47,48 @@ def _store(stack: Stack) -> "Redis":
     return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
 
 
-def finished(stack: Stack, idents: Sequence[str], patience: float = 60) -> Numbers:
+def finished(stack: Stack, idents: Sequence[str], patience: float = 30) -> Numbers:
     """When the answer to each of these questions was there (Unix seconds); waits for all.
 
-    Raises LabError where one is missing after `patience` seconds.
+    Where none has come for `patience` seconds it waits no longer: what is missing is nan.
     """
-    deadline = time.monotonic() + patience
+    before, deadline = 0, time.monotonic() + patience
     with _store(stack) as redis:
         while True:
             told: Any = redis.hmget("answers", list(idents))
-            if all(told):
-                return np.array([json.loads(one)["finished"] for one in told])
-            if time.monotonic() > deadline:
-                raise LabError(
-                    f"{sum(not one for one in told)} of {len(told)} answers are missing.",
-                    'Look at the worker: stack.logs("worker").',
+            there = sum(map(bool, told))
+            if there > before:
+                before, deadline = there, time.monotonic() + patience
+            if there == len(told) or time.monotonic() > deadline:
+                return np.array(
+                    [json.loads(one)["finished"] if one else np.nan for one in told], dtype=float
                 )
             time.sleep(0.05)
 
 
-def window(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds from the moment a night's list is handed over until its last answer is there."""
+def window(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> Interval:
+    """Seconds from the moment a night's list is handed over until its last answer is there.
+
+    Unknown where an answer is missing.
+    """
     began = time.time()
     httpx.post(stack.url("front", "/nights"), json=list(questions), timeout=30).raise_for_status()
-    return float(finished(stack, [one["id"] for one in questions]).max() - began)
+    done = finished(stack, [one["id"] for one in questions])
+    if missing := int(np.isnan(done).sum()):
+        return Interval.unknown(f"{missing} of {len(done)} answers are missing", "s", len(done))
+    return Interval.exact(float(done.max() - began), "s")
 
 
 def completed(recording: Recording, done: Numbers) -> Recording:
     """The same questions, timed from their intended start until the answer was there.
 
-    `done` has the moment (Unix seconds) for each row of the recording's table.
+    `done` has the moment (Unix seconds) for each row of the recording's table; where it is nan, the
+    question got no answer.
     """
-    latency = done - recording.table["intended"].to_numpy()
-    return replace(recording, table=recording.table.assign(latency=latency))
+    table = recording.table
+    latency = done - table["intended"].to_numpy()
+    answered = table["ok"].astype(bool) & ~np.isnan(done)
+    return replace(recording, table=table.assign(latency=latency, ok=answered))
 
 
 # --- theory --------------------------------------------------------------------------------------
@@ -126,7 +137,8 @@ def front(
 ) -> Chart:
     """How well each model ranks (AUC) against how long one answer takes, the deadlines marked.
 
-    `points[model]` is (latency in seconds, AUC). Raises ValueError without a point.
+    `points[model]` is (latency in seconds, AUC); what is not known leaves a gap, with its reason
+    under the chart. Raises ValueError without a model.
     """
     if not points:
         raise ValueError("There is no model to show.")
@@ -134,8 +146,12 @@ def front(
         figure = Figure(figsize=(WIDTH, 3.6))
         axes = figure.add_subplot()
         axes.set_xscale("log")
-        words = []
+        words, missing, seen = [], [], []
         for model, (latency, auc) in points.items():
+            if not (latency.known and auc.known):
+                missing.append(drawing.gap(model, latency.note or auc.note))
+                continue
+            seen += [end for end in (latency.low, latency.value, latency.high) if isfinite(end)]
             forest = model.startswith("forest")
             axes.plot([latency.low, latency.high], [auc.value] * 2, color=INK, lw=1.2)
             axes.plot([latency.value] * 2, [auc.low, auc.high], color=INK, lw=1.2)
@@ -150,6 +166,10 @@ def front(
             axes.annotate(model, (latency.value, auc.value), **at)  # type: ignore[arg-type]
             words.append(f"{model}: {latency}, AUC {auc.value:.3f}.")
         for label, seconds in deadlines.items():
+            if not isfinite(seconds):
+                missing.append(drawing.gap(label))
+                continue
+            seen.append(seconds)
             axes.axvline(seconds, **MARK)
             axes.annotate(
                 label,
@@ -162,12 +182,12 @@ def front(
                 va="bottom",
                 fontsize=10,
             )
-        left = min(latency.low for latency, _ in points.values())
-        right = max(*deadlines.values(), *(latency.high for latency, _ in points.values()))
-        axes.set_xlim(left / 1.5, right * 1.9)
-        axes.set(xlabel="time for one answer (median)", ylabel="AUC")
+        if seen:
+            axes.set_xlim(min(seen) / 1.5, max(seen) * 1.9)
+        axes.set_ylabel("AUC")
         drawing.unit_axis(axes, "x", "s")
-        return drawing.finish(figure, name, title, " ".join(words))
+        drawing.noted(axes, "time for one answer (median)", [], missing=missing)
+        return drawing.finish(figure, name, title, drawing.in_words(" ".join(words), missing))
 
 
 def doubling(

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from lab_services.report import drawing
 from lab_services.report.answered import FALLBACK, MODEL
 from lab_services.report.drawing import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.stats import rows
+from lab_services.report.stats import Interval, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import FaultLike
 from lab_services.stack import Stack
@@ -49,24 +49,30 @@ def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
 # --- from recordings -----------------------------------------------------------------------------
 
 
-def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> float:
+def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> Interval:
     """Seconds from a fault that makes the predictor late to the first `prompt` other answer.
 
     A caller that still asks cannot answer before its time is up, so a fallback's answer within
-    `prompt` seconds shows that nobody asked. Infinite where there was none.
+    `prompt` seconds shows that nobody asked. Unknown where there was none.
     """
     end = np.inf if fault.end is None else fault.end
     table = rows(recording)
     table = table[table["intended"].between(fault.start, end, inclusive="left")]
     tripped = table[(table["status"] == FALLBACK) & (table["latency"] <= prompt)]
-    return float(tripped["intended"].min() - fault.start) if len(tripped) else np.inf
+    if tripped.empty:
+        return Interval.unknown("the fallback never answered at once", "s", len(table))
+    return Interval.exact(float(tripped["intended"].min()) - fault.start, "s")
 
 
-def time_to_recover(recording: Recording, healed: float) -> float:
-    """Seconds from the end of a fault to the predictor's first answer; infinite if none came."""
+def time_to_recover(recording: Recording, healed: float) -> Interval:
+    """Seconds from the end of a fault to the predictor's first answer; unknown if none came."""
     table = rows(recording)
-    answered = table[(table["intended"] >= healed) & (table["status"] == MODEL)]
-    return float(answered["intended"].min() - healed) if len(answered) else np.inf
+    table = table[table["intended"] >= healed]
+    answered = table[table["status"] == MODEL]
+    if answered.empty:
+        reason = "the predictor did not answer again while it was asked"
+        return Interval.unknown(reason, "s", len(table))
+    return Interval.exact(float(answered["intended"].min()) - healed, "s")
 
 
 def opened_after(changes: Iterable[Mapping[str, Any]], circuit: str, begin: float) -> float:
@@ -77,6 +83,22 @@ def opened_after(changes: Iterable[Mapping[str, Any]], circuit: str, begin: floa
         if change["circuit"] == circuit and change["state"] == "opened" and change["at"] >= begin
     ]
     return min(times, default=np.inf)
+
+
+def time_to_open(
+    changes: Iterable[Mapping[str, Any]], circuit: str, outages: Sequence[FaultLike]
+) -> Interval:
+    """Mean seconds from the beginning of an outage until a circuit opens, shortest to longest.
+
+    Unknown where it stayed closed in one of them: how long it would have taken nobody has seen.
+    """
+    told = list(changes)
+    took = [opened_after(told, circuit, outage.start) for outage in outages]
+    closed = int(np.isinf(took).sum())
+    if closed or not took:
+        reason = f"the circuit stayed closed in {closed} of {len(took)} outages"
+        return Interval.unknown(reason, "s", len(took))
+    return Interval(float(np.mean(took)), min(took), max(took), len(took), "s")
 
 
 # --- theory --------------------------------------------------------------------------------------
@@ -90,8 +112,11 @@ def expected_good(
     A fluid model (Kleinrock, "Queueing Systems" volume 2, 1976, chapter 2): what is let through
     beyond the capacity piles up, and once the pile takes longer than `wait` seconds every answer
     is late for as long as the burst lasts. A bucket holds 0.2 s of its `limit`, and is empty where
-    the `calm` before the burst already took more. Rates are in requests per second.
+    the `calm` before the burst already took more. Rates are in requests per second. Where nothing
+    can `wait`, because an answer takes as long as that by itself, every one is late.
     """
+    if wait <= 0:
+        return 0.0
     held = 0.2 * limit if limit > calm else 0.0
     first = min(seconds, held / (offered - limit)) if offered > limit else seconds
     good, pile = 0.0, wait * capacity

@@ -1,5 +1,6 @@
 """What the lab of this chapter computes: the hop's line, the split's theory, right and wrong."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,10 +45,14 @@ def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
 def quotient(a: Interval, b: Interval) -> Interval:
     """`a` over `b`, both above 0, with ends that hold wherever the two lie in theirs.
 
-    At least as wide as a 95 % interval of the ratio. Raises ValueError where `b` may be 0.
+    At least as wide as a 95 % interval of the ratio. Unknown where one of the two is, and where
+    `b` may be 0.
     """
+    for each in (a, b):
+        if not each.known:
+            return Interval.unknown(each.note, "ratio", each.n)
     if b.low <= 0:
-        raise ValueError(f"{b} may be 0: nothing can be divided by it.")
+        return Interval.unknown(f"it would be divided by {b}, which may be 0", "ratio", b.n)
     note = "; ".join(dict.fromkeys(text for text in (a.note, b.note) if text))
     ends = a.low / b.high, a.high / b.low
     return Interval(a.value / b.value, *ends, min(a.n, b.n), "ratio", note)
@@ -108,14 +113,27 @@ class Work:
         return cls(least, slope) if slope else cls((least + most) / 2, 0.0)
 
 
+def hours_for(ratio: float, preparation: Work, prediction: Work, most: int = 500) -> int | None:
+    """The least hours ahead at which the preparation works `ratio` times as much as the prediction.
+
+    None where fewer than `most` are not enough, because no work was measured that grows with them.
+    """
+    if not ratio:
+        return 0
+    enough = (h for h in range(most) if preparation(h) >= ratio * prediction(h))
+    return next(enough, None)
+
+
 def expected(work: Sequence[float], workers: Sequence[int], share: float) -> float:
     """Requests per second that pools in a row can bear: the slowest pool decides.
 
     A pool of `workers`, each of which may use `share` of a core, bears workers * share / work;
     what every request passes through bears no more than its tightest place (the bottleneck law:
-    Denning and Buzen, ACM Computing Surveys 10, 1978). `work` is in processor seconds.
+    Denning and Buzen, ACM Computing Surveys 10, 1978). `work` is in processor seconds. A pool whose
+    work is too little to be measured is not the tightest; nan where that is so of all.
     """
-    return min(n * share / each for n, each in zip(workers, work, strict=True))
+    pools = zip(workers, work, strict=True)
+    return min((n * share / each for n, each in pools if each > 0), default=math.nan)
 
 
 def completions(recording: Recording) -> pd.DataFrame:
@@ -146,6 +164,25 @@ def outcomes(table: pd.DataFrame) -> "pd.Series[Any]":
         [table["status"] == REFUSED, ~table["ok"], same], [DECLINED, FAILED, RIGHT], WRONG
     )
     return pd.Series(found, index=table.index)
+
+
+def share(found: "pd.Series[Any]", kind: str) -> Interval:
+    """The share of the requests of which this became, as counted; unknown of none."""
+    if found.empty:
+        return Interval.unknown("no request was meant for that time", "share")
+    return Interval.exact(float((found == kind).mean()), "share")
+
+
+def count(found: "pd.Series[Any]", kind: str) -> Interval:
+    """Of how many requests this became; unknown of none."""
+    if found.empty:
+        return Interval.unknown("no request was meant for that time", "requests")
+    return Interval.exact(int((found == kind).sum()), "requests")
+
+
+def least(shares: Sequence[Interval]) -> Interval:
+    """The smallest of these, or the first that is unknown."""
+    return min(shares, key=lambda each: each.value if each.known else -math.inf)
 
 
 def answers(flights: Sequence[Flight]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:

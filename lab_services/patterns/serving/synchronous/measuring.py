@@ -46,21 +46,29 @@ def waiting(stack: Stack, way: str) -> int:
 def returned(recording: Recording, after: float) -> Interval:
     """Answers that came back per second, from `after` seconds on until the last was sent.
 
-    It is what comes out under overload, where a queue hides what goes in. Counted exactly.
+    It is what comes out under overload, where a queue hides what goes in. Counted exactly; unknown
+    from fewer than two answers.
     """
     table = rows(recording)
     begin = float(table["intended"].min()) + after
     back = (table["intended"] + table["latency"])[table["ok"].astype(bool)]
     inside = np.sort(back[(back >= begin) & (back <= table["intended"].max())].to_numpy())
-    if len(inside) < 2:
-        raise ValueError("Fewer than two answers came back.")
+    if len(inside) < 2 or inside[0] == inside[-1]:
+        few = f"{len(inside)} answers came back in that time, a rate needs two"
+        return Interval.unknown(few, "requests/s", len(inside))
     rate = (len(inside) - 1) / (inside[-1] - inside[0])
     return Interval(rate, rate, rate, len(inside), "requests/s")
 
 
 def slower(latencies: npt.ArrayLike, seconds: float) -> float:
-    """The share of measured latencies above `seconds`: what a deadline there would cut off."""
-    return float(np.mean(np.asarray(latencies, dtype=float) > seconds))
+    """The share of measured latencies above `seconds`: what a deadline there would cut off.
+
+    nan where none was measured, or the deadline is not known.
+    """
+    measured = np.asarray(latencies, dtype=float)
+    if not len(measured) or np.isnan(seconds):
+        return np.nan
+    return float(np.mean(measured > seconds))
 
 
 def neighbours_wait(
@@ -86,8 +94,11 @@ def seconds_lost(
     a prediction takes `ill` seconds, `rate` less `threads / ill` requests per second pile up, and
     nobody takes them away again, so the pool has to work off all of them at `threads / well`. It
     begins late: the predictions under way at the end still take half of `ill`, on average.
-    Infinite where the pool cannot bear the rate even when all is well.
+    Infinite where the pool cannot bear the rate even when all is well, nan where one of the
+    numbers is not known.
     """
+    if np.isnan([fault, rate, well, ill]).any():
+        return np.nan
     drains = threads / well
     growth = rate - threads / ill
     if growth <= 0:
