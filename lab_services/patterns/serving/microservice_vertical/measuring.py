@@ -80,7 +80,11 @@ def work(stack: Stack, stage: str) -> Work:
 
 def quantile(times: Times, q: float) -> float:
     """The value that a share `q` of the times does not exceed, in seconds; nan of no time."""
-    return float(np.quantile(times, q, method="inverted_cdf")) if len(times) else math.nan
+    if not len(times):
+        return math.nan
+    # As np.quantile by "inverted_cdf", in a tenth of the time: intervals ask thousands of times.
+    place = max(0, math.ceil(q * len(times) - 1))
+    return float(np.partition(times, place)[place])
 
 
 def independent(parts: Sequence[Times]) -> Callable[[float], float]:
