@@ -33,7 +33,7 @@ lab: env  ## set up what is missing and open the labs; LAB=serving/web-single op
 test: env  ## is the software right? style, types, units, every lab once, the book; Docker if there
 	@$(BIN)/python tests/suite.py
 
-prove: env  ## do the claims hold? measures, minutes a lab: PROVE='serving/web-single --runtime both'
+prove: env  ## do the claims hold? of labs that have changed, or PROVE='serving/web-single --full'
 	@$(BIN)/lab prove $(PROVE)
 
 test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PYTHON=3.12

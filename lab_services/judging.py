@@ -1,7 +1,8 @@
 """Whether the claims of a lab hold on this machine.
 
-A lab is measured once; where that speaks against a claim, or a cell fails, once more, at full
-length. What speaks against it both times counts, unless the second time was disturbed.
+A lab is measured once; where a claim does not hold, once more, at full length. What does not hold
+both times counts, unless the second time was disturbed. A run in which a cell fails is repeated at
+its own length: a cell that fails both times is a fault of the software.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,16 +28,20 @@ class Outcome(StrEnum):
     """What measuring a lab has come to."""
 
     HOLDS = "every claim holds"
-    LACKS = "not enough evidence"
-    ONCE = "failed once, not again"
-    DISTURBED = "fails, but was disturbed"
+    ONCE = "did not hold once, holds now"
+    ANOTHER = "another claim the second time"
+    DISTURBED = "does not hold, but was disturbed"
+    LACKS = "not enough evidence, twice"
     TWICE = "a claim fails, twice"
     BROKEN = "a cell fails"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A lab on a runtime: its one or two runs, and what others did during the second."""
+    """A lab on a runtime: its runs in their order, and what others did during the second length.
+
+    A length that was run twice has a failing cell in its first run.
+    """
 
     lab: str
     runtime: str
@@ -44,25 +49,28 @@ class Judgement:
     others: Others | None = None
 
     @property
-    def twice(self) -> list[str]:
-        """What failed in both runs."""
-        if len(self.runs) == 1:
-            return []
-        first, second = self.runs
-        return [text for text in second.failing if text in first.failing]
+    def measured(self) -> tuple[Run, ...]:
+        """The runs that came to their end, one or two; none where a cell fails."""
+        return () if self.runs[-1].failed else tuple(r for r in self.runs if not r.failed)
 
     @property
     def outcome(self) -> Outcome:
         """What it has come to."""
-        last = self.runs[-1]
-        if last.failed:
+        if not self.measured:
             return Outcome.BROKEN
-        if self.twice:
-            disturbed = self.others is not None and self.others.share > DISTURBED
-            return Outcome.DISTURBED if disturbed else Outcome.TWICE
-        if len(self.runs) > 1:
-            return Outcome.ONCE
-        return Outcome.LACKS if last.lacking else Outcome.HOLDS
+        first, *rest = self.measured
+        if not rest:
+            return Outcome.HOLDS
+        (second,) = rest
+        doubted = first.failing | first.lacking
+        twice = [text for text in second.failing | second.lacking if text in doubted]
+        if twice and self.others is not None and self.others.share > DISTURBED:
+            return Outcome.DISTURBED
+        if any(text in first.failing and text in second.failing for text in twice):
+            return Outcome.TWICE
+        if twice:
+            return Outcome.LACKS
+        return Outcome.ANOTHER if second.failing or second.lacking else Outcome.ONCE
 
 
 def judge(
@@ -72,19 +80,27 @@ def judge(
     length: Length = Length.SHORT,
     run: Callable[..., Run] = execute,
 ) -> Judgement:
-    """Measure a lab on a runtime (docker or process), and once more where it fails.
+    """Measure a lab on a runtime (docker or process), and once more where a claim does not hold.
 
-    Runs are kept below `out`, in a folder for each length. Raises LabError for a lab that makes no
-    claim, and for what keeps it from being run at all.
+    Runs are kept below `out`, in a folder for each measurement. Raises LabError for a lab that
+    makes no claim, and for what keeps it from being run at all.
     """
-    first = run(lab, runtime, out / length, length=length)
-    if not first.failed and not first.claims:
-        raise LabError(f"{lab} makes no claim.", "A lab ends with claims.settle().")
-    if not first.failed and not first.failing:
-        return Judgement(lab, runtime, (first,))
+
+    def through(folder: Path, length: Length) -> list[Run]:
+        runs = [run(lab, runtime, folder, length=length)]
+        if runs[0].failed:
+            runs.append(run(lab, runtime, folder, length=length))
+        return runs
+
+    first = through(out / length, length)
+    last = first[-1]
+    if last.failed or not (last.failing or last.lacking):
+        if not last.failed and not last.claims:
+            raise LabError(f"{lab} makes no claim.", "A lab ends with claims.settle().")
+        return Judgement(lab, runtime, tuple(first))
     with watched() as others:
-        second = run(lab, runtime, out / "again", length=Length.FULL)
-    return Judgement(lab, runtime, (first, second), others)
+        second = through(out / "again", Length.FULL)
+    return Judgement(lab, runtime, (*first, *second), others)
 
 
 def disagreements(runs: Iterable[Run]) -> list[str]:

@@ -14,7 +14,7 @@ from lab_services import judging
 from lab_services.errors import LabError
 from lab_services.judging import Judgement, Outcome, judge
 from lab_services.report.notebook import Length
-from lab_services.report.others import Others, _foreign, watched
+from lab_services.report.others import Others, _foreign, _taken, _Used, watched
 from lab_services.report.run import Run
 
 LAB = "serving/small"
@@ -60,23 +60,33 @@ class Measured:
         return kept(length, *[claim("it gains", v) for v in verdict.split("|") if v], **more)
 
 
+SH, FU = ("short", Length.SHORT), ("again", Length.FULL)
+BREAKS = ("", {"error": True})
+ERRS = (HOLDS, {"fault": "is refused"})
+
+
 @pytest.mark.parametrize(
-    ("runs", "outcome"),
+    ("runs", "asked", "outcome"),
     [
-        ([(HOLDS, {})], Outcome.HOLDS),
-        ([(LACKS, {})], Outcome.LACKS),
-        ([(FAILS, {}), (HOLDS, {})], Outcome.ONCE),
-        ([(FAILS, {}), (LACKS, {})], Outcome.ONCE),
-        ([(FAILS, {}), (FAILS, {})], Outcome.TWICE),
-        ([(HOLDS, {"fault": "is refused"}), (HOLDS, {"fault": "is refused"})], Outcome.TWICE),
-        ([(HOLDS, {"fault": "is refused"}), (FAILS, {})], Outcome.ONCE),
-        ([(HOLDS, {"error": True}), (HOLDS, {})], Outcome.ONCE),
-        ([(HOLDS, {"error": True}), (HOLDS, {"error": True})], Outcome.BROKEN),
-        ([(FAILS, {}), ("", {"error": True})], Outcome.BROKEN),
+        ([(HOLDS, {})], [SH], Outcome.HOLDS),
+        ([(LACKS, {}), (HOLDS, {})], [SH, FU], Outcome.ONCE),
+        ([(LACKS, {}), (LACKS, {})], [SH, FU], Outcome.LACKS),
+        ([(FAILS, {}), (HOLDS, {})], [SH, FU], Outcome.ONCE),
+        ([(FAILS, {}), (LACKS, {})], [SH, FU], Outcome.LACKS),
+        ([(FAILS, {}), (FAILS, {})], [SH, FU], Outcome.TWICE),
+        ([ERRS, ERRS], [SH, FU], Outcome.TWICE),
+        ([ERRS, (FAILS, {})], [SH, FU], Outcome.ANOTHER),
+        # A cell that fails is repeated at its own length, and counts when it fails again.
+        ([BREAKS, (HOLDS, {})], [SH, SH], Outcome.HOLDS),
+        ([BREAKS, BREAKS], [SH, SH], Outcome.BROKEN),
+        ([BREAKS, (FAILS, {}), (FAILS, {})], [SH, SH, FU], Outcome.TWICE),
+        ([(FAILS, {}), BREAKS, (FAILS, {})], [SH, FU, FU], Outcome.TWICE),
+        ([(FAILS, {}), BREAKS, (HOLDS, {})], [SH, FU, FU], Outcome.ONCE),
+        ([(FAILS, {}), BREAKS, BREAKS], [SH, FU, FU], Outcome.BROKEN),
     ],
 )
-def test_what_fails_is_measured_once_more(
-    runs: Sequence[Any], outcome: Outcome, tmp_path: Path
+def test_what_does_not_hold_is_measured_once_more(
+    runs: Sequence[Any], asked: Sequence[Any], outcome: Outcome, tmp_path: Path
 ) -> None:
     """A claim that fails once and counts; one measured until it pleases; a broken lab let pass."""
     measured = Measured(*runs)
@@ -85,22 +95,24 @@ def test_what_fails_is_measured_once_more(
     if found.others is not None:
         found.others.used = found.others.stolen = 0.0  # whatever else this machine does now
     assert found.outcome is outcome
-    assert measured.asked == [("short", Length.SHORT), ("again", Length.FULL)][: len(runs)]
+    assert measured.asked == asked
 
 
-def test_a_disturbed_failure_does_not_count() -> None:
+@pytest.mark.parametrize("verdict", [FAILS, LACKS])
+def test_a_disturbed_failure_does_not_count(verdict: str) -> None:
     """A verdict on a change that belongs to a neighbour of the machine."""
-    runs = tuple(kept(length, claim("it gains", FAILS)) for length in (Length.SHORT, Length.FULL))
-    assert Judgement(LAB, "process", runs, Others(0.02, 0.03)).outcome is Outcome.TWICE
+    runs = tuple(kept(length, claim("it gains", verdict)) for length in (Length.SHORT, Length.FULL))
+    quiet = Judgement(LAB, "process", runs, Others(0.02, 0.03))
+    assert quiet.outcome is (Outcome.TWICE if verdict == FAILS else Outcome.LACKS)
     assert Judgement(LAB, "process", runs, Others(0.12, 0.0)).outcome is Outcome.DISTURBED
     assert Judgement(LAB, "process", runs, Others(0.0, 0.12)).outcome is Outcome.DISTURBED
 
 
 def test_another_claim_the_second_time_is_not_twice() -> None:
-    """Two claims that fail once each, told as one that fails twice."""
+    """Two claims that fail once each, told as one that fails twice, or as one that holds now."""
     first = kept(Length.SHORT, claim("one", FAILS), claim("two", HOLDS))
     second = kept(Length.FULL, claim("one", HOLDS), claim("two", FAILS))
-    assert Judgement(LAB, "process", (first, second), Others()).outcome is Outcome.ONCE
+    assert Judgement(LAB, "process", (first, second), Others()).outcome is Outcome.ANOTHER
 
 
 def test_a_lab_without_claims_is_not_judged(tmp_path: Path) -> None:
@@ -133,6 +145,17 @@ START = f"""import subprocess, sys
 nowhere = subprocess.DEVNULL
 busy = subprocess.Popen([sys.executable, "-c", {SPIN!r}], stdout=nowhere, stderr=nowhere)
 print(busy.pid)"""
+
+
+def test_what_was_used_before_does_not_count() -> None:
+    """A neighbour's child that ends meanwhile, and brings the processor time of its whole life."""
+    shell, compiler = psutil.Process(), psutil.Process(psutil.Process().ppid())
+    before = {shell: _Used(1.0, 10.0, 1), compiler: _Used(40.0, 5.0, shell.pid)}
+    # The compiler used half a second more before it ended, and the shell a quarter.
+    after = {shell: _Used(1.25, 55.5, 1), compiler: None}
+    assert _taken(before, after) == pytest.approx(0.75)
+    # Its parent is not among the watched, or has not asked for it yet: nothing below zero.
+    assert _taken(before, {shell: _Used(1.0, 10.0, 1), compiler: None}) == 0.0
 
 
 def test_what_others_use_is_seen() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from lab_services import paths
 from lab_services.book import catalogue, mirror, serve, sources
+from lab_services.book.from_run import LESS
 from lab_services.columns import columns
 from lab_services.errors import LabError
 from lab_services.execution import execute
@@ -60,9 +61,10 @@ def build(
             _check(execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length))
         found = sources.kept_runs(root, runs, slug)
         for run in found:
-            doubtful += [
-                (run, f"{text}: {reason}") for text, reason in (run.failing | run.lacking).items()
-            ]
+            doubts = run.failing | run.lacking
+            doubtful += [(run, f"{text}: {reason}") for text, reason in doubts.items()]
+            if publish and run.length is not Length.FULL:
+                doubtful.append((run, f"it was {LESS[run.length]}, and readers ask for a full one"))
             made = "kept" if run.runtime in there else "made now"
             rows.append(
                 (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))
@@ -93,7 +95,10 @@ def _told(doubtful: Sequence[tuple[Run, str]]) -> str:
     if not doubtful:
         return ""
     lines = [f"  {run.lab} on {run.runtime}: {text}" for run, text in doubtful]
-    again = {f"  lab run {run.lab} --runtime {run.runtime}": None for run, _ in doubtful}
+    again = {
+        f"  lab run {run.lab} --runtime {run.runtime} --out {run.folder.parents[2]}": None
+        for run, _ in doubtful
+    }
     return "\n".join(
         ["These do not hold here, and their pages show it:", *lines, "Measure again:", *again]
     )

@@ -13,6 +13,7 @@ import click
 from lab_services import paths
 from lab_services.columns import columns
 from lab_services.command import labs
+from lab_services.command.run import ACellFails
 from lab_services.errors import LabError
 
 if TYPE_CHECKING:
@@ -22,15 +23,9 @@ _KEPT = Path("runs/prove")
 
 
 class SteadyClaimFails(LabError):
-    """A claim of a lab that is on the list of steady ones fails, twice."""
+    """A claim of a lab that is on the list of steady ones does not hold, twice."""
 
     exit_code = 3
-
-
-class ACellFails(LabError):
-    """A notebook did not come to its end, which is a fault of the software on any machine."""
-
-    exit_code = 5
 
 
 @click.command(
@@ -44,9 +39,10 @@ class ACellFails(LabError):
 
     \b
     Exit codes:
-      0  no claim of a steady lab fails, every cell ran
-      3  a claim of a steady lab fails, twice
-      5  a cell fails
+      0  no claim of a steady lab fails to hold twice, no cell fails twice
+      1  it could not be done; the message says why
+      3  a claim of a steady lab does not hold, twice
+      5  a cell fails, twice
     """
 )
 @click.argument("named", nargs=-1, metavar="[LAB]...")
@@ -54,8 +50,8 @@ class ACellFails(LabError):
 @click.option(
     "--changed",
     is_flag=True,
-    help="Labs whose inputs (`lab inputs`) are others than when every claim held here last, in a "
-    "week.",
+    help="Labs whose inputs (`lab inputs`) have changed, or whose claims did not all hold here "
+    "within the last week.",
 )
 @click.option("--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt.")
 @click.option(
@@ -76,7 +72,8 @@ class ACellFails(LabError):
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0),
-    help="Begin no further measurement after so many minutes; what is left out is said.",
+    help="Begin with no further lab of the sample, or of --all and --changed, after so many "
+    "minutes; what is left out is said.",
 )
 @click.option(
     "--out",
@@ -96,9 +93,9 @@ def prove(
 ) -> None:
     """Measure labs and judge their claims.
 
-    A claim that fails is measured once more, at full length, and both verdicts are shown. Only the
-    claims of labs on the list labs/steady.txt can make this command fail; those of the others are
-    reported. Nothing else should run beside it.
+    A claim that does not hold is measured once more, at full length, and both verdicts are shown.
+    Only the claims of labs on the list labs/steady.txt can make this command fail; those of the
+    others are reported. Nothing else should run beside it.
     """
     from lab_services import answers, judging
 
@@ -112,13 +109,17 @@ def prove(
         steady=steady,
         until=None if minutes is None else time.monotonic() + 60 * minutes,
     )
-    runtimes = _runtimes(runtime)
-    for lab in chosen:
-        given = every or lab in named or (listed and lab in steady)
-        for place in runtimes:
-            proving.measure(lab, place, unless_it_stands=changed and not given)
-    click.echo(proving.report())
-    click.echo(f"\nAsked for: {len(chosen)} of {len(labs.notebooks())} labs.")
+    runtimes = _runtimes(runtime, os.environ.get("LAB_RUNTIME"))
+    demanded = {*named, *(steady if listed else [])}
+    sampled = choose([], False, [], sample, answers.now())
+    try:
+        for lab in chosen:
+            due = every or lab in demanded or lab in sampled
+            for each in runtimes:
+                proving.measure(lab, each, unless_it_stands=not due, in_time=lab not in demanded)
+    finally:
+        click.echo(proving.report())
+        click.echo(f"\nAsked for: {len(chosen)} of {len(labs.notebooks())} labs.")
     proving.settle()
 
 
@@ -138,10 +139,18 @@ def choose(
     return list(dict.fromkeys([*named, *listed, *turn]))
 
 
-def _runtimes(wish: str) -> list[str]:
-    """Containers first. Raises LabError where Docker is asked for and does not answer."""
+def _runtimes(wish: str, everywhere: str | None) -> list[str]:
+    """Containers first; `everywhere` is LAB_RUNTIME, which each run obeys.
+
+    Raises LabError where Docker is asked for and does not answer, or where the two contradict.
+    """
     from lab_services.stack.choice import RUNTIMES, choose_runtime
 
+    if everywhere and wish not in ("auto", everywhere):
+        raise LabError(
+            f"LAB_RUNTIME is {everywhere}, and --runtime asks for {wish}.", "Unset LAB_RUNTIME."
+        )
+    wish = everywhere or wish
     if wish != "both":
         return [choose_runtime(wish).runtime]
     if not os.environ.get("CI") and choose_runtime("auto").runtime == "process":
@@ -161,11 +170,13 @@ class Proving:
     judged: list["Judgement"] = field(default_factory=list)
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def measure(self, lab: str, runtime: str, *, unless_it_stands: bool = False) -> None:
-        """Judge a lab on a runtime, unless time is up or this machine lacks a server of it.
+    def measure(
+        self, lab: str, runtime: str, *, unless_it_stands: bool = False, in_time: bool = False
+    ) -> None:
+        """Judge a lab on a runtime, unless this machine lacks a server of it.
 
-        With `unless_it_stands` not again where its last answer still stands. Raises LabError for a
-        missing server where CI is set.
+        With `unless_it_stands` not again where its last answer still stands, with `in_time` not
+        after time is up. Raises LabError for a missing server where CI is set.
         """
         from lab_services import answers, inputs, judging
         from lab_services.report.notebook import Length
@@ -181,7 +192,7 @@ class Proving:
             why = str(missing[0]).replace("\n", " ")
         elif unless_it_stands and before and before.stands(key, length, answers.now()):
             why = "nothing that it executes has changed"
-        elif self.until is not None and time.monotonic() > self.until:
+        elif in_time and self.until is not None and time.monotonic() > self.until:
             why = "no time was left"
         else:
             found = judging.judge(lab, runtime, self.out, length)
@@ -229,7 +240,7 @@ class Proving:
         for lab, runtime, why in self.left_out:
             rows.append((lab, runtime, "", "not run", why, ""))
         for lab in dict.fromkeys(found.lab for found in self.judged):
-            last = [found.runs[-1] for found in self.judged if found.lab == lab]
+            last = [each.measured[-1] for each in self.judged if each.lab == lab and each.measured]
             details += [
                 f"{lab}: holds on one runtime and fails on the other: {text}"
                 for text in judging.disagreements(last)
@@ -246,10 +257,11 @@ class Proving:
                 f"A cell fails in {', '.join(f'{e.lab} on {e.runtime}' for e in broken)}.",
                 "\n".join(each.runs[-1].failed for each in broken),
             )
-        failed = [e for e in self.judged if e.outcome is Outcome.TWICE and e.lab in self.steady]
+        red = (Outcome.TWICE, Outcome.LACKS)
+        failed = [each for each in self.judged if each.outcome in red and each.lab in self.steady]
         if failed:
             raise SteadyClaimFails(
-                "A claim that was proved steady fails twice: "
+                "A claim that was proved steady does not hold, twice: "
                 f"{', '.join(f'{each.lab} on {each.runtime}' for each in failed)}.",
                 "Either the change made it false, or it was not steady: then it leaves the list.",
             )
@@ -266,8 +278,10 @@ def _details(found: "Judgement") -> list[str]:
                 told = f"fails, {run.failing[text]}"
             elif text in run.lacking:
                 told = f"not enough evidence, {run.lacking[text]}"
+            elif any(claim["text"] == text for claim in run.claims):
+                told = "holds"
             else:
-                told = "holds" if not run.failed else "not reached"
+                told = "not claimed"
             lines.append(f"  {run.length}: {told}")
     if found.others is not None:
         lines.append(f"{found.lab} on {found.runtime}, second measurement: {found.others}")

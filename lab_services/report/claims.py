@@ -163,6 +163,12 @@ class Claims:
         if not self._claims:
             raise ValueError("There are no claims to settle.")
         display(self)  # type: ignore[no-untyped-call]
+        failing = sum(claim.verdict is Verdict.FAILS for claim in self._claims)
+        if failing and judged():
+            print(  # noqa: T201  (what a reader does next)
+                f"Claims that fail here: {failing} of {len(self._claims)}. Was the machine busy "
+                "with something else? `.venv/bin/lab prove` and this lab's name measures it twice."
+            )
 
     def __str__(self) -> str:
         width = max((len(claim.verdict) for claim in self._claims), default=0)
@@ -218,13 +224,17 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
     body = ""
     for row in rows:
+        # What does not hold stands out.
+        verdict = html.escape(row["verdict"])
+        if row["verdict"] != Verdict.HOLDS:
+            verdict = f"<strong>{verdict}</strong>"
         cells = (
-            (row["text"], row["bound"]),
-            (row["measured"]["text"], ""),
-            (row["verdict"], row["reason"]),
+            _cell(html.escape(row["text"]), row["bound"]),
+            _cell(html.escape(row["measured"]["text"]), ""),
+            _cell(verdict, row["reason"]),
         )
         body += f'<tr style="{line}">'
-        body += "".join(f'<td style="{cell}">{_cell(*texts)}</td>' for texts in cells)
+        body += "".join(f'<td style="{cell}">{each}</td>' for each in cells)
         body += "</tr>"
     return (
         '<div class="lab-claims" style="overflow-x:auto" tabindex="0">'
@@ -233,5 +243,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _cell(text: str, small: str) -> str:
-    return html.escape(text) + (f"<br><small>{html.escape(small)}</small>" if small else "")
+def _cell(main: str, small: str) -> str:
+    """A cell of HTML, and text below it in small."""
+    return main + (f"<br><small>{html.escape(small)}</small>" if small else "")

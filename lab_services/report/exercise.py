@@ -32,12 +32,14 @@ class Exercise:
 
     def accepts(self, answer: Any) -> bool:
         """Whether the answer is right."""
-        if answer is None:
-            return False
+        return answer is not None and not self._refusal(answer)
+
+    def _refusal(self, answer: Any) -> str:
+        """Why the answer is not right; nothing where it is."""
         try:
-            return bool(self._right(answer))
-        except (TypeError, ValueError):
-            return False
+            return "" if self._right(answer) else "the check says no"
+        except (TypeError, ValueError) as error:
+            return f"the check raises {type(error).__name__}: {error}"
 
     def check(self, answer: Any) -> "Outcome":
         """Say whether the answer is right, and give a hint where it is not."""
@@ -56,7 +58,8 @@ class Exercise:
         """
         if not wrong:
             raise ValueError(f"Exercise {self.name}: name a wrong answer to be refused.")
-        fault = "" if self.accepts(solution) else f"its own solution {solution!r} is refused"
+        refusal = self._refusal(solution)
+        fault = f"its own solution {solution!r} is refused ({refusal})" if refusal else ""
         for answer in wrong:
             if not fault and self.accepts(answer):
                 fault = f"the wrong answer {answer!r} is accepted"

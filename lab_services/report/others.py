@@ -1,19 +1,19 @@
 """How much of the machine went to somebody else while something was measured."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
 
-# A container engine works for the stacks that are measured.
-_ENGINE = ("dockerd", "containerd")
+# A container engine, or the machine in which it runs, works for the stacks that are measured.
+_ENGINE = ("dockerd", "containerd", "com.docker", "qemu-system", "limactl", "colima")
 
 
 @dataclass
 class Others:
-    """Shares of the machine's processor time: stolen by its host, used by programs of before."""
+    """Shares of the machine's processor time: stolen by its host, used by other programs."""
 
     stolen: float = 0.0
     used: float = 0.0
@@ -30,12 +30,23 @@ class Others:
         )
 
 
+@dataclass(frozen=True)
+class _Used:
+    """Seconds of processor time of a process, and of its children that have ended."""
+
+    own: float
+    children: float
+    parent: int
+
+
 @contextmanager
 def watched() -> Iterator[Others]:
     """Watch what others take; the shares are there when the block has ended.
 
-    Other programs are those that ran when the block began, with what they started and have seen
-    the end of since. Not among them are this process, what has started it, and a container engine.
+    Other programs are those that were running already when the block began, with what they have
+    started since and seen the end of. Not among them are this process, what has started it, and a
+    container engine. A program that somebody starts meanwhile and that still runs at the end is
+    not seen.
     """
     found = Others()
     begin, stolen = time.monotonic(), _stolen()
@@ -44,10 +55,23 @@ def watched() -> Iterator[Others]:
         yield found
     finally:
         machine = (time.monotonic() - begin) * (psutil.cpu_count() or 1)
-        after = {process: _used(process) for process in before}
-        used = sum(now - before[process] for process, now in after.items() if now is not None)
-        found.used = used / machine
+        found.used = _taken(before, {process: _used(process) for process in before}) / machine
         found.stolen = (_stolen() - stolen) / machine
+
+
+def _taken(
+    before: Mapping[psutil.Process, _Used], after: Mapping[psutil.Process, _Used | None]
+) -> float:
+    """Seconds of processor time between the two; None stands for a process that has ended."""
+    ended = [before[process] for process, now in after.items() if now is None]
+    seconds = 0.0
+    for process, now in after.items():
+        if now is not None:
+            # A child that ended brings its whole life: what it used before is not of this time.
+            brought = sum(each.own + each.children for each in ended if each.parent == process.pid)
+            seconds += now.own - before[process].own
+            seconds += max(0.0, now.children - before[process].children - brought)
+    return seconds
 
 
 def _foreign() -> list[psutil.Process]:
@@ -63,10 +87,13 @@ def _engine(process: psutil.Process) -> bool:
         return False  # it has gone meanwhile, and its time cannot be asked either
 
 
-def _used(process: psutil.Process) -> float | None:
-    """Seconds of processor time, with that of ended children; None when it cannot be told."""
+def _used(process: psutil.Process) -> _Used | None:
+    """None when it cannot be told, or has ended."""
     try:
-        return float(sum(process.cpu_times()[:4]))  # user, system, and both of the children
+        user, system, children_user, children_system = process.cpu_times()[:4]
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return _Used(user + system, children_user + children_system, process.ppid())
     except psutil.Error:
         return None
 

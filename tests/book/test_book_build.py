@@ -21,6 +21,7 @@ class Project:
         self.root, self.runs = root, root / "runs"
         self.made: list[str] = []
         self.error: dict | None = None
+        self.length = "full"
         self.shown: list[list[str]] = []
         for name in (f"book/{SLUG}.md", f"lab_services/patterns/{SLUG}/compose.yaml"):
             (root / name).parent.mkdir(parents=True)
@@ -37,6 +38,7 @@ class Project:
             "lab": SLUG,
             "runtime": runtime,
             "source": Lab(SLUG, self.root / f"labs/{SLUG}.ipynb").digest(),
+            "length": self.length,
             "seconds": 61.0,
             "error": error,
             "claims": [claim | {"measured": {"text": "1"}}],
@@ -117,12 +119,16 @@ def test_what_does_not_hold_is_listed_and_not_published(project, runtime, verdic
     assert project.build() == 0
     said = capsys.readouterr().err
     assert f"  {SLUG} on {runtime}: it gains: measured 1, claimed at least 3; by 2" in said
-    assert said.splitlines()[-1] == f"  lab run {SLUG} --runtime {runtime}"
+    assert said.splitlines()[-1] == f"  lab run {SLUG} --runtime {runtime} --out {project.runs}"
     assert project.shown == [["docker", "process"]]
     assert project.build("--publish") == 1
     assert "not to be published" in capsys.readouterr().err
     project.run(runtime)
     assert project.build("--publish") == 0
+    project.length = "short"
+    project.run(runtime)
+    assert project.build("--publish") == 1
+    assert "it was a short run" in capsys.readouterr().err
 
 
 BROKEN = {"cell": 5, "type": "KeyError", "message": "'a'", "last": ["so"]}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from terminal import Terminal
 
 from lab_services import answers, judging
 from lab_services.command import labs
-from lab_services.command.prove import ACellFails, Proving, SteadyClaimFails, choose
+from lab_services.command.prove import ACellFails, Proving, SteadyClaimFails, choose, prove
 from lab_services.errors import LabError
 from lab_services.judging import Judgement
 from lab_services.report.notebook import Length
@@ -65,6 +66,12 @@ def test_only_steady_labs_can_fail_it() -> None:
     proving(judgement(SHORT, FULL, others=0.3), steady=(LAB,)).settle()
     good = kept(Length.FULL, claim("it gains", HOLDS))
     proving(judgement(SHORT, good), steady=(LAB,)).settle()
+    little = judgement(
+        *(kept(each, claim("it gains", LACKS)) for each in (Length.SHORT, Length.FULL))
+    )
+    proving(little).settle()
+    with pytest.raises(SteadyClaimFails):
+        proving(little, steady=(LAB,)).settle()
 
 
 def test_a_cell_that_fails_is_software_in_every_lab() -> None:
@@ -99,7 +106,7 @@ def test_runtimes_that_contradict_each_other_are_told() -> None:
 def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A lab that was not measured, and whoever reads the report believes that it was."""
     late = Proving(tmp_path, full=False, steady=(), until=0.0)
-    late.measure("serving/web-single", "process")
+    late.measure("serving/web-single", "process", in_time=True)
     assert "not run  no time was left; no verdict is kept here" in late.report()
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("lab_services.stack.servers._WHEELS", {})
@@ -183,6 +190,38 @@ def test_docker_is_demanded_where_it_is_asked_for(lab: Terminal) -> None:
     assert "plain processes alone" in told.stderr
     told = lab("prove", "--steady", "--runtime", "both", fails=1, **nowhere, CI="true")
     assert "Docker cannot be used here" in told.stderr
+
+
+def test_one_word_on_the_runtime(lab: Terminal) -> None:
+    """An answer about containers from a run on plain processes, because LAB_RUNTIME came first."""
+    words = ("prove", "--steady", "--runtime")
+    for asked in ("docker", "both"):
+        told = lab(*words, asked, fails=1, LAB_RUNTIME="process")
+        assert f"LAB_RUNTIME is process, and --runtime asks for {asked}" in told.stderr
+    lab(*words, "auto", LAB_RUNTIME="process")
+
+
+def test_steady_labs_are_measured_however_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A steady lab that time left out, in a gate that is green; a report lost with an error."""
+    name, asked = "serving/web-single", []
+
+    def judge(lab: str, runtime: str, out: Path, length: Length) -> Judgement:
+        asked.append(lab)
+        if lab != name:
+            raise LabError("no engine")
+        return Judgement(lab, runtime, (kept(length, claim("it gains", HOLDS)),))
+
+    monkeypatch.setattr(judging, "judge", judge)
+    monkeypatch.setattr(judging, "steady", lambda: [name])
+    words = ["--steady", "--sample", "1", "--runtime", "process", "--out", str(tmp_path)]
+    done = CliRunner().invoke(prove, [*words, "--minutes", "0"])
+    assert asked == [name] and done.exit_code == 0, done.output
+    assert "no time was left" in done.output
+    done = CliRunner().invoke(prove, words)
+    assert isinstance(done.exception, LabError)
+    assert f"{name}  process  steady  every claim holds" in done.output
 
 
 def test_the_list_is_of_this_checkout() -> None:

@@ -112,7 +112,7 @@ def test_a_claim_that_does_not_hold_is_shown(book):
     root = book(*GOOD[:2], CLAIM.replace("1.2", "2"), SETTLE)
     built = build(root)
     assert built.returncode == 0, built.stdout
-    assert built.stdout.rstrip().endswith("lab run serving/small --runtime process")
+    assert f"lab run serving/small --runtime process --out {root / 'runs'}" in built.stdout
     page = (root / "_build/html/book/serving/small.html").read_text()
     assert "misses the bound by at least" in page
     assert build(root, "--publish").returncode != 0

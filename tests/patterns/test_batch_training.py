@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import multiprocessing
 import os
 import time
@@ -277,8 +278,16 @@ def test_the_delay_is_read_from_what_was_seen():
     """An alarm that is dated before its fault."""
     ages = [(10.0, 1.0), (11.0, 0.1), (12.0, 1.1), (13.0, 2.1), (14.0, 3.1)]
     assert lab.delay(ages, 11.5, 2.0) == 1.5
-    with pytest.raises(StopIteration):
-        lab.delay(ages, 11.5, 9.0)
+
+
+def test_what_nobody_looked_at_is_not_known():
+    """A traceback where the alarm had gone off before the fault, or the watch was too slow."""
+    ages = [(10.0, 0.5), (11.0, 1.5)]
+    assert math.isnan(lab.delay(ages, 11.0, 1.0)), "no look after the fault"
+    assert math.isnan(lab.delay(ages, 9.0, 2.0)), "none that saw such an age"
+    assert lab.last_success(ages, 10.5) == 9.5
+    assert math.isnan(lab.last_success(ages, 9.0))
+    assert math.isnan(lab.last_success([], 9.0))
 
 
 # --- the job, on PostgreSQL and MLflow --------------------------------------------------------

@@ -103,6 +103,8 @@ def test_settling_shows_what_fails_and_by_how_much(capsys):
     assert "fails                a hit is 3 times faster" in table
     assert "misses the bound by at least 1.00×" in table
     assert "not enough evidence  it may be" in table
+    assert "Claims that fail here: 1 of 3." in table and "lab prove" in table
+    assert "<strong>fails</strong>" in claims._repr_mimebundle_()["text/html"]
 
 
 def test_what_is_not_judged_shows_no_verdict(capsys, monkeypatch):

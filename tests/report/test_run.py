@@ -168,13 +168,19 @@ print("and on")
 
 @pytest.mark.parametrize(
     ("measured", "wrong", "fault"),
-    [(2, 3, ""), (1, 3, "its own solution 4 is refused"), (2, 4, "the wrong answer 4 is accepted")],
+    [
+        (2, 3, ""),
+        (1, 3, "its own solution 4 is refused (the check says no)"),
+        ("None", 3, "its own solution 4 is refused (the check raises TypeError: {none})"),
+        (2, 4, "the wrong answer 4 is accepted"),
+    ],
 )
 def test_an_exercise_that_cannot_tell_is_kept_with_the_run(tmp_path, measured, wrong, fault):
     """A check that refuses its own solution, and nobody learns of it; a notebook stopped by it."""
     cell = EXERCISE.format(measured=measured, wrong=wrong)
     run = execute(write(tmp_path, *GOOD, cell), runtime="process", out=tmp_path / "runs")
     assert run.failed == ""
+    fault = fault.format(none="unsupported operand type(s) for *: 'int' and 'NoneType'")
     assert run.data["exercises"] == [{"name": "1", "fault": fault, "cell": 6}]
     assert run.failing == ({"the check of exercise 1": fault} if fault else {})
     assert run.ok == (not fault)

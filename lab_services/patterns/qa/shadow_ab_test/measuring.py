@@ -71,7 +71,7 @@ def mirror(stack: Stack, share: float) -> None:
     if not 0 <= share <= 1 or abs(per_cent - share * 100) > 1e-9:
         raise ValueError(f"{share} is no share in whole per cents.")
     url = stack.url("proxy", f"/runtime_modify?mirror.share={per_cent}", port=9901)
-    httpx.post(url, timeout=5).raise_for_status()
+    httpx.post(url, timeout=60).raise_for_status()
 
 
 # --- the log --------------------------------------------------------------------------------------

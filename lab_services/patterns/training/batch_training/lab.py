@@ -1,5 +1,6 @@
 """What the lab asks of the stack and how it scores models; no service imports this."""
 
+import math
 import tempfile
 import time
 from calendar import month_abbr
@@ -28,6 +29,8 @@ from lab_services.stack.fault import Fault
 # time, and a thirtieth of one is about a day.
 DAYS = 30
 _DRAWS = 2000
+# Seconds for a run to end and for a version to be served: a busy machine takes its time.
+_PATIENCE = 300.0
 
 Days = NDArray[np.float64]
 
@@ -39,7 +42,7 @@ class Controls:
         self._scheduler, self._watch = stack.url("scheduler"), stack.url("watch")
         self._predictor = stack.url("predictor")
         self.database_url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
-        self._client = httpx.Client(timeout=60)
+        self._client = httpx.Client(timeout=_PATIENCE)
 
     def run(
         self, month: int, model: str = "late", job: str = "job", die_after: str = ""
@@ -71,7 +74,7 @@ class Controls:
         """The version that the predictor serves; 0 for none."""
         return int(self._get(f"{self._predictor}/champion").json()["version"])
 
-    def wait_for(self, version: int, seconds: float = 10) -> None:
+    def wait_for(self, version: int, seconds: float = _PATIENCE) -> None:
         """Wait until the predictor serves that version. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while self.champion() != version:
@@ -192,8 +195,16 @@ def gate_passes(model: Trained, champion: Trained, texts: pd.DataFrame, month: i
 
 
 def delay(ages: Sequence[Sequence[float]], fault: float, threshold: float) -> float:
-    """Seconds from the fault to the first look after it that saw an age above the threshold."""
-    return next(at for at, age in ages if at > fault and age > threshold) - fault
+    """Seconds from the fault to the first look after it that saw an age above the threshold.
+
+    nan where no look did.
+    """
+    return next((at for at, age in ages if at > fault and age > threshold), math.nan) - fault
+
+
+def last_success(ages: Sequence[Sequence[float]], before: float) -> float:
+    """When, in Unix seconds, a run had last ended well before a time; nan where nobody looked."""
+    return next((at - age for at, age in reversed(ages) if at <= before), math.nan)
 
 
 def ages_chart(
