@@ -126,7 +126,7 @@ def prove(
 def choose(
     named: Sequence[str], every: bool, listed: Sequence[str], sample: int, day: datetime
 ) -> list[str]:
-    """The labs to measure, each once. Raises LabError for an unknown one, UsageError for none."""
+    """The labs to measure, each once. Raises LabError for an unknown one."""
     there = list(labs.notebooks())
     for lab in named:
         labs.notebook(lab)
