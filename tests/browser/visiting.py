@@ -1,16 +1,21 @@
 """One visit of a page, and all that is wrong with it."""
 
+import contextlib
 from dataclasses import dataclass, field
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import TimeoutError as Late
 
 DESKTOP, PHONE = 1440, 375
-_SETTLED = 400  # ms; after a change of size the theme waits 300 to see what scrolls now
+_PATIENCE = 10_000  # ms
 _GRAVE = {"serious", "critical"}
 _FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
 # Preloading asks for style sheets at addresses where there are none.
 _AXE = {"resultTypes": ["violations"], "preload": False}
+# The theme lets the keyboard into code that scrolls, 300 ms after the last change of the page.
+_REACHABLE = """() => [...document.querySelectorAll("pre")].every(
+  (e) => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth)"""
 # The culprits are those that stick out and are not inside of something that scrolls by itself.
 _OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
@@ -62,7 +67,8 @@ def visit(browser: Browser, address: str, name: str) -> Visit:
     for width in (DESKTOP, PHONE):
         page.set_viewport_size({"width": width, "height": 900})
         seen.overflows += [f"at {width}: {what}" for what in page.evaluate(_OVERFLOW)]
-    page.wait_for_timeout(_SETTLED)
+    with contextlib.suppress(Late):  # axe names what stays out of reach
+        page.wait_for_function(_REACHABLE, timeout=_PATIENCE)
     page.evaluate(_THIN)
     seen.barriers += _barriers(page, "light")
     page.emulate_media(color_scheme="dark")
