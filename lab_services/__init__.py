@@ -7,6 +7,7 @@ What a notebook needs, in one import:
 """
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # onnxruntime reports its use to its makers over the network from the moment it is imported, unless
 # told otherwise before; nothing here talks to a host that the reader did not ask for.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# nbformat's check of notebooks takes rfc3987_syntax where it is there, and that compiles a grammar
+# for two seconds at each start. No notebook holds what it would check.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 # Where each name lives; a module's own name is None.
 _HOMES = {

@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as QueueGone
 from lab_services.command import checks
 from lab_services.stack import servers
 from lab_services.stack.docker import available
+from tests.warm import Warm
 
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,6 +65,13 @@ def chromium() -> str:
 def runtime(request: pytest.FixtureRequest) -> str:
     """Each runtime's name in turn: what is promised of a stack holds on both."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Programs of this package in processes that need not import it anew."""
+    with contextlib.closing(Warm()) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

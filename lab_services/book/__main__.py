@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,6 +32,8 @@ from lab_services.report.run import FILE, Run
 
 # MyST-NB gives line 3 of the fifth cell as 50003.
 _CELL = 10_000
+# The command `jupyter-book`, after what this package does for a quick start.
+_JUPYTER_BOOK = "import lab_services; from jupyter_book.cli.main import main; main()"
 
 
 def build(
@@ -108,7 +109,7 @@ def _sphinx(root: Path, chosen: list[list[Run]]) -> int:
     staged = root / "_build" / "source"
     sources.stage(root, chosen, staged)
     # -W: a warning is an error, a missing number as well as a broken link; all are reported.
-    command = [str(Path(sysconfig.get_path("scripts")) / "jupyter-book"), "build", str(staged)]
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(staged)]
     command += ["--path-output", str(root), "-n", "-W", "--keep-going"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with process:

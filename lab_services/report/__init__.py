@@ -7,13 +7,8 @@
 3.4× (3.1 to 3.8×)
 """
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-# nbformat's check of notebooks takes rfc3987_syntax where it is there, and that compiles a grammar
-# for two seconds at each start. No notebook holds what it would check.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from lab_services.report import charts as charts

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
+from tests.warm import Warm
+
 
 @pytest.fixture
-def lab() -> Iterator[Terminal]:
+def lab(warm: Warm) -> Iterator[Terminal]:
     # Not tmp_path: the path of a socket may have 104 bytes on macOS.
     state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
-    terminal = Terminal(state)
+    terminal = Terminal(state, warm)
     yield terminal
     for keeper in terminal.keepers():
         keeper.send_signal(signal.SIGTERM)  # it takes its stacks down

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.warm import Warm
+
 PREDICTOR = Path(__file__).with_name("predictor.yaml")
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
@@ -16,8 +18,9 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 class Terminal:
     """Calls `lab` with keepers of its own, apart from those that run on this machine."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, warm: Warm) -> None:
         self.state = state
+        self._warm = warm
         self.environment = {**os.environ, "LAB_STATE": str(state)}
         self.environment.pop("LAB_RUNTIME", None)
 
@@ -35,10 +38,12 @@ class Terminal:
         self, *words: str, fails: int = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; it must end with the exit code `fails`, without traceback."""
-        process = self.begin(*words, **environment)
-        out, err = process.communicate()
-        assert (process.returncode, "Traceback" in err) == (fails, False), out + err
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+        ended = self._warm.run(
+            "lab_services.command", *words, environment={**self.environment, **environment}
+        )
+        seen = (ended.returncode, "Traceback" in ended.stderr)
+        assert seen == (fails, False), ended.stdout + ended.stderr
+        return ended
 
     def keepers(self) -> list[psutil.Process]:
         """The keepers that live, found by their state folder and not by what they say."""

@@ -14,7 +14,7 @@ def damaged(tmp_path: Path) -> Path:
     """A copy of the models with one byte changed in one of them."""
     for file in paths.models_dir().glob("[!.]*"):
         shutil.copy(file, tmp_path)
-    model = tmp_path / "good.onnx"
+    model = tmp_path / "rough.onnx"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
@@ -39,8 +39,8 @@ def test_a_missing_model_is_found(lab: Terminal, tmp_path: Path) -> None:
 def test_a_damaged_model_is_found_and_built_again(lab: Terminal, damaged: Path) -> None:
     """A file that was cut short or changed and is served all the same."""
     refused = lab("models", "--check", LAB_MODELS=str(damaged), fails=1).stderr
-    assert "good.onnx is damaged" in refused
-    assert "training good" in lab("models", "good", LAB_MODELS=str(damaged)).stderr
+    assert "rough.onnx is damaged" in refused
+    assert "training rough" in lab("models", "rough", LAB_MODELS=str(damaged)).stderr
     lab("models", "--check", LAB_MODELS=str(damaged))
 
 

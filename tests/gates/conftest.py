@@ -1,17 +1,47 @@
 """Books made on the spot, good and broken."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_book import COMPOSE, PAGE, TOC, lab
+from small_book import COMPOSE, GOOD, PAGE, TOC, lab
+
+from lab_services.execution import execute
+from tests.warm import Warm
 
 Make = Callable[..., Path]
+Build = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Make:
-    """Make the sources of a book with one chapter, serving/small; gives its root."""
+def build(warm: Warm) -> Build:
+    """Build the book at a root, as `make book` does; what it says is in stdout."""
+
+    def command(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        words = ("--root", str(root), *words)
+        return warm.run("lab_services.book", *words, environment=os.environ, together=True)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of kept runs with one of the good lab, for books that are about something else."""
+    root = tmp_path_factory.mktemp("good")
+    notebook = lab(root / "labs/serving/small.ipynb", *GOOD)
+    execute(str(notebook), "process", root / "runs")
+    return root / "runs"
+
+
+@pytest.fixture
+def book(tmp_path: Path, request: pytest.FixtureRequest) -> Make:
+    """Make the sources of a book with one chapter, serving/small; gives its root.
+
+    The good lab comes with its run, which is made once.
+    """
 
     def make(*cells: str, page: str = PAGE, toc: str = TOC, text: str = "") -> Path:
         config = Path(__file__).parents[2] / "_config.yml"
@@ -28,6 +58,8 @@ def book(tmp_path: Path) -> Make:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
         lab(tmp_path / "labs/serving/small.ipynb", *cells, text=text)
+        if cells == GOOD and not text:
+            shutil.copytree(request.getfixturevalue("good_run"), tmp_path / "runs")
         return tmp_path
 
     return make

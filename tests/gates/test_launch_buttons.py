@@ -1,8 +1,6 @@
 """The buttons of a page and of its lab, in a book that is built."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,17 +21,14 @@ def addresses(page: Path) -> dict[str, str]:
 
 
 @pytest.mark.timeout(120)
-def test_page_and_lab_open_the_lab(book):
+def test_page_and_lab_open_the_lab(book, build):
     """A button that opens the page's text in JupyterLab, or a hub without the newest labs."""
     root = book(*GOOD)
     file = root / "_config.yml"
     config = yaml.safe_load(file.read_text())
     config["launch_buttons"]["jupyterhub_url"] = HUB
     file.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "lab_services.book", "--root", str(root)]
-    built = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    built = build(root)
     assert built.returncode == 0, built.stdout
     url = config["repository"]["url"]
     owner, name = url.split("/")[-2:]

@@ -1,0 +1,120 @@
+"""Programs of this package, each in a process of its own that begins with everything imported.
+
+A fresh Python takes seconds to import what `lab run` and the build of the book need. Here one
+process imports it once, and each program is a fork of it: with its own environment, outputs and
+exit code, as a shell would start it.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import IO
+
+# Imported by the fork server; none of them starts a thread.
+_MODULES = (
+    "ipykernel.kernelspec",
+    "lab_services.book.__main__",
+    "lab_services.command.prove",
+    "lab_services.execution",
+    "lab_services.judging",
+    "lab_services.models.build",
+    "lab_services.stack",
+    "lab_services.traffic",
+)
+
+
+class Warm:
+    """Runs `python -m MODULE WORDS`, one after another. Close it."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self, module: str, *words: str, environment: Mapping[str, str], together: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """To its end. `together` puts what it complains of among what it says, in stdout."""
+        with tempfile.TemporaryFile("w+") as out, contextlib.ExitStack() as opened:
+            err = out if together else opened.enter_context(tempfile.TemporaryFile("w+"))
+            try:
+                code = self._ask([module, *words], dict(environment), out, err)
+            except BaseException:
+                self.close()  # in the middle of an answer it is of no further use
+                raise
+            told = "" if together else _read(err)
+            return subprocess.CompletedProcess([module, *words], code, _read(out), told)
+
+    def close(self) -> None:
+        """End the fork server."""
+        if self._socket is not None and self._server is not None:
+            self._socket.close()
+            self._server.kill()
+            self._server.wait()
+        self._socket = self._server = None
+
+    def _ask(
+        self, words: list[str], environment: dict[str, str], out: IO[str], err: IO[str]
+    ) -> int:
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+                self._server = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    # A thread pool that NumPy makes at its import would not survive a fork.
+                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                )
+        order = {"words": words, "environment": environment, "folder": os.getcwd()}
+        # What is shared is the place in the file, too: both outputs are one where they are one file.
+        message = [json.dumps(order).encode()]
+        socket.send_fds(self._socket, message, [out.fileno(), err.fileno()])
+        answer = self._socket.recv(100)
+        assert answer, "the fork server has ended"
+        return int(answer)
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _serve(orders: socket.socket) -> None:
+    for module in _MODULES:
+        importlib.import_module(module)
+    while True:
+        message, fds, _, _ = socket.recv_fds(orders, 1 << 17, 2)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            orders.close()
+            _become(json.loads(message), fds)
+            return
+        for fd in fds:
+            os.close(fd)
+        _, status = os.waitpid(pid, 0)
+        orders.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(order: dict[str, object], fds: list[int]) -> None:
+    for fd, number in zip(fds, (1, 2), strict=True):
+        os.dup2(fd, number)
+        os.close(fd)
+    module, *words = order["words"]
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    sys.argv = [module, *words]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
