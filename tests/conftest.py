@@ -35,6 +35,15 @@ def _docker_is_required() -> bool:
     return os.environ.get("LAB_REQUIRE_DOCKER", "1" if os.environ.get("CI") else "0") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share the tests: a file's stay together, as do all that use the engine,
+    which would build the image once in each of them."""
+    for item in items:
+        group = "docker" if item.get_closest_marker("docker") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked `docker` is skipped where no engine answers; in CI that is a failure."""
     if item.get_closest_marker("docker"):

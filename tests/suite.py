@@ -14,14 +14,16 @@ from lab_services.command.checks import State, from_outside
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent
+UNITS = (
+    *("pytest", "--durations=20", "--durations-min=2"),
+    *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder")),
+)
 STEPS = {
     "style": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "types": ("mypy",),
-    "tests": (
-        *("pytest", "--durations=20", "--durations-min=2"),
-        *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder")),
-    ),
+    "units": (*UNITS, "-m", "not alone", "-n", "logical", "--maxprocesses=4", "--dist=loadgroup"),
+    "units alone": (*UNITS, "-m", "alone"),
     # -s: labs take minutes, and say where they are.
     "labs": ("pytest", "-s", "tests/labs"),
     # Built from the runs that the labs have just kept.

@@ -73,7 +73,7 @@ class Warm:
                     env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
                 )
         order = {"words": words, "environment": environment, "folder": os.getcwd()}
-        # What is shared is the place in the file, too: both outputs are one where they are one file.
+        # Files are shared with the place in them, so both outputs may be one file.
         message = [json.dumps(order).encode()]
         socket.send_fds(self._socket, message, [out.fileno(), err.fileno()])
         answer = self._socket.recv(100)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from small_book import FIGURE, GOOD, MEASURE, lab
+from small_book import CLAIM, GOOD, lab
 
 from lab_services.report.notebook import Length
 from lab_services.report.run import execute
 from tests.labs.marked import compare
 
-CELL = "import os\nclaims = Claims()\nclaims.claim({text}, gain, at_least=1.2)\nclaims.verdicts()"
+CELL = "import os\nverdicts = lambda: print({text})\nverdicts()"
 ONE = CELL.format(text="'it gains'")
 BY_RUNTIME = CELL.format(text="os.environ['LAB_RUNTIME']")
 MOVING = "import random\nprint(random.random())"
@@ -20,9 +20,9 @@ FAILS = "import os\nassert os.environ['LAB_RUNTIME'] == 'docker'"
     ("cells", "agree", "said"),
     [
         # Numbers may differ, and so may verdicts: they are not compared here.
-        ((*GOOD[:2], MOVING, ONE.replace("1.2", "random.choice([1, 2])")), True, "4 passed"),
-        ((MEASURE, FIGURE, BY_RUNTIME), False, "process"),
-        ((MEASURE, FIGURE, ONE, FAILS), False, "AssertionError"),
+        ((*GOOD[:2], MOVING, CLAIM.replace("1.2", "random.choice([1, 2])")), True, "4 passed"),
+        ((BY_RUNTIME,), False, "process"),
+        ((ONE, FAILS), False, "AssertionError"),
     ],
 )
 def test_what_differs_is_found(

@@ -19,7 +19,8 @@ def compare(run: Run, runtime: str) -> tuple[bool, str]:
     assert any(TAG in c.metadata.get("tags", []) for c in notebook.cells), f"no cell has {TAG}"
     # A configuration of its own: what these tests are set to does not concern the labs.
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={run.folder}"]
-    command += ["-p", "no:cacheprovider", "-W", "error", "--timeout=0"]
+    # Only the plugins that are needed, after this package, whose import quickens nbval's.
+    command += ["-p", "lab_services", "-p", "nbval.plugin", "-p", "no:cacheprovider", "-W", "error"]
     command += ["--nbval-lax", "--nbval-current-env", str(run.notebook)]
     environment = {
         **os.environ,
@@ -31,6 +32,7 @@ def compare(run: Run, runtime: str) -> tuple[bool, str]:
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
     environment.pop("PYTEST_ADDOPTS", None)
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

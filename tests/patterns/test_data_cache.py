@@ -137,6 +137,7 @@ def test_what_nobody_heard_of_is_forgotten(stack, warehouse):
     wait_for(lambda: not stack.cache.exists(key))
 
 
+@pytest.mark.alone
 def test_a_cache_that_hangs_is_passed_by(stack, monkeypatch):
     """A service that waits for what was to make it faster."""
     ask(stack)

@@ -409,6 +409,7 @@ def test_a_platform_without_proc_tells_no_processor_and_no_memory():
     assert math.isnan(told.processor) and math.isnan(told.memory)
 
 
+@pytest.mark.alone
 def test_locust_runs_counts_and_goes():
     """Processes that stay, users of the wrong kind, or a count that loses a worker's part."""
     with standing_in(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:

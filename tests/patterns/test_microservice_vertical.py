@@ -131,6 +131,7 @@ def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     assert waits[2] > waits[0]
 
 
+@pytest.mark.alone
 def test_a_stage_that_cannot_be_in_time_is_not_asked(chain, stages):
     """Work behind a slow stage for a caller who has left."""
     stages.seconds["forecast"] = 0.5

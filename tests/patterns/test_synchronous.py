@@ -152,6 +152,7 @@ def test_behind_a_bulkhead_they_do_not(web, predictor, users):
     assert [board.result(5).status_code for board in boards] == [200, 200]
 
 
+@pytest.mark.alone
 def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users):
     """A deadline on the call alone: who queues waits for those before him, and then once more."""
     predictor.free.clear()

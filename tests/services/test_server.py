@@ -17,6 +17,7 @@ from lab_services.models.features import EXAMPLE
 from lab_services.services.server import DrainingServer
 
 
+@pytest.mark.alone
 def test_it_drains_and_exits_with_zero(serve):
     """uvicorn alone closes its port at once and ends by the signal."""
     server = serve(DRAIN_SECONDS="1").until_ready()

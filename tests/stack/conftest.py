@@ -16,7 +16,7 @@ RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 Write = Callable[[str], str]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def keepers_root() -> Iterator[Path]:
     """Nothing of the tests' keepers mixes with what runs on this machine already."""
     before = {name: os.environ.pop(name, None) for name in ("LAB_STATE", "LAB_RUNTIME")}

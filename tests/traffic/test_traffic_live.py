@@ -15,6 +15,8 @@ from lab_services.traffic.live import Progress
 
 CODE = """
 from lab_services import traffic
+
+pytestmark = pytest.mark.alone
 recording = traffic.send(
     traffic.requests("{url}", [{{}}]), traffic.constant(100, {seconds}), title="baseline"
 )

@@ -314,6 +314,8 @@ def test_an_alarm_never_rings_early(name):
     code = f"""
 import time
 from lab_services.traffic.generator.alarm import {name}
+
+pytestmark = pytest.mark.alone
 alarm = {name}()
 late = []
 for number in range(40):

@@ -13,6 +13,8 @@ from lab_services import traffic
 from lab_services.errors import LabError
 from lab_services.traffic.tally import Tally
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def requests(service):
