@@ -15,18 +15,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO
 
 # Imported by the fork server; none of them starts a thread.
 _MODULES = (
     "ipykernel.kernelspec",
     "lab_services.book.__main__",
+    "lab_services.book.extension",
     "lab_services.command.prove",
     "lab_services.execution",
     "lab_services.judging",
     "lab_services.models.build",
     "lab_services.stack",
     "lab_services.traffic",
+    "sphinx.cmd.build",
 )
 
 
@@ -38,13 +41,26 @@ class Warm:
         self._server: subprocess.Popen[bytes] | None = None
 
     def run(
-        self, module: str, *words: str, environment: Mapping[str, str], together: bool = False
+        self,
+        module: str,
+        *words: str,
+        folder: Path | None = None,
+        environment: Mapping[str, str] = os.environ,
+        together: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """To its end. `together` puts what it complains of among what it says, in stdout."""
+        """To its end, in `folder` (else where we are).
+
+        `together` puts what it complains of among what it says, in stdout.
+        """
         with tempfile.TemporaryFile("w+") as out, contextlib.ExitStack() as opened:
             err = out if together else opened.enter_context(tempfile.TemporaryFile("w+"))
             try:
-                code = self._ask([module, *words], dict(environment), out, err)
+                order = {
+                    "words": [module, *words],
+                    "folder": str(folder or Path.cwd()),
+                    "environment": dict(environment),
+                }
+                code = self._ask(order, out, err)
             except BaseException:
                 self.close()  # in the middle of an answer it is of no further use
                 raise
@@ -59,9 +75,7 @@ class Warm:
             self._server.wait()
         self._socket = self._server = None
 
-    def _ask(
-        self, words: list[str], environment: dict[str, str], out: IO[str], err: IO[str]
-    ) -> int:
+    def _ask(self, order: dict[str, object], out: IO[str], err: IO[str]) -> int:
         if self._socket is None:
             self._socket, theirs = socket.socketpair()
             with theirs:
@@ -72,7 +86,6 @@ class Warm:
                     # A thread pool that NumPy makes at its import would not survive a fork.
                     env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
                 )
-        order = {"words": words, "environment": environment, "folder": os.getcwd()}
         # Files are shared with the place in them, so both outputs may be one file.
         message = [json.dumps(order).encode()]
         socket.send_fds(self._socket, message, [out.fileno(), err.fileno()])

@@ -1,11 +1,12 @@
 """Build the book from the kept runs, and make the runs that are missing.
 
-    python -m lab_services.book [--runtime RUNTIME]... [--short] [--runs FOLDER] [--publish]
-                                [--serve [PORT]]
+    python -m lab_services.book [--runtime RUNTIME]... [--short] [--again] [--runs FOLDER]
+                                [--publish] [--serve [PORT]]
 
-The site is _build/html. Exit code 0 only when every lab's run went through and Sphinx has not
-warned of anything. A claim that does not hold here is shown as what it is, and listed at the end;
-only --publish, for a site that others read, demands that every claim holds.
+The site is _build/html. Exit code 0 only when Sphinx has not warned of anything. A claim that does
+not hold here is shown as what it is, a lab that did not come to its end is a gap with the reason,
+and both are listed at the end; --again measures them once more. Only --publish, for a site that
+others read, demands that every claim holds.
 """
 
 import argparse
@@ -42,66 +43,69 @@ def build(
     *,
     runtimes: Sequence[str] = (),
     length: Length = Length.FULL,
+    again: bool = False,
     publish: bool = False,
 ) -> int:
     """Build the site of `root` into its `_build/html`; gives Sphinx's exit code.
 
     A lab must have a run of each of the `runtimes`, or of any if none is named, made from the lab
-    as it is now and without a failing cell. What is missing is made first, in this `length`, and
-    on plain processes if none is named. Raises LabError when a cell fails again, when a chapter is
-    not whole, and when what is to be published has a claim that does not hold.
+    as it is now and without a failing cell; with `again` also one in which every claim holds. What
+    is missing is made first, in this `length`, and on plain processes if none is named. A lab in
+    which a cell fails again is a gap in its pages. Raises LabError when a chapter is not whole, and
+    when what is to be published has a gap or a claim that does not hold.
     """
     catalogue.check(root)
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
     for slug in mirror.slugs(root):
-        there = {run.runtime for run in sources.kept_runs(root, runs, slug)}
-        asked = runtimes or ([] if there else ["process"])
-        for runtime in (each for each in asked if each not in there):
-            _check(execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length))
-        found = sources.kept_runs(root, runs, slug)
+        kept = sources.kept_runs(root, runs, slug)
+        there = {run.runtime for run in kept if run.ok or not again}
+        asked = runtimes or [run.runtime for run in kept] or ["process"]
+        made_now = [
+            execute(str(root / "labs" / f"{slug}.ipynb"), runtime, runs, length=length)
+            for runtime in asked
+            if runtime not in there
+        ]
+        broken = [run for run in made_now if run.failed]
+        doubtful += [(run, f"it did not come to its end: {run.failed}") for run in broken]
+        found = sources.kept_runs(root, runs, slug) or broken[:1]
         for run in found:
             doubts = run.failing | run.lacking
             doubtful += [(run, f"{text}: {reason}") for text, reason in doubts.items()]
             if publish and run.length is not Length.FULL:
                 doubtful.append((run, f"it was {LESS[run.length]}, and readers ask for a full one"))
             made = "kept" if run.runtime in there else "made now"
-            rows.append(
-                (slug, run.runtime, made, _seconds(run.data["seconds"]), counted(run.claims))
-            )
+            claims = "a cell fails" if run.failed else counted(run.claims)
+            rows.append((slug, run.runtime, made, _seconds(run.data["seconds"]), claims))
         chosen.append(found)
     labs = time.monotonic() - begin
     code = _sphinx(root, chosen)
     _say(f"\n{columns(rows)}\n")
     site = time.monotonic() - begin - labs
     _say(f"labs {_seconds(labs)}, site {_seconds(site)}" + (": FAILED" if code else ""))
-    if told := _told(doubtful):
+    if told := _told(doubtful, runs):
         if publish:
             raise LabError(f"This book is not to be published.\n{told}")
         _say(f"\n{told}")
     return code
 
 
-def _check(run: Run) -> None:
-    if run.failed:
-        raise LabError(
-            f"The run of labs/{run.lab}.ipynb has failed.\n{run.failed}",
-            f"See {run.folder}/run.html.",
-        )
-
-
-def _told(doubtful: Sequence[tuple[Run, str]]) -> str:
+def _told(doubtful: Sequence[tuple[Run, str]], runs: Path) -> str:
     """What does not hold on this machine, and how to measure it again; nothing where all holds."""
     if not doubtful:
         return ""
     lines = [f"  {run.lab} on {run.runtime}: {text}" for run, text in doubtful]
-    again = {
-        f"  lab run {run.lab} --runtime {run.runtime} --out {run.folder.parents[2]}": None
-        for run, _ in doubtful
-    }
+    one = {f"  lab run {run.lab} --runtime {run.runtime} --out {runs}": None for run, _ in doubtful}
     return "\n".join(
-        ["These do not hold here, and their pages show it:", *lines, "Measure again:", *again]
+        [
+            "These do not hold here, and their pages show it:",
+            *lines,
+            "Measure one of them again:",
+            *one,
+            "Measure all of them again, and build:",
+            "  make book BOOK=--again",
+        ]
     )
 
 
@@ -149,6 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--short", action="store_true", help="run missing labs in short mode")
     parser.add_argument(
+        "--again", action="store_true", help="measure anew where a claim does not hold"
+    )
+    parser.add_argument(
         "--publish", action="store_true", help="fail unless every claim holds, after the build"
     )
     parser.add_argument("--root", type=Path, default=paths.repository(), help="the repository")
@@ -170,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runs,
             runtimes=chosen.runtime or (),
             length=Length.SHORT if chosen.short else Length.FULL,
+            again=chosen.again,
             publish=chosen.publish,
         )
         if chosen.serve is None:

@@ -39,7 +39,18 @@ from lab_services.book import (
     repository,
     times,
 )
-from lab_services.book.from_run import LESS, FromRun, asked, kept, missing, provenance
+from lab_services.book.from_run import (
+    LESS,
+    FromRun,
+    NotMeasured,
+    asked,
+    kept,
+    missing,
+    named,
+    provenance,
+    shown_run,
+    why_not,
+)
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
 from lab_services.stack import compose, picture
@@ -81,13 +92,16 @@ class Measured(SphinxRole):
             run, name = asked(self, self.text)
             interval = run.measurement(name)
             entry = dict(run.data["measurements"][name])
+            told = f"{interval}, {provenance(run)}"
             text = self._write(entry) if interval.known else numbers.UNKNOWN
+        except NotMeasured as error:
+            text, told = numbers.UNKNOWN, str(error)
         except LabError as error:
             return [missing(error, self.get_source_info(), self.rawtext)], []
-        told = html.escape(f"{interval}, {provenance(run)}", quote=True)
-        looks = "measured" if interval.known else "measured not-known"
-        shown = f'<span class="{looks}" title="{told}">{html.escape(text)}</span>'
-        return [nodes.raw(self.rawtext, shown, format="html")], []
+        looks = "measured not-known" if text == numbers.UNKNOWN else "measured"
+        title = html.escape(told, quote=True)
+        span = f'<span class="{looks}" title="{title}">{html.escape(text)}</span>'
+        return [nodes.raw(self.rawtext, span, format="html")], []
 
 
 class FigureFromRun(FromRun):
@@ -96,15 +110,20 @@ class FigureFromRun(FromRun):
     has_content = True
 
     def made(self) -> list[nodes.Node]:
-        run, name = asked(self, self.arguments[0])
-        entry, drawn = run.figure(name)
+        lab, name = named(self.arguments[0])
+        run = shown_run(self, lab)
+        # Where it was not drawn the figure is there all the same: pages lead to it by its number.
+        title, drawn, told = name, "", why_not(run) if run.failed else provenance(run)
+        if not run.failed:
+            entry, drawn = run.figure(name)
+            title = entry["title"]
         figure = nodes.figure(classes=["from-run"])
         figure += nodes.raw("", f'<div class="lab-chart">{drawn}</div>', format="html")
         written = self.parse_content_to_nodes() if self.content else []
-        first = written[0].children if written else [nodes.Text(entry["title"])]
+        first = written[0].children if written else [nodes.Text(title)]
         figure += nodes.caption("", "", *first)
         legend = nodes.legend("", *written[1:])
-        legend += nodes.paragraph("", provenance(run), classes=["run-info"])
+        legend += nodes.paragraph("", told, classes=["run-info"])
         figure += legend
         # An id makes it a numbered figure, and the target of {numref}; elsewhere it is a guest.
         if self.env.docname.endswith(run.lab):

@@ -19,14 +19,23 @@ LESS = {Length.FULL: "", Length.SHORT: "a short run", Length.SHORTEST: "the shor
 _log = logging.getLogger(__name__)
 
 
+class NotMeasured(LabError):
+    """The lab did not come to its end on this machine, so its pages have gaps."""
+
+
 class FromRun(SphinxDirective):
-    """A directive whose LabError becomes a warning at its line; with the argument it asks for."""
+    """A directive whose LabError becomes a warning at its line; with the argument it asks for.
+
+    Of a lab that did not come to its end it says so instead, and warns of nothing.
+    """
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         try:
             return self.made()
+        except NotMeasured as error:
+            return [gap(error)]
         except LabError as error:
             return [missing(error, self.get_source_info(), self.block_text)]
 
@@ -35,20 +44,34 @@ class FromRun(SphinxDirective):
         raise NotImplementedError
 
 
-def kept(asking: SphinxDirective | SphinxRole, lab: str) -> Run:
-    """The run that the book shows of a lab. Raises LabError."""
+def shown_run(asking: SphinxDirective | SphinxRole, lab: str) -> Run:
+    """The run that the book shows of a lab, also one in which a cell fails. Raises LabError."""
     folder = Path(asking.env.srcdir) / RUNS / lab
     run = Run.load(folder)
     asking.env.note_dependency(str(folder / FILE))
     return run
 
 
+def kept(asking: SphinxDirective | SphinxRole, lab: str) -> Run:
+    """The run that the book shows of a lab. Raises LabError; NotMeasured where a cell fails."""
+    run = shown_run(asking, lab)
+    if run.failed:
+        raise NotMeasured(why_not(run))
+    return run
+
+
 def asked(asking: SphinxDirective | SphinxRole, text: str) -> tuple[Run, str]:
-    """The run and the name in `group/slug:name`. Raises LabError."""
+    """The run and the name in `group/slug:name`. As `kept` raises."""
+    lab, name = named(text)
+    return kept(asking, lab), name
+
+
+def named(text: str) -> tuple[str, str]:
+    """The lab and the name in `group/slug:name`. Raises LabError."""
     lab, colon, name = text.partition(":")
     if not colon or not name:
         raise LabError(f"{text!r} names nothing in a run: write group/slug:name.")
-    return kept(asking, lab), name
+    return lab, name
 
 
 def missing(error: LabError, place: tuple[str, int], text: str) -> nodes.Node:
@@ -56,6 +79,17 @@ def missing(error: LabError, place: tuple[str, int], text: str) -> nodes.Node:
     source, line = place
     _log.warning("%s", error, location=f"{source}:{line}", type="lab", subtype="run")
     return nodes.literal(text, text)
+
+
+def gap(error: NotMeasured) -> nodes.Node:
+    """A paragraph in the place of what was not measured."""
+    return nodes.paragraph("", str(error), classes=["run-info", "not-measured"])
+
+
+def why_not(run: Run) -> str:
+    """Where a run ended before its end, and of what."""
+    where, *_ = run.failed.splitlines()
+    return f"Not measured: the lab did not come to its end on {machine(run)}. {where}"
 
 
 def provenance(run: Run) -> str:

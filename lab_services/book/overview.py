@@ -15,7 +15,15 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from lab_services.book import elements, front_matter, mirror
-from lab_services.book.from_run import LESS, PLACES, FromRun, kept, missing, provenance
+from lab_services.book.from_run import (
+    LESS,
+    PLACES,
+    FromRun,
+    missing,
+    provenance,
+    shown_run,
+    why_not,
+)
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
@@ -72,9 +80,9 @@ class _Overview(FromRun):
         return made
 
     def _chapter(self, slug: str) -> Chapter:
-        shown = kept(self, slug)
-        beside = [Run.load(file.parent) for file in sorted(shown.folder.glob(f"*/{FILE}"))]
-        return Chapter(slug, (self.root / mirror.file("page", slug)).read_text(), [shown, *beside])
+        run = shown_run(self, slug)
+        beside = [Run.load(file.parent) for file in sorted(run.folder.glob(f"*/{FILE}"))]
+        return Chapter(slug, (self.root / mirror.file("page", slug)).read_text(), [run, *beside])
 
     def _link(self, page: str, text: str) -> nodes.Node:
         return elements.page_link(page, nodes.inline("", text), self.env.docname)
@@ -88,6 +96,9 @@ class KeyNumbers(_Overview):
 
     def _numbers(self, chapter: Chapter) -> Iterator[nodes.Node]:
         run = chapter.runs[0]
+        if run.failed:
+            yield _when_and_where(run)
+            return
         file = self.root / mirror.file("page", chapter.slug)
         yield _when_and_where(run)
         rows = []
@@ -124,7 +135,7 @@ class ClaimsIndex(_Overview):
         ]
         rows = []
         for name, some in [*lines, (nodes.strong("", "All"), chapters)]:
-            total = sum(len(chapter.runs[0].claims) for chapter in some)
+            total = sum(len(c.runs[0].claims) for c in some if not c.runs[0].failed)
             counts = [counted(_claims(some, runtime)) or "no run" for runtime in runtimes]
             rows.append([_cell(name), _cell(str(total)), *map(_cell, counts)])
         heads = ["Chapter", "Claims", *(PLACES[runtime].capitalize() for runtime in runtimes)]
@@ -133,13 +144,16 @@ class ClaimsIndex(_Overview):
 
 
 def _claims(chapters: Sequence[Chapter], runtime: str) -> list[dict[str, Any]]:
-    runs = [run for chapter in chapters for run in chapter.runs if run.runtime == runtime]
+    every = [run for chapter in chapters for run in chapter.runs if run.runtime == runtime]
+    runs = [run for run in every if not run.failed]
     return [claim for run in runs for claim in run.claims]
 
 
 def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
     for run in chapter.runs:
         yield _when_and_where(run)
+    if chapter.runs[0].failed:
+        return
     rows = []
     for claim in chapter.runs[0].claims:
         cells = [_cell(claim["text"], claim["bound"])]
@@ -165,6 +179,8 @@ def _gap(reason: str) -> list[str | nodes.Node]:
 
 
 def _when_and_where(run: Run) -> nodes.Node:
+    if run.failed:
+        return nodes.paragraph("", why_not(run), classes=["run-info", "not-measured"])
     text = provenance(run)
     less = f", in {LESS[run.length]}" if LESS[run.length] else ""
     return nodes.paragraph("", f"{text[0].upper()}{text[1:]}{less}.", classes=["run-info"])

@@ -15,8 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab_services.book import elements
-from lab_services.book.from_run import LESS, FromRun, kept, missing, provenance
+from lab_services.book.from_run import LESS, FromRun, NotMeasured, kept, missing, provenance
 from lab_services.errors import LabError
+from lab_services.report import numbers
 
 _TAKES = re.compile(r"\*\*Takes\*\*\s+(.+?)\.\s+\*\*Needs\*\*", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -39,6 +40,8 @@ class Told(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         try:
             return [nodes.Text(self._tell(self, self.text))], []
+        except NotMeasured:
+            return [nodes.Text(numbers.UNKNOWN)], []
         except LabError as error:
             return [missing(error, self.get_source_info(), self.rawtext)], []
 

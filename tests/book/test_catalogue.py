@@ -2,9 +2,8 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -16,6 +15,7 @@ from lab_services import paths
 from lab_services.book import catalogue
 from lab_services.errors import LabError
 from lab_services.paths import GROUPS
+from tests.warm import Warm
 
 ROOT = paths.repository()
 SMALL = """
@@ -91,14 +91,17 @@ def book(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(root: Path) -> str:
+@pytest.fixture
+def build(warm: Warm) -> Callable[[Path], str]:
     """Build it by Sphinx alone, warnings being errors; gives what was said, if anything."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", ".", "_site"]
-    done = subprocess.run(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert bool(done.returncode) == bool(done.stdout), done.stdout
-    return done.stdout
+
+    def sphinx(root: Path) -> str:
+        words = ("-q", "-n", "-W", "--keep-going", ".", "_site")
+        done = warm.run("sphinx", *words, folder=root, together=True)
+        assert bool(done.returncode) == bool(done.stdout), done.stdout
+        return done.stdout
+
+    return sphinx
 
 
 def page(root: Path, name: str) -> BeautifulSoup:
@@ -216,18 +219,17 @@ def test_a_book_may_have_no_catalogue(tmp_path):
     catalogue.check(tmp_path)
 
 
-def test_a_fault_stops_the_book_before_a_lab_is_run(book):
+def test_a_fault_stops_the_book_before_a_lab_is_run(book, warm):
     """Minutes of measuring for a book that cannot be built."""
     (book / catalogue.FILE).write_text(SMALL.replace("kind: anti", "kind: bad"))
     (book / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": "index"}))
-    command = [sys.executable, "-m", "lab_services.book", "--root", str(book)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = warm.run("lab_services.book", "--root", str(book))
     assert done.returncode == 1
     assert "book/catalogue.yml: serving/bad is of the kind 'bad'" in done.stderr
     assert not (book / "_build").exists()
 
 
-def test_guide_and_map_lead_to_what_is_written(book):
+def test_guide_and_map_lead_to_what_is_written(book, build):
     """A link to a chapter that is not there; a chapter without a link; a link within to nothing."""
     assert build(book) == ""
     guide, drawn = page(book, "guide"), page(book, "map")
@@ -261,7 +263,7 @@ def test_guide_and_map_lead_to_what_is_written(book):
     ]
 
 
-def test_a_new_chapter_is_linked_at_once(book):
+def test_a_new_chapter_is_linked_at_once(book, build):
     """A map of yesterday: Sphinx reads again only what has changed."""
     assert build(book) == ""
     (book / "book/qa").mkdir()
@@ -278,14 +280,14 @@ def test_a_new_chapter_is_linked_at_once(book):
     assert one.strong.get_text() == "Three" and not one.select("a[href*=three]")
 
 
-def test_a_fault_is_a_warning_at_the_directive(book):
+def test_a_fault_is_a_warning_at_the_directive(book, build):
     """A page without its map, and nobody is told."""
     (book / catalogue.FILE).unlink()
     said = build(book)
     assert re.search(r"map\.md:3: .*book/catalogue\.yml is missing", said), said
 
 
-def test_a_pattern_that_is_none_is_named(book):
+def test_a_pattern_that_is_none_is_named(book, build):
     """A related pattern misspelt: bold, and leading nowhere for ever."""
     (book / "book/serving/one.md").write_text("# One\n\nLike {pattern}`serving/tow`.\n")
     said = build(book)
@@ -299,7 +301,7 @@ html_theme_options = {"repository_url": "https://github.com/us/book/", "reposito
 ADDRESS = "{repository}`LICENSE` in {repository}`.`\n\n```{clone}\nmake lab\n```\n"
 
 
-def test_the_repository_has_one_address(book):
+def test_the_repository_has_one_address(book, build):
     """An old address on some page, after the repository has moved."""
     (book / "conf.py").write_text(CONF + THEME)
     (book / "index.md").write_text(f"{PAGES['index']}\n{ADDRESS}")
@@ -340,10 +342,12 @@ def kept_lab(root: Path, takes: str, *durations: float, length: str = "short") -
     machine = {"processor": "Abacus", "cores": 2}
     when = "2026-11-22T10:00:00+00:00"
     data = {"lab": "serving/one", "runtime": "docker", "when": when, "machine": machine}
-    run.write_text(json.dumps(data | {"length": length, "seconds": 2 * sum(durations)}))
+    run.write_text(
+        json.dumps(data | {"error": None, "length": length, "seconds": 2 * sum(durations)})
+    )
 
 
-def test_times_come_from_the_run(book):
+def test_times_come_from_the_run(book, build):
     """An instructor's plan from numbers that somebody typed a year ago."""
     kept_lab(book, "**Takes** about\nan hour.", 10, 0.1, 20.4)
     (book / "index.md").write_text(f"{PAGES['index']}\n{TIMES}")
@@ -358,7 +362,7 @@ def test_times_come_from_the_run(book):
     assert "it took 20 s." in page(book, "index").get_text()
 
 
-def test_times_that_are_not_there_are_named(book):
+def test_times_that_are_not_there_are_named(book, build):
     """A plan with holes."""
     (book / "index.md").write_text(f"{PAGES['index']}\n{TIMES}")
     assert "There is no lab serving/one" in build(book)

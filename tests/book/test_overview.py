@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from lab_services.report import charts
 from lab_services.report.claims import Claims, as_row
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval
+from tests.warm import Warm
 
 # The page's own directives on plain Sphinx with hand-made runs: no lab is executed.
 CONFIG = """
@@ -53,8 +52,8 @@ def claim(text: str, verdict: str = "holds") -> dict:
 class Sources:
     """What the build lays out, made by hand; `build` gives Sphinx's output."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, warm: Warm) -> None:
+        self.root, self.warm = root, warm
         self.listed: list[str] = []
         self.write("conf.py", CONFIG)
         self.write(
@@ -85,6 +84,7 @@ class Sources:
             "runtime": runtime,
             "when": "2026-03-01T10:00:00+00:00",
             "length": "short" if runtime == "process" else "full",
+            "error": None,
             "machine": machine,
             "measurements": {"gain": as_json(GAIN), "lost": as_json(LOST)},
             "claims": claims or [claim("it gains")],
@@ -93,14 +93,8 @@ class Sources:
         self.write(f"{place}/measurements.json", json.dumps(data))
 
     def build(self) -> str:
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
-        done = subprocess.run(
-            [*command, self.root / "source", self.root / "site"],
-            env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        places = (str(self.root / "source"), str(self.root / "site"))
+        done = self.warm.run("sphinx", "-q", "-W", "--keep-going", *places, together=True)
         assert (done.returncode == 0) == (not done.stdout), done.stdout
         return done.stdout
 
@@ -110,9 +104,9 @@ class Sources:
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> Sources:
+def sources(tmp_path: Path, warm: Warm) -> Sources:
     """Two chapters, the first with a run of each runtime."""
-    made = Sources(tmp_path)
+    made = Sources(tmp_path, warm)
     made.chapter("serving/first", FIRST)
     made.run("serving/first", "docker", claim("it gains"), claim("it is quick"))
     made.run(

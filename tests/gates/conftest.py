@@ -1,6 +1,5 @@
 """Books made on the spot, good and broken."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,8 +20,7 @@ def build(warm: Warm) -> Build:
     """Build the book at a root, as `make book` does; what it says is in stdout."""
 
     def command(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        words = ("--root", str(root), *words)
-        return warm.run("lab_services.book", *words, environment=os.environ, together=True)
+        return warm.run("lab_services.book", "--root", str(root), *words, together=True)
 
     return command
 
