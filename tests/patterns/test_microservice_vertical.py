@@ -120,6 +120,7 @@ def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
     assert all(0.04 < before - after < 0.2 for before, after in itertools.pairwise(waits))
 
 
+@pytest.mark.alone
 def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     """A stage that may use up the time of those behind it."""
     stages.says = dict.fromkeys(STAGES, 0.3)

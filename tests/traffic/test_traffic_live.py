@@ -13,10 +13,10 @@ from lab_services import traffic
 from lab_services.errors import LabError
 from lab_services.traffic.live import Progress
 
+pytestmark = pytest.mark.alone
+
 CODE = """
 from lab_services import traffic
-
-pytestmark = pytest.mark.alone
 recording = traffic.send(
     traffic.requests("{url}", [{{}}]), traffic.constant(100, {seconds}), title="baseline"
 )

@@ -14,6 +14,8 @@ from conftest import generators_of
 from lab_services import traffic
 from lab_services.traffic.generators import GeneratorDied, end_idle
 
+pytestmark = pytest.mark.alone
+
 SEND = """
 import os, sys
 from lab_services import traffic
@@ -314,8 +316,6 @@ def test_an_alarm_never_rings_early(name):
     code = f"""
 import time
 from lab_services.traffic.generator.alarm import {name}
-
-pytestmark = pytest.mark.alone
 alarm = {name}()
 late = []
 for number in range(40):
