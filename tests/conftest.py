@@ -37,11 +37,14 @@ def _docker_is_required() -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes share the tests: a file's stay together, as do all that use the engine,
-    which would build the image once in each of them."""
+    """Several processes share the tests. Those of a lab, or else of a file, stay together, as do
+    all that are marked for the engine: the image would be built once in each process."""
     for item in items:
-        group = "docker" if item.get_closest_marker("docker") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        group = parameters.get("lab", item.path.name)
+        if item.get_closest_marker("docker"):
+            group = "docker"
+        item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -18,14 +18,15 @@ UNITS = (
     *("pytest", "--durations=20", "--durations-min=2"),
     *(f"--ignore=tests/{name}" for name in ("labs", "browser", "binder")),
 )
+PARALLEL = ("-n", "logical", "--maxprocesses=4", "--dist=loadgroup")
 STEPS = {
     "style": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "types": ("mypy",),
-    "units": (*UNITS, "-m", "not alone", "-n", "logical", "--maxprocesses=4", "--dist=loadgroup"),
+    "units": (*UNITS, "-m", "not alone", *PARALLEL),
     "units alone": (*UNITS, "-m", "alone"),
-    # -s: labs take minutes, and say where they are.
-    "labs": ("pytest", "-s", "tests/labs"),
+    # -s: labs take minutes, and say where they are. Nothing is judged, so they may disturb another.
+    "labs": ("pytest", "-s", *PARALLEL, "tests/labs"),
     # Built from the runs that the labs have just kept.
     "book": ("pytest", "tests/browser"),
     "binder": ("pytest", "-s", "tests/binder"),

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from visiting import Visit, visit
 
 from lab_services import paths
 from lab_services.book import mirror, sources
+from lab_services.report.machine import usable_cores
 from tests.conftest import missing
 
 ROOT = paths.repository()
@@ -67,18 +70,33 @@ def server(site: Path) -> Iterator[Server]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
+@contextmanager
+def started(chromium: str) -> Iterator[Browser]:
     """Chromium without a window."""
     # As root Chromium has no sandbox, as in most containers; it sees pages of this checkout only.
     arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield started
-        started.close()
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
-def visits(browser: Browser, server: Server, pages: list[str]) -> list[Visit]:
-    """A visit of every page."""
-    return [visit(browser, server.address, page) for page in pages]
+def browser(chromium: str) -> Iterator[Browser]:
+    """A browser for the tests that ask for one page."""
+    with started(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def visits(chromium: str, server: Server, pages: list[str]) -> list[Visit]:
+    """A visit of every page, by as many browsers as there are cores."""
+
+    def visited(some: list[str]) -> list[Visit]:
+        with started(chromium) as browser:
+            return [visit(browser, server.address, page) for page in some]
+
+    several = min(usable_cores(), 4)
+    with ThreadPoolExecutor(several) as threads:
+        parts = threads.map(visited, (pages[first::several] for first in range(several)))
+        return [each for part in parts for each in part]
