@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab_services import paths
+from lab_services import ending, paths
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.columns import columns
@@ -182,11 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 server.serve_forever()
         return 0
     except KeyboardInterrupt:
-        return 130
+        _say("Interrupted.")
+        return ending.INTERRUPTED
     except LabError as error:
         _say(str(error))
         return error.exit_code
 
 
 if __name__ == "__main__":
+    ending.by_exception()
     sys.exit(main())
