@@ -26,7 +26,7 @@ from lab_services.report.beside import beside
 from lab_services.report.claims import Verdict
 from lab_services.report.engine import Progress
 from lab_services.report.measurements import from_json
-from lab_services.report.notebook import Found, Lab, Length, collect, numbered
+from lab_services.report.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.report.stats import Interval
 
 FILE = "measurements.json"
@@ -175,6 +175,7 @@ def execute(
     LabError for an unknown lab or parameter.
     """
     found = Lab.find(lab)
+    found.read()
     values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
@@ -204,7 +205,7 @@ def _execute(
         engine.peak_memory(stack_memory) as peak,
     ):
         error = _papermill(lab, folder / "run.ipynb", values, progress, cell_timeout)
-    notebook = nbformat.read(folder / "run.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    notebook = read(folder / "run.ipynb")
     # The folder in which it is written is not where it is kept.
     del notebook.metadata.papermill["output_path"]
     nbformat.write(notebook, folder / "run.ipynb")  # type: ignore[no-untyped-call]
@@ -273,7 +274,7 @@ def _papermill(
 
 def _last_begun(output: Path) -> tuple[int, list[str]]:
     """The number of the cell that was running, and the last lines it printed."""
-    notebook = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = read(output)
     begun = [
         (number, cell)
         for number, cell in numbered(notebook)
