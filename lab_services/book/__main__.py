@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab_services import ending, paths
+from lab_services import ending, paths, writing
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.columns import columns
@@ -51,6 +51,7 @@ def build(
     not whole, and when what is to be published has a claim that does not hold.
     """
     catalogue.check(root)
+    writing.ready(root / "_build", "Build the book in a checkout that you may write to.")
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []

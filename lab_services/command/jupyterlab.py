@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lab_services import paths
+from lab_services import paths, writing
 from lab_services.command.labs import notebook
 from lab_services.errors import LabError
 
@@ -47,7 +47,7 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     if program is None:
         raise LabError("JupyterLab is not in this environment.", "`make env` installs it.")
     # Apart from those of the user's own JupyterLab.
-    workspaces = paths.cache_dir() / "workspaces"
+    workspaces = writing.ready(paths.cache_dir() / "workspaces", paths.MOVE_CACHE)
     workspace.write(workspaces, folder)
     sys.stdout.flush()
     settings = [

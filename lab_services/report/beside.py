@@ -5,16 +5,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lab_services import paths, writing
+
 
 @contextmanager
 def beside(folder: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` at the end.
 
-    After an error or an interrupt `folder` is as it was, and nothing else is left.
+    After an error or an interrupt `folder` is as it was, and nothing else is left. Raises LabError
+    where nothing can be written.
     """
     made = [above for above in folder.parents if not above.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
+        writing.ready(folder.parent, paths.MOVE_RUNS)
         with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
             new, old = Path(place, "new"), Path(place, "old")
             new.mkdir()

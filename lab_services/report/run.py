@@ -172,7 +172,7 @@ def execute(
     is in seconds.
 
     A failing cell gives a run that is not `ok`, with the notebook as far as it came. Raises
-    LabError for an unknown lab or parameter.
+    LabError for an unknown lab or parameter, and where nothing can be written.
     """
     found = Lab.find(lab)
     found.read()
