@@ -33,6 +33,8 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
 
     JupyterLab runs until Ctrl-C, and its notebooks' stacks end with it.
     """
+    from jupyter_core.paths import jupyter_runtime_dir
+
     from lab_services.command import workspace
 
     if lab is not None and lab.startswith("-"):
@@ -49,6 +51,8 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     # Apart from those of the user's own JupyterLab.
     workspaces = writing.ready(paths.cache_dir() / "workspaces", paths.MOVE_CACHE)
     workspace.write(workspaces, folder)
+    runtime = Path(jupyter_runtime_dir())
+    writing.ready(runtime, "Set JUPYTER_RUNTIME_DIR to a folder that you may write to.")
     sys.stdout.flush()
     settings = [
         f"--ServerApp.root_dir={folder}",
