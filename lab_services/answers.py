@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from lab_services import paths
+from lab_services import git, paths
 from lab_services.errors import LabError
 
 # A verdict is a sample of code, machine and day: after a week it is drawn anew.
@@ -68,19 +67,11 @@ def now() -> datetime:
 def commit(root: Path | None = None, environment: Mapping[str, str] = os.environ) -> str:
     """The checkout's commit, short, and whether files have changed since; `none` without Git."""
     root = root or paths.repository()
-    # A Git hook sets GIT_DIR and others, which would lead to another repository.
-    clean = {name: value for name, value in environment.items() if not name.startswith("GIT_")}
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(
-            command, env=clean, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
+    env = git.environment(environment)
     try:
-        found = git("rev-parse", "--short", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
+        found = git.git(root, "rev-parse", "--short", "HEAD", env=env).strip()
+        changed = git.git(root, "status", "--porcelain", "--untracked-files=no", env=env).strip()
+    except LabError:
         return "none"
     return f"{found} with changes" if changed else found
 

@@ -11,9 +11,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lab_services import paths
+from lab_services import notebooks, paths
 from lab_services.errors import LabError
 from lab_services.imports import PACKAGE, Closure, contents, read
 
@@ -47,8 +46,9 @@ def inputs(lab: str, root: Path | None = None) -> Inputs:
     notebook = Path("labs", f"{lab}.ipynb")
     if not (root / notebook).is_file():
         raise LabError(f"There is no notebook {notebook}.", "`lab list` shows the labs.")
-    cells, settings = _notebook(root / notebook)
-    code = "\n".join(_python(cell.code, f"{notebook}, cell {cell.number}") for cell in cells)
+    found = notebooks.read(root / notebook)
+    cells = [(n, cell) for n, cell in enumerate(found.cells, start=1) if cell.cell_type == "code"]
+    code = "\n".join(_python(cell.text, f"{notebook}, cell {number}") for number, cell in cells)
     closure = Closure(root)
     chapter = f"{PACKAGE}.patterns.{lab.replace('/', '.').replace('-', '_')}"
     closure.follow((chapter, *_EVERY_LAB))
@@ -58,39 +58,13 @@ def inputs(lab: str, root: Path | None = None) -> Inputs:
     for file in files:
         if file == notebook:
             # Without the numbers: text between two cells changes nothing.
-            executed = [[cell.tags, cell.code] for cell in cells]
+            executed = [[sorted(cell.metadata.tags), cell.text] for _, cell in cells]
+            settings = found.metadata.lab_services
             content = json.dumps([executed, settings], sort_keys=True).encode()
         else:
             content = contents(root / file)
         told.update(f"{file.as_posix()}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return Inputs(tuple(files), told.hexdigest())
-
-
-@dataclass(frozen=True)
-class _Cell:
-    number: int  # among all cells, from 1
-    code: str
-    tags: list[str]
-
-
-def _notebook(file: Path) -> tuple[list[_Cell], Any]:
-    """The code cells of a notebook, and `metadata.lab_services`.
-
-    Not by nbformat, whose import alone takes a second.
-    """
-    try:
-        notebook = json.loads(contents(file))
-        cells = [
-            _Cell(number, "".join(cell["source"]), sorted(cell["metadata"].get("tags", [])))
-            for number, cell in enumerate(notebook["cells"], start=1)
-            if cell["cell_type"] == "code"
-        ]
-        return cells, notebook["metadata"].get("lab_services")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise LabError(
-            f"{file} is no notebook: {type(error).__name__}: {error}.",
-            "Save it once in JupyterLab.",
-        ) from None
 
 
 def _python(code: str, where: str) -> str:

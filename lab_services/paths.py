@@ -13,6 +13,11 @@ GROUPS = {
 }
 
 
+MOVE_CACHE = "Set LAB_CACHE to a folder on a local disk that you may write to."
+MOVE_RUNS = "Keep runs where you may write: --out FOLDER, and of the book --runs FOLDER."
+MOVE_STATE = "Set LAB_STATE to a short folder on a local disk that you may write to."
+
+
 def repository() -> Path:
     """The checkout this package runs from (labs, book and lock file lie beside the package)."""
     return Path(__file__).resolve().parent.parent
@@ -33,6 +38,12 @@ def models_dir() -> Path:
     if folder := os.environ.get("LAB_MODELS"):
         return Path(folder).expanduser().absolute()
     return cache_dir() / "models"
+
+
+def move_models() -> str:
+    """What to do where nothing can be written to the folder of the models."""
+    moved = os.environ.get("LAB_MODELS")
+    return MOVE_CACHE.replace("LAB_CACHE", "LAB_MODELS") if moved else MOVE_CACHE
 
 
 def workspace(lab: str) -> str:

@@ -319,7 +319,7 @@ def of_cells(root: Path, *cells: str) -> Inputs:
     """The inputs of a notebook with these cells behind a text."""
     code = [{"cell_type": "code", "metadata": {}, "source": cell} for cell in cells]
     text = {"cell_type": "markdown", "metadata": {}, "source": "import this ("}
-    notebook = {"cells": [text, *code], "metadata": {}}
+    notebook = {"nbformat": 4, "cells": [text, *code], "metadata": {}}
     (root / "labs/serving/one.ipynb").write_text(json.dumps(notebook))
     return inputs("serving/one", root)
 
@@ -354,7 +354,7 @@ def test_the_lab_has_its_own_stack(small: Path) -> None:
 
 def test_a_cell_that_no_file_can_hold(small: Path) -> None:
     """A traceback for half a character, which JSON allows and Python does not."""
-    with pytest.raises(LabError, match=r"cell 2 is not Python"):
+    with pytest.raises(LabError, match=r"one\.ipynb is no notebook"):
         of_cells(small, "x = '\ud800'")
 
 
@@ -380,11 +380,9 @@ def test_a_file_that_is_not_python(small: Path, content: bytes) -> None:
         b"null",
         b"{}",
         b"\xff\xfe",
-        b'{"cells": {}, "metadata": []}',
-        b'{"cells": ["import this"], "metadata": {}}',
-        b'{"cells": [{"cell_type": "code"}], "metadata": {}}',
-        b'{"cells": [{"cell_type": "code", "source": 1, "metadata": {}}], "metadata": {}}',
-        b'{"cells": [{"cell_type": "code", "source": "", "metadata": 1}], "metadata": {}}',
+        b'{"nbformat": 4, "cells": {}, "metadata": []}',
+        b'{"nbformat": 4, "cells": [{"cell_type": "code"}], "metadata": {}}',
+        b'{"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "code", "source": 1}]}',
         b"[" * 100_000,
     ],
 )

@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab_services import paths
+from lab_services import ending, paths, writing
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.columns import columns
@@ -55,6 +55,7 @@ def build(
     when what is to be published has a gap or a claim that does not hold.
     """
     catalogue.check(root)
+    writing.ready(root / "_build", "Build the book in a checkout that you may write to.")
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
@@ -191,11 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 server.serve_forever()
         return 0
     except KeyboardInterrupt:
-        return 130
+        _say("Interrupted.")
+        return ending.INTERRUPTED
     except LabError as error:
         _say(str(error))
         return error.exit_code
 
 
 if __name__ == "__main__":
+    ending.by_exception()
     sys.exit(main())

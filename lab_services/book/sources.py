@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 
 from lab_services.report import claims, drawing, exercise, measurements
-from lab_services.report.notebook import Lab, numbered
+from lab_services.report.notebook import Lab, numbered, read
 from lab_services.report.run import FILE, Run, RunMissing
 
 # Where the sources that are built hold the runs, by the slug of their lab.
@@ -86,14 +86,14 @@ def own_cell(notebook: Path, place: int) -> int:
 
     Papermill puts a cell with the parameters of the run among them.
     """
-    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    executed = read(notebook)
     return next(n for n, cell in numbered(executed) if cell is executed.cells[place - 1])
 
 
 def _shown(run: Run) -> bytes:
     """The executed notebook without what is only for the run's file, which MyST-NB warns of, and
     without links to services that no longer run."""
-    notebook = nbformat.read(run.notebook, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = read(run.notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             for mime in _FOR_THE_FILE:

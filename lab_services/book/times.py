@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 from docutils import nodes
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -18,6 +18,7 @@ from lab_services.book import elements
 from lab_services.book.from_run import LESS, FromRun, NotMeasured, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import numbers
+from lab_services.report.notebook import read
 
 _TAKES = re.compile(r"\*\*Takes\*\*\s+(.+?)\.\s+\*\*Needs\*\*", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -95,10 +96,10 @@ def _whole(time: float) -> str:
     return f"{time:.0f} s"
 
 
-def _read(asking: SphinxDirective | SphinxRole, lab: str) -> nbformat.NotebookNode:
+def _read(asking: SphinxDirective | SphinxRole, lab: str) -> NotebookNode:
     file = Path(asking.env.srcdir) / "labs" / f"{lab}.ipynb"
     # Also of a file that is not there: the page is read again when it has come.
     asking.env.note_dependency(str(file))
     if not file.is_file():
         raise LabError(f"There is no lab {lab}.")
-    return nbformat.read(file, as_version=4)  # type: ignore[no-any-return, no-untyped-call]
+    return read(file)

@@ -3,10 +3,7 @@
 What a command needs is imported where it is used: `lab --help` answers at once.
 """
 
-import signal
-import sys
-from types import FrameType
-
+from lab_services import ending
 from lab_services.command import (
     doctor,
     fault,
@@ -70,11 +67,5 @@ for command in (
 
 def main() -> None:
     """The entry point of the `lab` script."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    ending.by_exception()
     cli.main(prog_name="lab")
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    # As an exception, so that what was being started is taken down on the way out.
-    sys.exit(128 + number)

@@ -1,17 +1,18 @@
 """What a lab needs of this machine, asked one thing at a time."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import metadata
 from pathlib import Path
 
-from lab_services import paths
+from lab_services import paths, writing
 from lab_services.errors import LabError
 
 # A lab fits the 1 GB of a Binder session, notebook and services together.
@@ -47,7 +48,9 @@ def findings() -> Iterator[Finding]:
     """Every check, in the order in which its remedies should be tried."""
     yield _python()
     yield environment(paths.repository(), Path(sys.prefix))
-    yield from _models()
+    places = list(written())
+    yield from places
+    yield from models(places[0].remedy)
     outside = list(from_outside())
     yield from outside
     yield memory(_available_memory())
@@ -126,14 +129,47 @@ def environment(repository: Path, prefix: Path) -> Finding:
     )
 
 
-def _models() -> Iterator[Finding]:
+def written() -> Iterator[Finding]:
+    """Whether labs can write where they will: first models, then kept runs and stacks."""
+    from lab_services.stack import state
+
+    runs = paths.repository() / "runs"
+    for what, folder, attempt, otherwise in (
+        (
+            "place of models",
+            paths.models_dir(),
+            lambda: writing.lockable(paths.models_dir(), paths.move_models()),
+            State.LIMITED,  # what has been built can be read
+        ),
+        ("place of runs", runs, lambda: writing.ready(runs, paths.MOVE_RUNS), State.LIMITED),
+        ("place of stacks", state.place(), state.check, State.BROKEN),
+    ):
+        new = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+        try:
+            attempt()
+            yield Finding(what, State.OK, str(folder))
+        except LabError as error:
+            yield Finding(what, otherwise, error.message, error.hint)
+        finally:
+            for each in new:
+                with contextlib.suppress(OSError):  # never made, or somebody has written into it
+                    each.rmdir()
+
+
+def models(first: str) -> Iterator[Finding]:
+    """`first` is what to do before any model can be built."""
     from lab_services.models import build, store
 
     files = {f"model {name}": store.model_path(name) for name in build.NAMES}
     files["flights to send"] = store.payloads_path()
     optional = {f"model {name}" for name in set(build.NAMES) - set(build.DEFAULT)}
     for what, path in files.items():
-        yield model(what, lambda path=path: store.verify(path), what in optional)  # type: ignore[misc]
+        found = model(what, lambda path=path: store.verify(path), what in optional)  # type: ignore[misc]
+        yield (
+            replace(found, remedy=f"{first} Then: {found.remedy}")
+            if found.remedy and first
+            else found
+        )
 
 
 def model(what: str, verify: Callable[[], object], optional: bool) -> Finding:

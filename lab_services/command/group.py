@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
+from lab_services.ending import INTERRUPTED
 from lab_services.errors import LabError
-
-INTERRUPTED = 130
 
 
 class Lab(click.Group):

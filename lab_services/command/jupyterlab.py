@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lab_services import paths
+from lab_services import paths, writing
 from lab_services.command.labs import notebook
 from lab_services.errors import LabError
 
@@ -33,6 +33,8 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
 
     JupyterLab runs until Ctrl-C, and its notebooks' stacks end with it.
     """
+    from jupyter_core.paths import jupyter_runtime_dir
+
     from lab_services.command import workspace
 
     if lab is not None and lab.startswith("-"):
@@ -47,8 +49,10 @@ def open_lab(lab: str | None, options: tuple[str, ...]) -> None:
     if program is None:
         raise LabError("JupyterLab is not in this environment.", "`make env` installs it.")
     # Apart from those of the user's own JupyterLab.
-    workspaces = paths.cache_dir() / "workspaces"
+    workspaces = writing.ready(paths.cache_dir() / "workspaces", paths.MOVE_CACHE)
     workspace.write(workspaces, folder)
+    runtime = Path(jupyter_runtime_dir())
+    writing.ready(runtime, "Set JUPYTER_RUNTIME_DIR to a folder that you may write to.")
     sys.stdout.flush()
     settings = [
         f"--ServerApp.root_dir={folder}",

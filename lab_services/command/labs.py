@@ -1,6 +1,5 @@
 """The labs: which there are."""
 
-import json
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ import click
 from lab_services import paths
 from lab_services.columns import columns
 from lab_services.errors import LabError
+from lab_services.notebooks import read
 from lab_services.stack import catalogue
 
 
@@ -46,9 +46,9 @@ def _found(tree: str, suffix: str) -> dict[str, Path]:
 
 
 def _title(file: Path) -> str:
-    """The first heading of a notebook."""
-    for cell in json.loads(file.read_text())["cells"]:
-        for line in "".join(cell["source"]).splitlines():
-            if cell["cell_type"] == "markdown" and line.startswith("# "):
+    """The first heading of a notebook. Raises LabError for a file that is none."""
+    for cell in read(file).cells:
+        for line in cell.text.splitlines():
+            if cell.cell_type == "markdown" and line.startswith("# "):
                 return line.removeprefix("# ").strip()
     return ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lab_services import paths
+from lab_services import paths, writing
 from lab_services.book import catalogue
 from lab_services.errors import LabError
 from lab_services.paths import GROUPS
@@ -43,7 +43,8 @@ def new(lab: str, title: str | None) -> None:
 def make(root: Path, lab: str, title: str | None = None) -> list[Path]:
     """Write the chapter's files below `root`; gives those that are new, relative to it.
 
-    Raises LabError, with nothing written, for a name that is no group and slug, or is taken.
+    Raises LabError, with nothing written, for a name that is no group and slug, or is taken, and
+    where nothing can be written.
     """
     group, _, slug = lab.partition("/")
     if group not in GROUPS or not _SLUG.fullmatch(slug):
@@ -78,6 +79,7 @@ def make(root: Path, lab: str, title: str | None = None) -> list[Path]:
     package = pattern.parent / "__init__.py"
     if not (root / package).exists():
         files = {package: "", **files}
+    writing.ready(root, "Work in a checkout that you may write to.")
     for file, text in files.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(text)

@@ -1,14 +1,13 @@
 """Train the models on January to September, export them to ONNX, and write down what they are."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
-from lab_services import paths
+from lab_services import paths, writing
 from lab_services.errors import LabError
 from lab_services.models import source, store
 from lab_services.models.features import FEATURES
@@ -79,11 +78,18 @@ def ensure(*names: str, report: Report = lambda message: None) -> dict[str, Path
         )
     wanted = names or DEFAULT
     recipe = _recipe_hash()
-    with _locked(report):
-        stale = [name for name in wanted if not store.is_current(store.model_path(name), recipe)]
-        if stale or not store.is_current(store.payloads_path(), recipe):
-            _build(stale, recipe, report)
+    # Where all is there nothing is written, so that a folder may be shared by those who only read.
+    if _stale(wanted, recipe):
+        with _locked(report):
+            if stale := _stale(wanted, recipe):
+                _build([name for name in wanted if store.model_path(name) in stale], recipe, report)
     return {name: store.model_path(name) for name in wanted}
+
+
+def _stale(names: Iterable[str], recipe: str) -> list[Path]:
+    """What is to be built: models, the payloads."""
+    files = [*map(store.model_path, names), store.payloads_path()]
+    return [file for file in files if not store.is_current(file, recipe)]
 
 
 def _build(names: list[str], recipe: str, report: Report) -> None:
@@ -213,13 +219,11 @@ def _recipe_hash() -> str:
 @contextmanager
 def _locked(report: Report) -> Iterator[None]:
     """Hold the folder of the models, which a second builder then waits for."""
-    folder = paths.models_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            flock(lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another process, which is building the models")
-            flock(lock, LOCK_EX)
+    folder, remedy = paths.models_dir(), paths.move_models()
+
+    def waiting() -> None:
+        report("waiting for another process, which is building the models")
+
+    with writing.locked(folder, ".lock", remedy, waiting):
+        folder.chmod(0o755)
         yield

@@ -57,8 +57,10 @@ def card_of(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
         read = json.loads(beside.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelMissing(path) from None
+    except OSError as error:
+        raise ModelDamaged(path, f"its card cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ModelDamaged(path, f"its card {beside.name} is not JSON ({error})") from None
     if not isinstance(read, dict) or not {"sha256", "recipe"} <= read.keys():
@@ -76,6 +78,8 @@ def verify(path: Path) -> dict[str, Any]:
         found = sha256(path)
     except FileNotFoundError:
         raise ModelMissing(path) from None
+    except OSError as error:
+        raise ModelDamaged(path, f"it cannot be read ({error.strerror})") from None
     if found != said["sha256"]:
         raise ModelDamaged(path, f"its SHA-256 is {found[:12]}…, not {said['sha256'][:12]}…")
     return said

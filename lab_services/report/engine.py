@@ -1,11 +1,12 @@
 """Papermill's engine for labs: this very Python as the kernel, and a word at each cell."""
 
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from jupyter_client.kernelspec import KernelSpec
@@ -30,12 +31,17 @@ class Progress:
 class _OwnPython(AsyncKernelManager):
     """A kernel of this Python, whatever kernels the machine has under whatever name."""
 
+    errors: IO[bytes]  # what the kernel itself writes; what its cells write is in the notebook
+
     @property
     def kernel_spec(self) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         # ipykernel warns on every start that loopback is not encrypted.
         argv.append("--IPKernelApp.log_level=40")
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        await super().start_kernel(stderr=self.errors, **options)
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
@@ -53,9 +59,18 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             begin(cell, cell_index=cell_index, **more)
 
         nb_man.cell_start = cell_start
-        return super().execute_managed_notebook(
-            nb_man, kernel_name, kernel_manager_class=_OwnPython, **options
-        )
+        with tempfile.TemporaryFile() as errors:
+            manager = type("Kernel", (_OwnPython,), {"errors": errors})
+            try:
+                return super().execute_managed_notebook(
+                    nb_man, kernel_name, kernel_manager_class=manager, **options
+                )
+            except (KeyboardInterrupt, SystemExit):
+                errors.truncate(0)  # a kernel that was cut off complains of just that
+                raise
+            finally:
+                errors.seek(0)
+                sys.stderr.write(errors.read().decode(errors="replace"))
 
 
 papermill_engines.register(NAME, _Engine)

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from lab_services import paths
+from lab_services import notebooks, paths
 from lab_services.errors import LabError
 from lab_services.report import claims, drawing, exercise, measurements
 
@@ -31,6 +31,12 @@ class Length(StrEnum):
     FULL = "full"
     SHORT = "short"
     SHORTEST = "shortest"
+
+
+def read(file: Path) -> NotebookNode:
+    """The notebook in a file, with all that it holds. Raises LabError when it is none."""
+    notebooks.read(file)
+    return nbformat.read(file, as_version=4)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,17 @@ class Lab:
     def read(self) -> NotebookNode:
         """The notebook as it is committed. Raises LabError when it is none."""
         try:
-            notebook = nbformat.read(self.path, as_version=4)  # type: ignore[no-untyped-call]
-        except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
-            raise LabError(f"{self.path} is no notebook: {error}.") from error
+            notebook = read(self.path)
+            nbformat.validate(notebook)
+        except nbformat.ValidationError as error:
+            raise LabError(
+                f"{self.path} is no notebook: {error.message}.", "Save it once in JupyterLab."
+            ) from error
         kernel = notebook.metadata.get("kernelspec", {})
         language = notebook.metadata.get("language_info", {}).get("name", kernel.get("language"))
         if not kernel or language != "python":
             raise LabError(f"{self.path} names no Python kernel.", "Save it once in JupyterLab.")
-        return notebook  # type: ignore[no-any-return]
+        return notebook
 
     def parameters(self, length: Length) -> dict[str, Any]:
         """What a run of this length sets, from the notebook's metadata.

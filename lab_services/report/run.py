@@ -3,12 +3,11 @@
 It holds run.ipynb (the executed notebook), run.html (the same to be read), figures/<name>.svg and
 measurements.json (numbers with unit and interval, claims with verdicts, exercises with what is
 wrong with their checks, figures with their words, machine, versions, seconds, memory).
-measurements.json is written last: without it, no run.
+A run is written in a folder beside and takes its place, and that of an older one, when it is whole.
 """
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +22,11 @@ from papermill.exceptions import PapermillExecutionError
 
 from lab_services.errors import LabError
 from lab_services.report import engine, machine, page
+from lab_services.report.beside import beside
 from lab_services.report.claims import Verdict
 from lab_services.report.engine import Progress
 from lab_services.report.measurements import from_json
-from lab_services.report.notebook import Found, Lab, Length, collect, numbered
+from lab_services.report.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.report.stats import Interval
 
 FILE = "measurements.json"
@@ -172,15 +172,30 @@ def execute(
     is in seconds.
 
     A failing cell gives a run that is not `ok`, with the notebook as far as it came. Raises
-    LabError for an unknown lab or parameter.
+    LabError for an unknown lab or parameter, and where nothing can be written.
     """
     found = Lab.find(lab)
+    found.read()
     values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    begun, source = datetime.now(UTC), found.digest()
+    with beside(folder) as part:
+        data = _execute(found, runtime, part, values, length, progress, stack_memory, cell_timeout)
+    return Run(folder, data)
+
+
+def _execute(
+    lab: Lab,
+    runtime: str,
+    folder: Path,
+    values: Mapping[str, Any],
+    length: Length,
+    progress: Callable[[Progress], None],
+    stack_memory: Callable[[], int] | None,
+    cell_timeout: int,
+) -> dict[str, Any]:
+    """Execute into an empty folder; gives what measurements.json holds."""
+    begun, source = datetime.now(UTC), lab.digest()
     with (
         _environment(
             LAB_RUNTIME=runtime,
@@ -189,8 +204,11 @@ def execute(
         ),
         engine.peak_memory(stack_memory) as peak,
     ):
-        error = _papermill(found, folder / "run.ipynb", values, progress, cell_timeout)
-    notebook = nbformat.read(folder / "run.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+        error = _papermill(lab, folder / "run.ipynb", values, progress, cell_timeout)
+    notebook = read(folder / "run.ipynb")
+    # The folder in which it is written is not where it is kept.
+    del notebook.metadata.papermill["output_path"]
+    nbformat.write(notebook, folder / "run.ipynb")  # type: ignore[no-untyped-call]
     outputs = Found()
     try:
         outputs = collect(notebook)
@@ -203,9 +221,9 @@ def execute(
     for name, handed in outputs.files.items():
         content = json.dumps(handed["content"], ensure_ascii=False, allow_nan=False)
         (folder / FILES / f"{name}.json").write_text(content)
-    (folder / "run.html").write_text(page.render(notebook, found.slug))
+    (folder / "run.html").write_text(page.render(notebook, lab.slug))
     data = {
-        "lab": found.slug,
+        "lab": lab.slug,
         "runtime": runtime,
         "when": begun.isoformat(timespec="seconds"),
         "length": str(length),
@@ -221,10 +239,9 @@ def execute(
         "claims": outputs.claims,
         "exercises": outputs.exercises,
     }
-    part = folder / f"{FILE}.part"
-    part.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    part.replace(folder / FILE)
-    return Run(folder, data)
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / FILE).write_text(text + "\n")
+    return data
 
 
 def _papermill(
@@ -257,7 +274,7 @@ def _papermill(
 
 def _last_begun(output: Path) -> tuple[int, list[str]]:
     """The number of the cell that was running, and the last lines it printed."""
-    notebook = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = read(output)
     begun = [
         (number, cell)
         for number, cell in numbered(notebook)

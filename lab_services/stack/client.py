@@ -51,7 +51,11 @@ class Keeper:
                 process.terminate()
                 _wait(process)
                 raise
-        info = state.KeeperInfo(**json.loads(answer))
+        told = json.loads(answer)
+        if "error" in told:
+            _wait(process)
+            raise _rebuild(told["error"])
+        info = state.KeeperInfo(**told)
         if alone:
             threading.Thread(target=process.wait, daemon=True).start()  # else a zombie would stay
             return cls(info)

@@ -54,18 +54,19 @@ class _Handler(socketserver.StreamRequestHandler):
             result = verb(caller, **order["arguments"])
             self._tell({"result": result})
         except LabError as error:
-            self._tell_error(type(error).__name__, error.message, error.hint)
+            self._tell({"error": _as_json(error)})
         except Exception as error:  # noqa: BLE001 - the caller gets it, the keeper lives on
             traceback.print_exc()
-            self._tell_error("LabError", f"{type(error).__name__}: {error}", "")
-
-    def _tell_error(self, kind: str, message: str, hint: str) -> None:
-        self._tell({"error": {"kind": kind, "message": message, "hint": hint}})
+            self._tell({"error": _as_json(LabError(f"{type(error).__name__}: {error}"))})
 
     def _tell(self, answer: dict[str, Any]) -> None:
         # The caller may have gone; what it asked for is carried on, its stack has an owner.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ValueError):
             self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+def _as_json(error: LabError) -> dict[str, str]:
+    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
 def main() -> None:
@@ -86,12 +87,18 @@ def main() -> None:
         from lab_services.stack.verbs import Keeper
 
         keeper = Keeper(info, children)
+    except LabError as error:
+        sys.exit(_refused(error))
     except BaseException:
         state.remove(info.ident)  # the forker goes with this process
         raise
     signal.signal(signal.SIGTERM, lambda *_: keeper.leave(print))
     try:
-        _serve(keeper, log)
+        server = _listening(keeper)
+    except LabError as error:
+        keeper.end(_refused(error))
+    try:
+        _serve(server, log)
     except BaseException:  # noqa: BLE001 - so or so, nothing stays behind
         with contextlib.suppress(OSError):
             traceback.print_exc()
@@ -99,10 +106,26 @@ def main() -> None:
     keeper.end()
 
 
-def _serve(keeper: "Keeper", log: int) -> None:
-    info = keeper.info
-    server = _Server(str(info.socket), _Handler)
+def _refused(error: LabError) -> int:
+    """Tell the owner, who waits for a first line, why there is no keeper; gives the exit code."""
+    sys.stdout.write(json.dumps({"error": _as_json(error)}) + "\n")
+    sys.stdout.flush()
+    return 1
+
+
+def _listening(keeper: "Keeper") -> _Server:
+    """Raises LabError where the folder is no place for a socket."""
+    try:
+        server = _Server(str(keeper.info.socket), _Handler)
+    except OSError as error:
+        raise state.no_socket(keeper.info.socket, error) from None
     server.keeper = keeper
+    return server
+
+
+def _serve(server: _Server, log: int) -> None:
+    keeper = server.keeper
+    info = keeper.info
     threading.Thread(target=server.serve_forever, daemon=True).start()
     info.write()
     os.dup2(log, 2)

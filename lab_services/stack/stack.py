@@ -8,11 +8,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lab_services import paths
 from lab_services.errors import LabError
+from lab_services.live import LiveLine, in_notebook
 from lab_services.stack import catalogue, compose, display
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.client import Keeper, own_keeper
@@ -37,12 +39,14 @@ class Stack:
 
     `runtime` is "docker", "process" or "auto": Docker where its engine answers, plain processes
     elsewhere. The environment variable LAB_RUNTIME overrides it. The stack goes with the process
-    that started it; as a context manager it goes at the end of the block.
+    that started it; as a context manager it goes at the end of the block. In a notebook it
+    goes, too, when the same lab is started again, as by a cell that is run a second time.
     `lab` may also be the path of a Compose file of your own.
     Raises UnknownLab, ComposeError, and RuntimeUnavailable when Docker is asked for and not there.
     """
 
     latest_picture: Any = None  # the one that is kept true
+    _in_cells: ClassVar[dict[Path, "Stack"]] = {}  # what cells have started, by its Compose file
 
     def __init__(self, lab: str, runtime: str = "auto", *, keeper: Keeper | None = None) -> None:
         self.lab = lab
@@ -65,6 +69,20 @@ class Stack:
         """
         if self._described() is not None:
             return self
+        if self._given is None and in_notebook():
+            self._replace()
+        return self._up()
+
+    def _replace(self) -> None:
+        """Take down what an earlier run of the cell has started: nobody holds it any more."""
+        former = self._in_cells.get(self._path)
+        if former is not None and former._described() is not None:
+            with LiveLine() as line:
+                line.update(f"{self.lab} was running already: its former stack is replaced.")
+            former.down()
+        self._in_cells[self._path] = self
+
+    def _up(self) -> "Stack":
         keeper = self._given or own_keeper(children=self.runtime == "process")
         ident: list[str] = []
 
@@ -101,7 +119,7 @@ class Stack:
             self._ident = None
 
     def __enter__(self) -> "Stack":
-        return self.up()
+        return self if self._described() is not None else self._up()
 
     def __exit__(
         self,

@@ -7,6 +7,7 @@ The folder goes with the keeper. Users of one machine never share a root.
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab_services.errors import LabError
+from lab_services.paths import MOVE_STATE
 
 # The shortest limit among the supported systems: macOS, with the end mark.
 _SOCKET_PATH_MAX = 103
@@ -59,29 +61,58 @@ class KeeperInfo:
         fresh.rename(self.folder / "keeper.json")
 
 
+def place() -> Path:
+    """Where this user's root folder is to be."""
+    return Path(os.environ.get("LAB_STATE") or tempfile.gettempdir()) / f"lab-{os.getuid()}"
+
+
 def root() -> Path:
     """This user's root folder, which need not exist. Raises LabError when it is not private."""
-    place = Path(os.environ.get("LAB_STATE") or tempfile.gettempdir()) / f"lab-{os.getuid()}"
-    if len(os.fsencode(place / "12345678" / "keeper.sock")) > _SOCKET_PATH_MAX:
-        raise LabError(f"{place} is too long for a socket.", "Set LAB_STATE to a shorter folder.")
+    folder = place()
+    if len(os.fsencode(folder / "12345678" / "keeper.sock")) > _SOCKET_PATH_MAX:
+        raise LabError(f"{folder} is too long for a socket.", MOVE_STATE)
     try:
-        status = place.lstat()
+        status = folder.lstat()
     except FileNotFoundError:
-        return place
+        return folder
+    except OSError as error:
+        raise LabError(f"{folder} cannot be used: {error.strerror}.", MOVE_STATE) from None
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise LabError(
-            f"{place} is not a private folder of yours.", "Remove it, or set LAB_STATE to another."
+            f"{folder} is not a private folder of yours.", "Remove it, or set LAB_STATE to another."
         )
-    return place
+    return folder
 
 
 def make(ident: str) -> None:
-    """Make a keeper's folder, and the root with the first one."""
+    """Make a keeper's folder, and the root with the first one. Raises LabError."""
     while True:
-        root().mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # the last keeper took the root with it
-            (root() / ident).mkdir(mode=0o700)
-            return
+        try:
+            root().mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # the last keeper took the root with it
+                (root() / ident).mkdir(mode=0o700)
+                return
+        except OSError as error:
+            raise LabError(f"{root()} cannot be written: {error.strerror}.", MOVE_STATE) from None
+
+
+def check() -> None:
+    """Make a keeper's folder and its socket, and remove both. Raises LabError where that fails."""
+    ident = secrets.token_hex(4)
+    make(ident)
+    address = KeeperInfo(ident, os.getpid(), None).socket
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.bind(str(address))
+    except OSError as error:
+        raise no_socket(address, error) from None
+    finally:
+        remove(ident)
+
+
+def no_socket(address: Path, error: OSError) -> LabError:
+    """The error for a folder that is no place for a socket, as on some shared disks."""
+    return LabError(f"There can be no socket in {address.parent}: {error.strerror}.", MOVE_STATE)
 
 
 def keepers() -> list[KeeperInfo]:

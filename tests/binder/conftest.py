@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from docker.models.containers import Container
 
 from lab_services import paths
+from lab_services.git import git
 from lab_services.stack.image import Options
 
 ROOT = paths.repository()
@@ -55,8 +55,7 @@ def image(client: docker.DockerClient) -> str:
 
 
 def _context(authority: bytes) -> io.BytesIO:
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    names = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in sorted(filter(None, names.split("\0"))):

@@ -13,6 +13,7 @@ import pytest
 from lab_services import paths
 from lab_services.command.new import make
 from lab_services.errors import LabError
+from lab_services.git import git
 
 CHAPTER = "operation/trial-chapter"
 FOLDER = "lab_services/patterns/operation/trial_chapter"
@@ -31,8 +32,7 @@ parts:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of this checkout with a new chapter, whose book holds that chapter only."""
     root = tmp_path_factory.mktemp("checkout")
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=paths.repository(), capture_output=True, text=True).stdout
+    files = git(paths.repository(), "ls-files", "--cached", "--others", "--exclude-standard")
     for name in files.splitlines():
         source = paths.repository() / name
         if source.is_file():

@@ -8,6 +8,7 @@ import httpx
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
+from plumbum import local
 
 from lab_services import paths
 from lab_services.errors import LabError
@@ -81,6 +82,38 @@ def test_nothing_is_left_and_no_setting_of_the_user_is_touched(monkeypatch, tmp_
         author = workshop.git(made.template, "log", "-1", "--format=%an %G?")
         assert author.split() == ["serving", "template", "N"]
     assert not folder.exists()
+
+
+def test_a_repository_of_the_readers_stays_as_it_is(monkeypatch, tmp_path):
+    """Commits and tags in the repository of a Git hook that has started the lab: work lost."""
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    (decoy / "thesis").write_text("years of work")
+    workshop.git(decoy, "init", "--quiet", "--initial-branch=main")
+    workshop.commit(decoy, "work")
+
+    def told() -> list[str]:
+        return [
+            workshop.git(decoy, *words)
+            for words in (["log", "--all", "--format=%H"], ["tag"], ["status", "--porcelain"])
+        ]
+
+    before = told()
+    led = {
+        "GIT_DIR": str(decoy / ".git"),
+        "GIT_WORK_TREE": str(decoy),
+        "GIT_INDEX_FILE": str(decoy / ".git/index"),
+    }
+    for name, value in led.items():
+        monkeypatch.setenv(name, value)
+    # Copier starts git by plumbum, which has read the environment when it was imported.
+    with local.env(**led), workshop.Workshop() as made:
+        board = made.stamp("board", made.folder / "board")
+        updated = made.update(board, made.folder / "updated", workshop.INCOMPATIBLE)
+        assert updated.conflicts == 0
+        assert workshop.git(board, "rev-parse", "--show-toplevel").strip() == str(board.resolve())
+        assert local.env["GIT_DIR"] == led["GIT_DIR"]
+    assert told() == before
 
 
 def test_a_folder_with_two_modules_is_no_service(tmp_path):

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import re
+import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -132,6 +134,30 @@ def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path):
     kept = nbformat.read(run.notebook, 4)
     assert not any("never" in str(cell.get("outputs")) for cell in kept.cells)
     assert "ZeroDivisionError" in (run.folder / "run.html").read_text()
+
+
+def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monkeypatch):
+    """A good run that is gone after Ctrl-C, a stack that runs on, a traceback of the kernel's."""
+    state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))  # the path of a socket is short
+    monkeypatch.setenv("LAB_STATE", str(state))
+    runs, interrupt = tmp_path / "runs", "os.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)"
+    kept = runs / "process/gates/small"
+    kept.mkdir(parents=True)
+    (kept / "measurements.json").write_text("{}")
+    own_keeper = "from lab_services.stack.client import own_keeper\nown_keeper()"
+    with pytest.raises(KeyboardInterrupt):
+        execute(
+            write(tmp_path, "import os, signal, time", own_keeper, interrupt),
+            runtime="process",
+            out=runs,
+        )
+    assert [file for file in runs.rglob("*") if file.is_file()] == [kept / "measurements.json"]
+    assert "Traceback" not in capfd.readouterr().err
+    deadline = time.monotonic() + 10
+    while list(state.iterdir()):
+        assert time.monotonic() < deadline, "the keeper of the notebook lives on"
+        time.sleep(0.05)
+    state.rmdir()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Build the image by the engine's own builder: no Docker client and no buildx are needed."""
 
-import fcntl
 import json
 import re
 import textwrap
@@ -14,8 +13,9 @@ import docker
 import requests
 from docker.types import CancellableStream
 
+from lab_services import writing
 from lab_services.errors import LabError
-from lab_services.paths import cache_dir
+from lab_services.paths import MOVE_CACHE, cache_dir
 from lab_services.stack.image.context import DOCKERFILE, Context, Options, pack
 
 REPOSITORY = "lab-services"
@@ -63,13 +63,11 @@ def _exists(client: docker.DockerClient, tag: str) -> bool:
 @contextmanager
 def _one_at_a_time(report: Callable[[str], None]) -> Iterator[None]:
     """A second stack waits for the first one's build; the lock dies with its process."""
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with (cache_dir() / "image.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("image: another stack is building it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def waiting() -> None:
+        report("image: another stack is building it")
+
+    with writing.locked(cache_dir(), "image.lock", MOVE_CACHE, waiting):
         yield
 
 

@@ -6,7 +6,6 @@ No service imports this. Copier and git work in that folder alone, and git takes
 import difflib
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from lab_services import git as clean
 from lab_services.errors import LabError
 
 HERE = Path(__file__).parent
@@ -297,12 +297,7 @@ def _by_kind(files: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def git(folder: Path, *words: str) -> str:
     """What git says in this folder. Raises LabError with its complaint."""
-    done = subprocess.run(
-        ["git", *words], cwd=folder, env={**os.environ, **GIT}, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise LabError(f"git {words[0]} failed: {done.stderr.strip()}")
-    return done.stdout
+    return clean.git(folder, *words, env=clean.environment(**GIT))
 
 
 def commit(folder: Path, message: str, tag: str = "") -> None:
@@ -315,9 +310,12 @@ def commit(folder: Path, message: str, tag: str = "") -> None:
 
 @contextmanager
 def _copier() -> Iterator[Any]:
-    """Copier, whose git has the same settings as ours."""
+    """Copier, whose git has the same environment as ours."""
     import copier  # late: half a second
     from plumbum import local
 
-    with local.env(**GIT):
+    with local.env():  # which is put back at the end
+        own = clean.environment(dict(local.env), **GIT)
+        local.env.clear()
+        local.env.update(own)
         yield copier

@@ -1,0 +1,20 @@
+"""How a program of this project ends when it is told to."""
+
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+def by_exception() -> None:
+    """Let SIGTERM and SIGHUP end this process as an exception, with 128 and their number.
+
+    So what was being started or written is taken back on the way out, as after Ctrl-C.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

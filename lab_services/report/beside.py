@@ -1,0 +1,36 @@
+"""A folder written beside the one that it replaces, so that nothing is lost before it is whole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lab_services import paths, writing
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` at the end.
+
+    After an error or an interrupt `folder` is as it was, and nothing else is left. Raises LabError
+    where nothing can be written.
+    """
+    made = [above for above in folder.parents if not above.exists()]
+    try:
+        writing.ready(folder.parent, paths.MOVE_RUNS)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
+            new, old = Path(place, "new"), Path(place, "old")
+            new.mkdir()
+            yield new
+            try:
+                if folder.exists():
+                    folder.rename(old)
+                new.rename(folder)
+            finally:
+                if old.exists() and not folder.exists():  # interrupted between the two
+                    old.rename(folder)
+    except BaseException:
+        for above in made:
+            with suppress(OSError):  # somebody else has put something into it
+                above.rmdir()
+        raise
