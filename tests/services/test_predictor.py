@@ -295,3 +295,23 @@ def test_many_weathers_are_those_of_their_flight(client):
     for sure, same, mean in zip(one, exact, batch, strict=True):
         assert same["probability"] == pytest.approx(sure["probability"], abs=2e-6)
         assert mean["probability"] == pytest.approx(sure["probability"], abs=0.2)
+
+
+def test_a_long_batch_leaves_room_for_others(client):
+    """A thousand flights made a replica silent, and the proxy in front took it out of its list."""
+    served = client(WEATHERS="16000")
+    flights = payloads.flights(30)
+
+    async def at_once():
+        transport = httpx.ASGITransport(served.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://predictor") as sender:
+            batch = asyncio.create_task(sender.post("/predict/batch", json=flights))
+            ready = 0
+            while not batch.done():
+                ready += (await sender.get("/ready")).status_code == 200
+                await asyncio.sleep(0)
+            return await batch, ready
+
+    batch, ready = asyncio.run(at_once())
+    assert len(batch.json()) == 30
+    assert ready >= 10, "there are 29 turns between the pieces"
