@@ -62,6 +62,10 @@ class Service(FastAPI):
             lifespan=lifespan,
             max_body_size=MAX_BODY_BYTES,
             exception_handlers={RequestValidationError: refuse},
+            # The pages that FastAPI makes of /openapi.json come from other hosts, and stay blank
+            # where those are out of reach. The front page says what can be asked.
+            docs_url=None,
+            redoc_url=None,
             **options,
         )
         self.started = False
