@@ -2,8 +2,8 @@
 
 The endpoint stays an ordinary one, with its validation and its OpenAPI page. What the short way
 leaves out is what such a request does not need: the middleware, the search for a route, the
-solving of dependencies. A request that is not plain (another content type, a body in several
-parts, a body that is refused, an endpoint that raises) goes the ordinary way.
+solving of dependencies. A request that is not plain (another content type, a content encoding, a
+body in several parts, a body that is refused, an endpoint that raises) goes the ordinary way.
 """
 
 import inspect
@@ -14,15 +14,18 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
-from starlette.types import Message, Receive
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope
 
 from lab_services.services.decoding import Decode, Refused, decoder, plain
+from lab_services.services.refusals import not_json, refuse_encoded
 
 Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 
 # Where in the scope an error of the endpoint waits for the route to raise it again.
 RAISED = "lab_services.raised"
 JSON = (b"content-type", b"application/json")
+ENCODING = b"content-encoding"
 # A longer body is read, or refused, by the ordinary way.
 LONGEST_BODY = 1 << 18
 
@@ -53,7 +56,18 @@ class HotRoute(APIRoute):
             # Raised again here, so that every exception handler sees it as it would have.
             if raised := request.scope.get(RAISED):
                 raise raised
-            return await ordinary(request)
+            encoding = request.headers.get(ENCODING.decode(), "identity")
+            if self.body_field and encoding.lower() != "identity":
+                return refuse_encoded(encoding)
+            try:
+                return await ordinary(request)
+            except HTTPException as error:
+                if self.body_field and error.status_code == 400:
+                    try:
+                        await request.json()  # of the body that has been read: it fails once more
+                    except (ValueError, RecursionError) as wrong:
+                        raise not_json(wrong) from error
+                raise
 
         return handler
 
@@ -75,6 +89,13 @@ class ShortWay(NamedTuple):
         # Where only plain values come back, as the decoder can tell, nothing needs a serializer.
         encode = orjson.dumps if decoder(answer) else TypeAdapter(answer).serializer.to_json
         return cls(decode, endpoint, encode) if decode else None
+
+    @staticmethod
+    def takes(scope: Scope) -> bool:
+        """Whether the head of a request says that its body is plain JSON."""
+        if scope["method"] != "POST" or JSON not in scope["headers"]:
+            return False
+        return all(name != ENCODING for name, _ in scope["headers"])
 
     def read(self, message: Message) -> Any:
         """The value that a body holds; None where that is for the ordinary way to say."""

@@ -18,6 +18,7 @@ _PAGE = """<!doctype html>
 <dl>
 {entries}
 </dl>
+<p>Each field, with its unit, limits and an example: <a href="openapi.json">openapi.json</a></p>
 </html>
 """
 

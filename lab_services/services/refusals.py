@@ -26,10 +26,42 @@ class Problem(TypedDict):
 
 
 class Refusal(TypedDict):
-    """The body of a 422."""
+    """The body of a 422, and of a 415."""
 
     detail: list[Problem]
     more: int
+
+
+def not_json(wrong: Exception) -> RequestValidationError:
+    """The error of a body that json refuses with something else than a JSONDecodeError."""
+    match wrong:
+        case UnicodeDecodeError():
+            said = f"it is not {wrong.encoding.upper()}, {wrong.reason}"
+        case RecursionError():
+            said = "it is nested too deeply"
+        case _:
+            said = str(wrong)  # a number of thousands of digits
+    place = ("body", wrong.start) if isinstance(wrong, UnicodeDecodeError) else ("body",)
+    return RequestValidationError(
+        [{"type": "json_invalid", "loc": place, "msg": said, "input": {}, "ctx": {"error": said}}]
+    )
+
+
+def refuse_encoded(encoding: str) -> JSONResponse:
+    """Answer a body with a content encoding with 415, a `Refusal` and what is taken instead."""
+    refusal: Refusal = {
+        "detail": [
+            {
+                "field": "content-encoding",
+                "problem": "A body is taken as it is, without a content encoding",
+                "got": repr(encoding)[:80],
+                "limits": "identity, or no such header",
+                "example": "identity",
+            }
+        ],
+        "more": 0,
+    }
+    return JSONResponse(refusal, status_code=415, headers={"accept-encoding": "identity"})
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:
@@ -57,7 +89,8 @@ def _problem(error: dict[str, Any], schema: dict[str, Any]) -> Problem:
     place: Sequence[str | int] = error["loc"][1:]
     text = error["msg"]
     if error["type"] == "json_invalid":
-        text = f"Not JSON: {error['ctx']['error']} at character {place[0]}"
+        at = f" at character {place[0]}" if place else ""
+        text = f"Not JSON: {error['ctx']['error']}{at}"
         place = ()
     expected = _at(place, schema)
     problem: Problem = {

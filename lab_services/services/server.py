@@ -2,7 +2,8 @@
 
     python -m lab_services.services.server MODULE:app
 
-Environment: HOST (127.0.0.1), PORT (8000), DRAIN_SECONDS (0), LOG_LEVEL (INFO).
+Environment: HOST (127.0.0.1), PORT (8000), DRAIN_SECONDS (0), LOG_LEVEL (INFO), and GRACE_SECONDS
+(10), after which whoever sent SIGTERM will send SIGKILL: a Compose file's `stop_grace_period`.
 
 What happens on SIGTERM:
 
@@ -11,7 +12,9 @@ What happens on SIGTERM:
    look for another replica while this one still serves.
 2. After DRAIN_SECONDS, as soon as nothing is in work or unread, no connection is accepted any
    more, idle ones are closed, and what is in flight is finished.
-3. The process exits with 0.
+3. The process exits with 0. What is not finished after seven tenths of GRACE_SECONDS, such as half
+   a body whose sender holds it open, is cut off, and the log says so: SIGKILL would cut off
+   everything, and say nothing.
 
 uvicorn alone starts with step 2, which cuts off whoever is about to use an open connection, and
 ends by the signal itself. A second SIGTERM, or Ctrl-C, goes to step 2 at once.
@@ -37,8 +40,8 @@ from lab_services.services import settings
 # Longer than a proxy keeps an idle connection (Envoy: one hour), so that it is never this side
 # that closes one just when a request is on its way.
 KEEP_ALIVE_SECONDS = 65 * 60
-# What is in flight gets this long after the drain.
-FINISH_SECONDS = 30
+# The share of the grace period after which what is in flight is cut off; the rest is for the exit.
+CUT_OFF = 0.7
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 log = logging.getLogger("lab_services.services.server")
@@ -73,9 +76,12 @@ def _logging(level: str) -> dict[str, Any]:
 class DrainingServer(uvicorn.Server):
     """uvicorn's server with the first of the three steps above."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, grace_seconds: float = 10.0
+    ) -> None:
         super().__init__(config)
         self.drain_seconds = drain_seconds
+        self.grace_seconds = grace_seconds
         self.stops_at: float | None = None
         self.announced = False
         self.idle_ticks = 0
@@ -106,13 +112,27 @@ class DrainingServer(uvicorn.Server):
             # Between two ticks all are read: idle at both, there is none.
             self.idle_ticks = 0 if self.server_state.tasks else self.idle_ticks + 1
             over = time.monotonic() - self.stops_at
-            if over >= FINISH_SECONDS or (over >= 0 and self.idle_ticks >= 2):
+            told_for = over + self.drain_seconds
+            if over >= 0 and self.idle_ticks >= 2:
+                self.should_exit = True
+            elif told_for >= CUT_OFF * self.grace_seconds:
+                log.warning(
+                    "the drain's limit is over: what is unfinished is cut off",
+                    extra={
+                        "seconds": round(told_for, 1),
+                        "grace_seconds": self.grace_seconds,
+                        "requests": len(self.server_state.tasks),
+                    },
+                )
+                self.config.timeout_graceful_shutdown = 0
                 self.should_exit = True
         return await super().on_tick(counter)
 
 
 def serve(app: str) -> None:
     """Serve `MODULE:app` until told to stop. Raises LabError for a setting out of range."""
+    grace = settings.number("GRACE_SECONDS", 10, low=1, high=3600)
+    drain = settings.number("DRAIN_SECONDS", 0, low=0, high=CUT_OFF * grace)
     config = uvicorn.Config(
         app,
         host=settings.text("HOST", "127.0.0.1"),
@@ -126,10 +146,9 @@ def serve(app: str) -> None:
         server_header=False,
         log_config=_logging(settings.choice("LOG_LEVEL", "INFO", LEVELS)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=FINISH_SECONDS,
+        timeout_graceful_shutdown=int(CUT_OFF * grace),  # after Ctrl-C, which waits for no drain
     )
-    drain = settings.number("DRAIN_SECONDS", 0, low=0, high=3600)
-    DrainingServer(config, drain).run()
+    DrainingServer(config, drain, grace).run()
 
 
 def main() -> None:

@@ -62,6 +62,10 @@ class Service(FastAPI):
             lifespan=lifespan,
             max_body_size=MAX_BODY_BYTES,
             exception_handlers={RequestValidationError: refuse},
+            # The pages that FastAPI makes of /openapi.json come from other hosts, and stay blank
+            # where those are out of reach. The front page says what can be asked.
+            docs_url=None,
+            redoc_url=None,
             **options,
         )
         self.started = False
@@ -83,7 +87,9 @@ class Service(FastAPI):
     ) -> Callable[[Endpoint], Endpoint]:
         """As FastAPI's own, with the 422 on the OpenAPI page that this service really sends."""
         refused = {"model": Refusal, "description": "Which field, its limits and an example"}
-        return super().post(path, responses={422: refused, **(responses or {})}, **options)
+        encoded = {"model": Refusal, "description": "The body has a content encoding"}
+        told = {415: encoded, 422: refused, **(responses or {})}
+        return super().post(path, responses=told, **options)
 
     def one_of_many(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
         """A function of one from a function of many.
@@ -113,7 +119,7 @@ class Service(FastAPI):
             return
         began = perf_counter()
         found = self._short_ways.get(scope["path"])
-        if found and scope["method"] == "POST" and JSON in scope["headers"]:
+        if found and ShortWay.takes(scope):
             short_way, observe = found
             message = await receive()
             if (value := short_way.read(message)) is not None:
@@ -128,6 +134,8 @@ class Service(FastAPI):
                     await send({"type": "http.response.body", "body": answer})
                     return
             receive = again(message, receive)
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
         await self._ordinary_way(scope, receive, send, began)
 
     async def _ordinary_way(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:

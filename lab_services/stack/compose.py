@@ -1,10 +1,12 @@
 """Read a Compose file: the stated subset that every runtime supports, anything else refused.
 
 The subset is the set of keys in `_SERVICE_KEYS`. A key outside it is an error with the file, the
-line and the key, because a runtime that ignored it silently would run another topology.
+line and the key, because a runtime that ignored it silently would run another topology. So is what
+Compose itself reads otherwise than plain processes would. All errors of a file are told at once.
 """
 
 import os
+import posixpath
 import re
 import shlex
 import signal
@@ -13,13 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lab_services.errors import LabError
+from lab_services.stack.compose_yaml import ComposeError, Place, Source
 
-
-class ComposeError(LabError):
-    """The Compose file cannot be used; the message names file, line and key."""
+__all__ = ["ComposeError", "ComposeFile", "Port", "Probe", "Service", "Volume", "read"]
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,6 @@ class ComposeFile:
         return [(m[1], int(m[2])) for m in re.finditer(rf"(?<![\w.-])({names}):(\d+)\b", text)]
 
 
-_VARIABLE = re.compile(
-    r"(?P<escaped>\$\$)|\$(?P<plain>[A-Za-z_]\w*)"
-    r"|\$\{(?P<name>\w+)(?:(?P<operator>:-|:\?)(?P<rest>[^${}]*))?\}|\$(?:\{[^}]*\}?|.?)"
-)
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _CONTAINER_KEYS = (
     "build",
@@ -142,6 +137,9 @@ _SERVICE_KEYS = (
     *_CONTAINER_KEYS,
 )
 _HEALTHCHECK_KEYS = ("test", "interval", "timeout", "retries", "start_period")
+_DEPLOY_KEYS = ("replicas", "resources")
+# What only a swarm looks at.
+_IGNORED_OF_DEPLOY = ("endpoint_mode", "labels", "placement", "rollback_config", "update_config")
 _SHAPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "image": ("a text", (str,)),
     "command": ("a list or a text", (list, str)),
@@ -150,402 +148,448 @@ _SHAPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "volumes": ("a list", (list,)),
     "depends_on": ("a mapping or a list", (dict, list)),
     "healthcheck": ("a mapping", (dict,)),
-    "deploy": ("a mapping", (dict,)),
+    "deploy": ("a mapping", (dict, type(None))),
     "profiles": ("a list", (list,)),
     "stop_signal": ("a text", (str,)),
+    "stop_grace_period": ("a duration such as 10s", (str,)),
+    "build": ("a text or a mapping", (str, dict)),
+    "cap_drop": ("a list", (list,)),
+    "init": ("true or false", (bool,)),
+    "read_only": ("true or false", (bool,)),
+    "security_opt": ("a list", (list,)),
+    "tmpfs": ("a text or a list", (str, list)),
+    "user": ("a text", (str,)),
+    "working_dir": ("a text", (str,)),
 }
 
 
 def read(path: Path, variables: Mapping[str, str] | None = None) -> ComposeFile:
     """Read the file at `path`; `variables` stand for `${NAME}` (default: the environment).
 
-    Raises ComposeError for anything outside the supported subset.
+    Raises ComposeError for anything outside the supported subset, with all that is wrong.
     """
-    return _Reader(path, os.environ if variables is None else variables).read()
+    return _Reader(Source(path, os.environ if variables is None else variables)).read()
 
 
 class _Reader:
-    def __init__(self, path: Path, variables: Mapping[str, str]) -> None:
-        self.path = path
-        self.variables = variables
-        self.lines: dict[tuple[str, ...], int] = {}
-        self.unquoted: dict[tuple[str, ...], str] = {}
-        self.merged: set[int] = set()
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.error = source.error
+        self.note = source.note
+        self.noting = source.noting
 
     def read(self) -> ComposeFile:
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise ComposeError(f"There is no Compose file at {self.path}.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ComposeError(f"{self.path} cannot be read: {error}") from None
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            content = self._construct(loader, node, ())
-        except yaml.YAMLError as error:
-            raise ComposeError(f"{self.path} is not valid YAML: {error}") from None
-        finally:
-            loader.dispose()
-        if not isinstance(content, dict) or not isinstance(content.get("services"), dict):
-            raise self._error((), "a Compose file needs a mapping `services`")
-        for key in content:
-            if key not in ("name", "services", "volumes") and not key.startswith("x-"):
-                raise self._unsupported((key,), ("name", "services", "volumes", "x-…"))
-        volumes = content.get("volumes") or {}
-        if not isinstance(volumes, dict):
-            raise self._error(("volumes",), "it must be a mapping")
-        for name, options in volumes.items():
-            if options:
-                raise self._error(("volumes", name), "a named volume takes no options here")
-        services = {
-            name: self._service(name, body, tuple(volumes))
-            for name, body in content["services"].items()
-        }
-        if not services:
-            raise self._error(("services",), "there is no service in it")
-        traffic = content.get("x-traffic") or []
-        if not isinstance(traffic, list) or not set(traffic) <= set(services):
-            raise self._error(("x-traffic",), f"a list of services: {', '.join(services)}")
-        compose = ComposeFile(self.path, services, tuple(volumes), tuple(traffic))
-        self._check_relations(compose)
+        content = self.source.content
+        stated = content.get("services") if isinstance(content, dict) else None
+        if not isinstance(stated, dict):
+            self.note(("services",), self.error((), "a Compose file needs a mapping `services`"))
+            self.source.refuse()
+            return ComposeFile(self.source.path, {})  # never: it has just been refused
+        for key, value in content.items():
+            with self.noting((key,)):
+                self._top_level(key, value)
+        volumes = self._volume_names(content.get("volumes"))
+        services: dict[str, Service] = {}
+        for name, body in stated.items():
+            before = self.source.count
+            with self.noting(("services", name)):
+                read = self._service(name, body, volumes)
+                if self.source.count == before:  # what is half read would be wrong once more
+                    services[name] = read
+        if not stated:
+            self.note(("services",), self.error(("services",), "there is no service in it"))
+        compose = ComposeFile(
+            self.source.path, services, volumes, self._traffic(content, tuple(stated))
+        )
+        self._check_relations(compose, tuple(stated))
+        self.source.refuse()
+        _refuse_cycles(compose, self.source)
         return compose
 
-    # YAML nodes keep their lines; merged keys (`<<: *service`) keep those of the anchor.
-    def _construct(self, loader: yaml.SafeLoader, node: Any, where: tuple[str, ...]) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            if id(node) not in self.merged:  # an anchor that is used twice is met twice
-                self._refuse_duplicates(node, where)
-                loader.flatten_mapping(node)
-                self.merged.add(id(node))
-            result: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                key = str(loader.construct_object(key_node))
-                self.lines[(*where, key)] = key_node.start_mark.line + 1
-                result[key] = self._construct(loader, value_node, (*where, key))
-            return result
-        if isinstance(node, yaml.SequenceNode):
-            return [
-                self._construct(loader, item, (*where, str(i))) for i, item in enumerate(node.value)
-            ]
-        value = _scalar(loader, node) if node is not None else None
-        if node is not None and node.style is None:
-            self.unquoted[where] = node.value
-        return self._interpolate(value, where) if isinstance(value, str) else value
+    def _top_level(self, key: str, value: Any) -> None:
+        known = ("name", "services", "volumes", "x-…")
+        if key == "name":
+            self.source.text(value, (key,))
+        elif key == "version":
+            raise self._ignored((key,))
+        elif key not in known and not key.startswith("x-"):
+            raise self._unsupported((key,), known)
 
-    def _refuse_duplicates(self, node: yaml.MappingNode, where: tuple[str, ...]) -> None:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen and key_node.value != "<<":
-                self.lines[(*where, key_node.value)] = key_node.start_mark.line + 1
-                raise self._error((*where, key_node.value), "the key stands here twice")
-            seen.add(key_node.value)
+    def _volume_names(self, stated: Any) -> tuple[str, ...]:
+        if stated is None:
+            return ()
+        if not isinstance(stated, dict):
+            self.note(("volumes",), self.error(("volumes",), "it must be a mapping"))
+            return ()
+        for name, options in stated.items():
+            if options not in (None, {}):
+                at = ("volumes", name)
+                self.note(at, self.error(at, "a named volume takes no options here"))
+        return tuple(stated)
 
-    def _interpolate(self, text: str, where: tuple[str, ...]) -> str:
-        def replace(match: re.Match[str]) -> str:
-            if match["escaped"]:
-                return "$"
-            name, rest = match["plain"] or match["name"], match["rest"] or ""
-            if name is None:
-                raise self._error(
-                    where, f"{match[0]!r}: use ${{NAME}}, ${{NAME:-default}}, ${{NAME:?text}} or $$"
-                )
-            value = self.variables.get(name, "")
-            if value:
-                return value
-            if match["operator"] == ":-":
-                return rest
-            if match["operator"] == ":?":
-                raise self._error(where, f"${{{name}}} is not set: {rest}")
-            if name in self.variables:
-                return ""
-            raise self._error(where, f"${{{name}}} is not set; give it a default: ${{{name}:-…}}")
-
-        if where and where[0].startswith("x-"):
-            return text  # an anchor: its variables count where it is used
-        return re.sub(_VARIABLE, replace, text)
+    def _traffic(self, content: dict[str, Any], services: tuple[str, ...]) -> tuple[str, ...]:
+        traffic = content.get("x-traffic") or []
+        if isinstance(traffic, list) and all(name in services for name in traffic):
+            return tuple(traffic)
+        at = ("x-traffic",)
+        self.note(at, self.error(at, f"a list of services: {', '.join(services)}"))
+        return ()
 
     def _service(self, name: str, body: Any, volumes: tuple[str, ...]) -> Service:
         at = ("services", name)
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise self._error(at, "a service is named by small letters, digits and hyphens")
+            raise self.error(at, "a service is named by small letters, digits and hyphens")
         if not isinstance(body, dict):
-            raise self._error(at, "a service is a mapping")
-        for key in body:
-            if key not in _SERVICE_KEYS:
-                raise self._unsupported((*at, key), _SERVICE_KEYS)
-            shape, kinds = _SHAPES.get(key, ("", ()))
-            if shape and body[key] is not None and not isinstance(body[key], kinds):
-                raise self._error((*at, key), f"it must be {shape}")
+            raise self.error(at, "a service is a mapping")
+        good: dict[str, Any] = {}
+        for key, value in body.items():
+            with self.noting((*at, key)):
+                good[key] = self._of_its_shape(key, value, (*at, key))
         for key in ("image", "command"):
-            if not body.get(key):
-                raise self._error(at, f"a service needs `{key}`")
-        deploy = self._deploy(body.get("deploy") or {}, (*at, "deploy"))
-        ports = tuple(
-            self._port(str(text), (*at, "ports", str(i)))
-            for i, text in enumerate(body.get("ports") or [])
-        )
+            if key not in body or body[key] in ("", []):
+                self.note((*at, key), self.error(at, f"a service needs `{key}`"))
+        parts: dict[str, Any] = {}
+        readers: dict[str, Callable[[Any, Place], Any]] = {
+            "command": self._command,
+            "environment": self._environment,
+            "ports": self._ports,
+            "depends_on": self._depends_on,
+            "deploy": self._deploy,
+            "profiles": self._texts,
+            "stop_signal": self._signal,
+            "stop_grace_period": self._seconds,
+        }
+        for key, reader in readers.items():
+            if good.get(key):
+                with self.noting((*at, key)):
+                    parts[key] = reader(good[key], (*at, key))
+        with self.noting((*at, "volumes")):
+            parts["volumes"] = self._volumes(good.get("volumes") or [], volumes, (*at, "volumes"))
+        ports = parts.get("ports", ())
+        probe = Probe("tcp", ports[0].container) if ports else None
+        if good.get("healthcheck"):
+            with self.noting((*at, "healthcheck")):
+                known = ports if "ports" in parts or not body.get("ports") else None
+                probe = self._probe(good["healthcheck"], known, (*at, "healthcheck"))
         return Service(
             name=name,
-            image=body["image"],
-            command=self._words(body["command"], (*at, "command")),
-            environment=self._environment(body.get("environment") or {}, (*at, "environment")),
+            image=good.get("image", ""),
+            command=parts.get("command", ()),
+            environment=parts.get("environment", {}),
             ports=ports,
-            volumes=tuple(
-                self._volume(str(text), volumes, (*at, "volumes", str(i)))
-                for i, text in enumerate(body.get("volumes") or [])
-            ),
-            depends_on=self._depends_on(body.get("depends_on") or {}, (*at, "depends_on")),
-            probe=self._probe(body, ports, at),
-            has_healthcheck=bool(body.get("healthcheck")),
-            profiles=tuple(body.get("profiles") or ()),
-            stop_signal=self._signal(body.get("stop_signal") or "SIGTERM", (*at, "stop_signal")),
-            stop_grace=self._seconds(
-                body.get("stop_grace_period") or "10s", (*at, "stop_grace_period")
-            ),
-            container={k: body[k] for k in _CONTAINER_KEYS if k in body},
-            **deploy,
+            volumes=parts.get("volumes", ()),
+            depends_on=parts.get("depends_on", {}),
+            probe=probe,
+            has_healthcheck=bool(good.get("healthcheck")),
+            profiles=parts.get("profiles", ()),
+            stop_signal=parts.get("stop_signal", "SIGTERM"),
+            stop_grace=parts.get("stop_grace_period", 10.0),
+            container={key: good[key] for key in _CONTAINER_KEYS if key in good},
+            **parts.get("deploy", {}),
         )
 
-    def _words(self, value: Any, at: tuple[str, ...]) -> tuple[str, ...]:
+    def _of_its_shape(self, key: str, value: Any, at: Place) -> Any:
+        if key.startswith("x-"):
+            raise self._ignored(at)
+        if key not in _SERVICE_KEYS:
+            raise self._unsupported(at, _SERVICE_KEYS)
+        shape, kinds = _SHAPES.get(key, ("", (object,)))
+        if not isinstance(value, kinds) or (isinstance(value, str) and self.source.is_odd(at)):
+            quoted = ": put it in quotes" if shape == "a text" and value is not None else ""
+            raise self.error(at, f"it must be {shape}{quoted}")
+        if key in ("cap_drop", "security_opt", "tmpfs") and isinstance(value, list):
+            self._texts(value, at)
+        return value
+
+    def _texts(self, items: list[Any], at: Place) -> tuple[str, ...]:
+        return tuple(self.source.text(each, (*at, str(n))) for n, each in enumerate(items))
+
+    def _command(self, value: Any, at: Place) -> tuple[str, ...]:
+        words = self._words(value, at)
+        if not words or not words[0]:
+            raise self.error(at, "it is empty: name the program to run")
+        return words
+
+    def _words(self, value: Any, at: Place) -> tuple[str, ...]:
         if isinstance(value, list):
-            if not all(isinstance(word, str) for word in value):
-                raise self._error(at, "write every word in quotes")
+            for number, word in enumerate(value):
+                if not isinstance(word, str) or self.source.is_odd((*at, str(number))):
+                    raise self.error(at, "write every word in quotes")
             return tuple(value)
+        if _is_for_a_shell(value):
+            raise self.error(at, f"{value!r} looks like a shell's: write a list of words")
         try:
-            return tuple(shlex.split(str(value)))
+            return tuple(shlex.split(value))
         except ValueError as error:
-            raise self._error(at, f"{value!r}: {error}") from None
+            raise self.error(at, f"{value!r}: {error}") from None
 
-    def _deploy(self, body: dict[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _deploy(self, body: dict[str, Any], at: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         for key, value in body.items():
-            if key == "replicas":
-                if not re.fullmatch(r"[1-9]\d*", str(value)):
-                    raise self._error((*at, key), f"{value!r} is not a count of replicas")
-                result["replicas"] = int(value)
-            elif key == "resources":
-                limits = value.get("limits") if isinstance(value, dict) else None
-                if (
-                    not isinstance(limits, dict)
-                    or set(value) != {"limits"}
-                    or set(limits) - {"cpus", "memory"}
-                ):
-                    raise self._error((*at, key), "only `limits: {cpus, memory}` is supported")
-                if "cpus" in limits:
-                    result["cpus"] = self._cpus(limits["cpus"], (*at, key, "limits", "cpus"))
-                if "memory" in limits:
-                    result["memory"] = self._memory(
-                        str(limits["memory"]), (*at, key, "limits", "memory")
-                    )
-            else:
-                raise self._unsupported((*at, key), ("replicas", "resources"))
-        return result
+            with self.noting((*at, key)):
+                if key == "replicas":
+                    if isinstance(value, bool) or not re.fullmatch(r"[1-9]\d*", str(value)):
+                        raise self.error((*at, key), f"{value!r} is not a count of replicas")
+                    found[key] = int(value)
+                elif key == "resources":
+                    found |= self._resources(value, (*at, key))
+                elif key in _IGNORED_OF_DEPLOY:
+                    raise self._ignored((*at, key))
+                else:
+                    raise self._unsupported((*at, key), _DEPLOY_KEYS)
+        return found
 
-    def _cpus(self, value: Any, at: tuple[str, ...]) -> int:
+    def _resources(self, body: Any, at: Place) -> dict[str, int]:
+        limits = body.get("limits") if isinstance(body, dict) else None
+        if not isinstance(limits, dict) or set(body) != {"limits"} or set(limits) - _LIMITS.keys():
+            raise self.error(at, "only `limits: {cpus, memory}` is supported")
+        found: dict[str, int] = {}
+        for key, value in limits.items():
+            with self.noting((*at, "limits", key)):
+                found[key] = _LIMITS[key](self, value, (*at, "limits", key))
+        return found
+
+    def _cpus(self, value: Any, at: Place) -> int:
         # A plain process is held to cores by affinity, which knows no fractions.
         match = re.fullmatch(r"([1-9]\d*)(?:\.0+)?", str(value))
         if not match:
-            raise self._error(at, f"{value!r}: whole cores only, so that both runtimes agree")
+            raise self.error(at, f"{value!r}: whole cores only, so that both runtimes agree")
         return int(match[1])
 
-    def _signal(self, name: str, at: tuple[str, ...]) -> str:
+    def _memory(self, value: Any, at: Place) -> int:
+        text = self.source.text(value, at, "a size such as 256m")
+        match = re.fullmatch(r"(\d+) ?(?:([kmg])b?|b?)", text.lower())
+        if not match:
+            raise self.error(at, f"{text!r} is not a size such as 256m")
+        return int(match[1]) * int(1024 ** " kmg".index(match[2] or " "))
+
+    def _signal(self, name: str, at: Place) -> str:
         if name not in signal.Signals.__members__:
-            raise self._error(at, f"{name!r} is not a signal such as SIGTERM")
+            raise self.error(at, f"{name!r} is not a signal such as SIGTERM")
         return name
 
-    def _memory(self, text: str, at: tuple[str, ...]) -> int:
-        match = re.fullmatch(r"(\d+)\s*([kmg]?)b?", text.strip().lower())
-        if not match:
-            raise self._error(at, f"{text!r} is not a size such as 256m")
-        power: int = ("", "k", "m", "g").index(match[2])
-        return int(match[1]) * int(1024**power)
-
-    def _seconds(self, value: Any, at: tuple[str, ...]) -> float:
-        match = re.fullmatch(r"(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", str(value).strip())
+    def _seconds(self, value: Any, at: Place) -> float:
+        text = value if isinstance(value, str) else ""
+        match = re.fullmatch(r"(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", text)
         if not match or not any(match.groups()):
-            raise self._error(at, f"{value!r} is not a duration such as 10s or 1m30s")
+            raise self.error(at, f"{value!r} is not a duration such as 10s or 1m30s")
         minutes, seconds, millis = match.groups()
         return int(minutes or 0) * 60 + float(seconds or 0) + int(millis or 0) / 1000
 
-    def _port(self, text: str, at: tuple[str, ...]) -> Port:
+    def _ports(self, items: list[Any], at: Place) -> tuple[Port, ...]:
+        found = []
+        for number, value in enumerate(items):
+            with self.noting((*at, str(number))):
+                found.append(self._port(str(value), (*at, str(number))))
+        return tuple(found)
+
+    def _port(self, text: str, at: Place) -> Port:
         match = re.fullmatch(r"127\.0\.0\.1:(\d*):(\d+)", text)
         if not match:
-            raise self._error(
+            raise self.error(
                 at,
                 f"{text!r}: publish on loopback only, as 127.0.0.1::8000 (any free port) "
                 "or 127.0.0.1:8000:8000",
             )
         numbers = [int(number) for number in match.groups() if number]
         if not all(1 <= number <= 65535 for number in numbers):
-            raise self._error(at, f"{text!r}: a port is a number from 1 to 65535")
+            raise self.error(at, f"{text!r}: a port is a number from 1 to 65535")
         return Port(container=numbers[-1], host=int(match[1]) if match[1] else None)
 
-    def _environment(self, body: Any, at: tuple[str, ...]) -> dict[str, str]:
+    def _environment(self, body: Any, at: Place) -> dict[str, str]:
+        found: dict[str, str] = {}
         if isinstance(body, list):
-            if any("=" not in str(item) for item in body):
-                raise self._error(at, "give each variable a value: NAME=value")
-            return dict(str(item).split("=", 1) for item in body)
+            for number, item in enumerate(body):
+                place = (*at, str(number))
+                with self.noting(place):
+                    key, equals, value = self.source.text(item, place, "NAME=value").partition("=")
+                    if not equals:
+                        raise self.error(place, "give each variable a value: NAME=value")
+                    found[self._variable(key, place)] = value
+            return found
         for key, value in body.items():
-            if value is None:
-                raise self._error((*at, key), "the variable has no value")
-            if not isinstance(value, str | int | float):
-                raise self._error((*at, key), "the value of a variable is one text")
-            if _is_odd_number(self.unquoted.get((*at, key), "")):
-                raise self._error((*at, key), "write it in quotes: Compose rewrites such a number")
-        return {
-            key: str(value).lower() if isinstance(value, bool) else str(value)
-            for key, value in body.items()
-        }
+            place = (*at, key)
+            with self.noting(place):
+                if value is None:
+                    raise self.error(place, "the variable has no value")
+                if isinstance(value, dict | list):
+                    raise self.error(place, "the value of a variable is one text")
+                if self.source.is_odd(place):
+                    raise self.error(place, "write it in quotes: Compose rewrites such a value")
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+                found[self._variable(key, place)] = text
+        return found
 
-    def _volume(self, text: str, named: tuple[str, ...], at: tuple[str, ...]) -> Volume:
-        parts = text.split(":")
-        if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] not in ("ro", "rw")):
-            raise self._error(at, f"{text!r} is not source:target or source:target:ro")
-        source, target = parts[:2]
-        read_only = parts[2:] == ["ro"]
-        if source.startswith((".", "/", "~")):
-            place = (self.path.parent / Path(source).expanduser()).resolve()
+    def _variable(self, name: str, at: Place) -> str:
+        if not name or name != name.strip() or "=" in name:
+            raise self.error(at, f"{name!r} is not the name of a variable")
+        return name
+
+    def _volumes(self, items: list[Any], named: tuple[str, ...], at: Place) -> tuple[Volume, ...]:
+        found: dict[str, Volume] = {}
+        for number, value in enumerate(items):
+            place = (*at, str(number))
+            with self.noting(place):
+                volume = self._volume(str(value), named, place)
+                if volume.target in found:
+                    raise self.error(place, f"something is mounted at {volume.target} already")
+                found[volume.target] = volume
+        return tuple(found.values())
+
+    def _volume(self, text: str, named: tuple[str, ...], at: Place) -> Volume:
+        match = re.fullmatch(r"([^:]+):(/[^:]*)(?::(ro|rw))?", text)
+        if not match:
+            raise self.error(at, f"{text!r} is not source:target or source:target:ro")
+        source, target = match[1], posixpath.normpath(match[2])
+        read_only = match[3] == "ro"
+        if source.startswith((".", "/", "~/")):
+            place = (self.source.path.parent / Path(source).expanduser()).resolve()
             return Volume(str(place), target, named=False, read_only=read_only)
         if source not in named:
-            raise self._error(at, f"the volume {source!r} is not declared under `volumes`")
+            raise self.error(at, f"the volume {source!r} is not declared under `volumes`")
         return Volume(source, target, named=True, read_only=read_only)
 
-    def _depends_on(self, body: Any, at: tuple[str, ...]) -> dict[str, str]:
+    def _depends_on(self, body: Any, at: Place) -> dict[str, str]:
         if isinstance(body, list):
-            return {str(name): "service_started" for name in body}
-        result: dict[str, str] = {}
+            return dict.fromkeys(self._texts(body, at), "service_started")
+        found: dict[str, str] = {}
         for name, options in body.items():
-            stated = options if isinstance(options, dict) else {}
-            if set(stated) != {"condition"} or stated["condition"] not in _CONDITIONS:
-                raise self._error(
-                    (*at, name), f"needs `condition`: one of {', '.join(_CONDITIONS)}"
-                )
-            result[name] = stated["condition"]
-        return result
+            with self.noting((*at, name)):
+                stated = options if isinstance(options, dict) else {}
+                if set(stated) != {"condition"} or stated["condition"] not in _CONDITIONS:
+                    raise self.error(
+                        (*at, name), f"needs `condition`: one of {', '.join(_CONDITIONS)}"
+                    )
+                found[name] = stated["condition"]
+        return found
 
     def _probe(
-        self, body: dict[str, Any], ports: tuple[Port, ...], at: tuple[str, ...]
+        self, check: dict[str, Any], ports: tuple[Port, ...] | None, at: Place
     ) -> Probe | None:
-        check = body.get("healthcheck")
-        if not check:
-            return Probe("tcp", ports[0].container) if ports else None
-        at = (*at, "healthcheck")
-        for key in check:
-            if key not in _HEALTHCHECK_KEYS:
-                raise self._unsupported((*at, key), _HEALTHCHECK_KEYS)
-        test = check.get("test")
-        words = self._words(test or "", (*at, "test"))
-        if words[:1] == ("CMD-SHELL",):
-            words = self._words(" ".join(words[1:]), (*at, "test"))
-        elif words[:1] == ("CMD",):
-            words = words[1:]
+        for key, value in check.items():
+            with self.noting((*at, key)):
+                if key not in _HEALTHCHECK_KEYS:
+                    raise self._unsupported((*at, key), _HEALTHCHECK_KEYS)
+                if key == "retries" and not (
+                    type(value) in (int, str) and re.fullmatch(r"\d+", str(value))
+                ):
+                    raise self.error((*at, key), f"{value!r} is not a count")
+                if key in ("interval", "timeout", "start_period"):
+                    self._seconds(value, (*at, key))
+        words = self._asking(check.get("test"), (*at, "test"))
         probe = _read_probe(words)
         if probe is None:
-            raise self._error(
+            raise self.error(
                 (*at, "test"),
                 "a readiness test is [CMD, curl, -fsS, http://127.0.0.1:PORT/PATH], "
                 "[CMD, redis-cli, -p, PORT, ping] or [CMD, pg_isready, -h, 127.0.0.1, -p, PORT]",
             )
-        if probe.port not in [p.container for p in ports]:
-            raise self._error((*at, "test"), f"port {probe.port} is not published under `ports`")
+        if ports is not None and probe.port not in [p.container for p in ports]:
+            raise self.error((*at, "test"), f"port {probe.port} is not published under `ports`")
         return probe
 
-    def _check_relations(self, compose: ComposeFile) -> None:
+    def _asking(self, test: Any, at: Place) -> tuple[str, ...]:
+        """The words of a readiness test; none where it is no command that Compose would run."""
+        if isinstance(test, str):
+            return () if _is_for_a_shell(test) else self._words(test, at)
+        words = self._words(test, at) if isinstance(test, list) else ()
+        if words[:1] == ("CMD",):
+            return words[1:]
+        if words[:1] == ("CMD-SHELL",) and len(words) == 2:
+            return self._asking(words[1], at)
+        return ()
+
+    def _check_relations(self, compose: ComposeFile, stated: tuple[str, ...]) -> None:
         fixed: set[int] = set()
         for service in compose.services.values():
             at = ("services", service.name)
-            self._check_dependencies(compose, service, (*at, "depends_on"))
+            self._check_dependencies(compose, service, stated, (*at, "depends_on"))
             for port in service.ports:
                 if port.host is None:
                     continue
-                if port.host in fixed or service.replicas > 1:
-                    raise self._error((*at, "ports"), f"only one can have the port {port.host}")
-                fixed.add(port.host)
-            if len({p.container for p in service.ports}) < len(service.ports):
-                raise self._error((*at, "ports"), "a port is published once")
+                with self.noting((*at, "ports")):
+                    if port.host in fixed or service.replicas > 1:
+                        raise self.error((*at, "ports"), f"only one can have the port {port.host}")
+                    fixed.add(port.host)
+            with self.noting((*at, "ports")):
+                if len({p.container for p in service.ports}) < len(service.ports):
+                    raise self.error((*at, "ports"), "a port is published once")
             for key, value in service.environment.items():
                 self._check_references(compose, value, (*at, "environment", key))
             for word in service.command:
                 self._check_references(compose, word, (*at, "command"))
-        _refuse_cycles(compose, self._error)
 
     def _check_dependencies(
-        self, compose: ComposeFile, service: Service, at: tuple[str, ...]
+        self, compose: ComposeFile, service: Service, stated: tuple[str, ...], at: Place
     ) -> None:
         for name, condition in service.depends_on.items():
-            if name not in compose.services:
-                raise self._error(at, f"there is no service {name!r}")
-            needed = compose.services[name]
-            if needed.is_job and not service.is_job:
-                raise self._error((*at, name), "a job is started by hand: nothing waits for it")
-            if condition == "service_completed_successfully" and needed.ports:
-                raise self._error((*at, name), "a service with ports never ends")
-            if condition == "service_healthy" and not needed.has_healthcheck:
-                raise self._error((*at, name), f"{name} needs a `healthcheck`")
+            with self.noting((*at, name)):
+                if name not in stated:
+                    raise self.error(at, f"there is no service {name!r}")
+                if name not in compose.services:
+                    continue  # what is wrong with it is told already
+                needed = compose.services[name]
+                if needed.is_job and not service.is_job:
+                    raise self.error((*at, name), "a job is started by hand: nothing waits for it")
+                if condition == "service_completed_successfully" and needed.ports:
+                    raise self.error((*at, name), "a service with ports never ends")
+                if condition == "service_healthy" and not needed.has_healthcheck:
+                    raise self.error((*at, name), f"{name} needs a `healthcheck`")
 
-    def _check_references(self, compose: ComposeFile, text: str, at: tuple[str, ...]) -> None:
+    def _check_references(self, compose: ComposeFile, text: str, at: Place) -> None:
         for name, port in compose.references(text):
-            needed = compose.services[name]
-            known = [p.container for p in needed.ports]
-            if port not in known:
-                raise self._error(at, f"{name} does not publish port {port}, only {known}")
-            if needed.is_job:
-                raise self._error(at, f"{name} is a job: nothing can rely on its being there")
-            if needed.replicas > 1:
-                raise self._error(at, f"{name} has several replicas: call it through a proxy")
+            with self.noting(at):
+                needed = compose.services[name]
+                known = [p.container for p in needed.ports]
+                if port not in known:
+                    raise self.error(at, f"{name} does not publish port {port}, only {known}")
+                if needed.is_job:
+                    raise self.error(at, f"{name} is a job: nothing can rely on its being there")
+                if needed.replicas > 1:
+                    raise self.error(at, f"{name} has several replicas: call it through a proxy")
 
-    def _line(self, where: tuple[str, ...]) -> int:
-        while where and where not in self.lines:
-            where = where[:-1]
-        return self.lines.get(where, 1)
+    def _unsupported(self, where: Place, known: tuple[str, ...]) -> ComposeError:
+        text = f"the key {where[-1]!r} is not supported on every runtime"
+        return self.error(where, text, f"Supported here: {', '.join(known)}.")
 
-    def _error(self, where: tuple[str, ...], text: str) -> ComposeError:
-        key = ".".join(where) or "the file"
-        return ComposeError(f"{self.path}, line {self._line(where)}, {key}: {text}")
-
-    def _unsupported(self, where: tuple[str, ...], known: tuple[str, ...]) -> ComposeError:
-        error = self._error(where, f"the key {where[-1]!r} is not supported on every runtime")
-        return ComposeError(error.message, f"Supported here: {', '.join(known)}.")
+    def _ignored(self, where: Place) -> ComposeError:
+        return self.error(where, f"Compose ignores the key {where[-1]!r}: take the line out")
 
 
-def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    """The value as Compose's YAML 1.2 reads it: `on` and 12:30 are texts there."""
-    value = loader.construct_object(node)
-    if isinstance(value, bool) and node.value.lower() not in ("true", "false"):
-        return node.value
-    if isinstance(value, int | float) and ":" in node.value:
-        return node.value
-    return value
+_LIMITS: Mapping[str, Callable[[_Reader, Any, Place], int]] = {
+    "cpus": _Reader._cpus,
+    "memory": _Reader._memory,
+}
+# What asks the very service, and nothing else of it than a runtime's own probe does.
+_HERE = r"(?:127\.0\.0\.1|localhost)"
+_CURL = re.compile(
+    rf"curl(?: -[sS]*f[sS]*| --fail| -[sS]+| --silent| --show-error)+ http://{_HERE}:(\d+)"
+    r"(/[\w./?=%+,:@~-]*)"
+)
+_REDIS = re.compile(rf"redis-cli(?: -h {_HERE}| -p (\d+))* ping", re.IGNORECASE)
+_POSTGRES = re.compile(rf"pg_isready(?: -h {_HERE}| -p (\d+)| -U \S+| -d \S+| -q)*")
 
 
-def _is_odd_number(text: str) -> bool:
-    """True for 1.0, 010, 1e3 and the like; 12 and 0.25 mean the same to everybody."""
-    return bool(
-        re.fullmatch(r"[-+]?(\.\d+|\d[\d_]*(\.\d*)?)(e[-+]?\d+)?|0[xob]\w+", text, re.IGNORECASE)
-        and not re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.(?=\d{1,3}$)\d*[1-9])?", text)
-    )
+def _is_for_a_shell(text: str) -> bool:
+    """Whether Compose, which cuts a text into words itself, would drop what a shell needs."""
+    return bool(re.search(r"[|;&<>()`\\]", re.sub(r"'[^']*'|\"[^\"\\]*\"", "", text)))
 
 
 def _read_probe(words: tuple[str, ...]) -> Probe | None:
-    if not words:
-        return None
-    if words[0] == "curl":
-        match = re.fullmatch(r"http://(?:127\.0\.0\.1|localhost):(\d+)(/\S*)", words[-1])
-        return Probe("http", int(match[1]), match[2]) if match else None
-    port = words[words.index("-p") + 1] if "-p" in words[:-1] else None
-    if port is not None and not port.isdecimal():
-        return None
-    if words[0] == "redis-cli" and words[-1].lower() == "ping":
-        return Probe("redis", int(port or 6379))
-    if words[0] == "pg_isready":
-        return Probe("postgres", int(port or 5432))
+    """The probe that asks what these words ask; None where it would ask something else."""
+    line = " ".join(words)
+    if found := _CURL.fullmatch(line):
+        fails = any(re.fullmatch(r"-[sS]*f[sS]*|--fail", word) for word in words)
+        return Probe("http", int(found[1]), found[2]) if fails else None
+    if found := _REDIS.fullmatch(line):
+        return Probe("redis", int(found[1] or 6379))
+    found = _POSTGRES.fullmatch(line)
+    if found and "-h" in words:  # without it, a socket of the container's own is asked
+        return Probe("postgres", int(found[1] or 5432))
     return None
 
 
-def _refuse_cycles(
-    compose: ComposeFile, error: Callable[[tuple[str, ...], str], ComposeError]
-) -> None:
+def _refuse_cycles(compose: ComposeFile, source: Source) -> None:
     settled: set[str] = set()
     while len(settled) < len(compose.services):
         free = [
@@ -555,5 +599,6 @@ def _refuse_cycles(
         ]
         if not free:
             stuck = sorted(set(compose.services) - settled)
-            raise error(("services", stuck[0], "depends_on"), f"a circle: {', '.join(stuck)}")
+            at = ("services", stuck[0], "depends_on")
+            raise source.error(at, f"a circle: {', '.join(stuck)}")
         settled.update(free)

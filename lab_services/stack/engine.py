@@ -57,9 +57,7 @@ def connect() -> Engine:
         )
     try:
         _knock(place)  # the SDK hides the reason and forgets its socket
-        client = docker.DockerClient(
-            **parameters, version="auto", timeout=_PATIENCE, max_pool_size=_CONNECTIONS
-        )
+        client = _client(parameters, _version(parameters))
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise RuntimeUnavailable(
             f"no Docker engine answers at {host}: {_reason(error)}",
@@ -108,6 +106,24 @@ def _address() -> dict[str, Any]:
     ]
     found = next((url for url in usual if Path(urlparse(url).path).exists()), usual[0])
     return {**parameters, "base_url": found}
+
+
+def _version(parameters: dict[str, Any]) -> str:
+    # The SDK's own "auto" asks while it is being made, when nothing can tell it yet that an engine
+    # on loopback is not to be asked through a proxy.
+    asking = _client(parameters, ".".join(map(str, _OLDEST_API)))
+    try:
+        return str(asking.version(api_version=False).get("ApiVersion", "0"))
+    finally:
+        asking.close()
+
+
+def _client(parameters: dict[str, Any], version: str) -> docker.DockerClient:
+    made = docker.DockerClient(
+        **parameters, version=version, timeout=_PATIENCE, max_pool_size=_CONNECTIONS
+    )
+    made.api.trust_env = False
+    return made
 
 
 def _knock(place: ParseResult) -> None:

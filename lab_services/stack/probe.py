@@ -45,6 +45,6 @@ def _http_ok(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
     try:
         connection.request("GET", path)
-        return 200 <= connection.getresponse().status < 300
+        return 200 <= connection.getresponse().status < 400  # what `curl -f` takes for well
     finally:
         connection.close()

@@ -1,12 +1,9 @@
 """`Stack`: what a notebook holds in its hand."""
 
 import contextlib
-import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.live import LiveLine, in_notebook
-from lab_services.stack import catalogue, compose, display
+from lab_services.stack import catalogue, compose, display, loopback
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.client import Keeper, own_keeper
 from lab_services.stack.fault import Fault
@@ -184,22 +181,23 @@ class Stack:
 
         >>> stack.text("web", "/metrics")               # doctest: +SKIP
         """
+        import httpx  # late, as in `loopback`
+
+        url = self.url(service, path, port=port, replica=replica)
         try:
-            with urllib.request.urlopen(
-                self.url(service, path, port=port, replica=replica), timeout=patience
-            ) as answer:
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            begins = error.read(200).decode(errors="replace")
-            raise LabError(
-                f"{service} answers {path} with the status {error.code}: {begins}",
-                f"What it wrote: stack.logs({service!r}).",
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
+            answer = loopback.get(url, timeout=patience, follow_redirects=True)
+        except httpx.HTTPError as error:
             raise LabError(
                 f"{service} does not answer {path}: {error}.",
                 "The stack's state shows whether it runs; it may be killed, paused or overloaded.",
             ) from error
+        if not answer.is_success:
+            raise LabError(
+                f"{service} answers {path} with the status {answer.status_code}: "
+                f"{answer.text[:200]}",
+                f"What it wrote: stack.logs({service!r}).",
+            )
+        return answer.text
 
     def json(
         self,

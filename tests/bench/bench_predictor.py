@@ -29,6 +29,7 @@ import httpx
 import psutil
 
 from lab_services.models import build, payloads
+from lab_services.stack import loopback
 
 CONNECTIONS = 16
 ROUNDS = 12
@@ -103,7 +104,7 @@ class Served:
         give_up = time.monotonic() + 30
         while True:
             try:
-                httpx.post(self.url, json=flight).raise_for_status()
+                loopback.post(self.url, json=flight).raise_for_status()
                 return
             except httpx.ConnectError:
                 if self.process.poll() is not None or time.monotonic() > give_up:

@@ -14,7 +14,6 @@ which the generator says that it fell behind (another program took the processor
 median of the rounds counts, so that a single disturbed one does not.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -23,13 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from lab_services import traffic
+from lab_services.stack import loopback
 
 SERVICE = 0.005
 CONNECTIONS = 16
@@ -107,8 +106,7 @@ def server(folder: Path):
 
 def stamps(port: int) -> np.ndarray:
     """Seconds between the two stamps of every request since the last call."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stamps", timeout=30) as answer:
-        pairs = np.array(json.load(answer)).reshape(-1, 2)
+    pairs = np.array(loopback.get(f"http://127.0.0.1:{port}/stamps").json()).reshape(-1, 2)
     return pairs[:, 1] - pairs[:, 0]
 
 

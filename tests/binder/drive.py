@@ -10,20 +10,21 @@ import json
 import sys
 import threading
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 from websocket import create_connection
 
 _TOKEN = {"Authorization": "token secret"}
+_LOOPBACK = build_opener(ProxyHandler({}))
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def ask(url: str, **body: Any) -> bytes:
     data = json.dumps(body).encode() if body else None
-    with urllib.request.urlopen(urllib.request.Request(url, data, _TOKEN), timeout=60) as answer:
+    with _LOOPBACK.open(Request(url, data, _TOKEN), timeout=60) as answer:
         return bytes(answer.read())
 
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from lab_services.book.__main__ import main
 from lab_services.book.serve import Server
 from lab_services.errors import LabError
+from lab_services.stack import loopback
 
 # The site stands for itself here: what is built is tested elsewhere.
 SHOW = """
@@ -38,8 +38,7 @@ def test_the_site_is_served_to_this_machine_only(tmp_path):
         assert server.server_address[0] == "127.0.0.1"
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/") as answer:
-            assert answer.read() == b"the book"
+        assert loopback.get(f"http://127.0.0.1:{server.server_port}/").content == b"the book"
         server.shutdown()
         serving.join()
 

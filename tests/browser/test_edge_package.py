@@ -19,6 +19,7 @@ from lab_services import payloads
 from lab_services.models import build, store
 from lab_services.patterns.serving import edge_prediction
 from lab_services.patterns.serving.edge_prediction import compact, measuring, packages
+from lab_services.stack import loopback
 
 FOLDER = Path(edge_prediction.__file__).with_name("browser")
 
@@ -59,14 +60,14 @@ def address(known):
     until = time.monotonic() + 20
     while True:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/ready").status_code == 200:
+            if loopback.get(f"{url}/ready").status_code == 200:
                 break
         assert time.monotonic() < until and server.poll() is None, "no store"
         time.sleep(0.05)
     content = store.model_path("edge-int8").read_bytes()
     manifest = packages.packed(3, content, store.card("edge-int8")["codes"], known, "key")
-    httpx.put(f"{url}/packages/3", content=content).raise_for_status()
-    httpx.put(f"{url}/latest", json=manifest).raise_for_status()
+    loopback.put(f"{url}/packages/3", content=content).raise_for_status()
+    loopback.put(f"{url}/latest", json=manifest).raise_for_status()
     yield url
     server.terminate()
     server.wait(20)

@@ -67,9 +67,9 @@ def test_an_interrupt_keeps_what_was_recorded(lab: Terminal, tmp_path: Path) -> 
 
 
 def _served(lab: Terminal) -> str:
-    import httpx
+    from lab_services.stack import loopback
 
     row = next(line for line in lab("ps", str(PREDICTOR)).stdout.splitlines() if "→" in line)
-    metrics = httpx.get(f"http://{row.rpartition('→')[2]}/metrics").text
+    metrics = loopback.get(f"http://{row.rpartition('→')[2]}/metrics").text
     served = [line for line in metrics.splitlines() if "predict" in line and "_count" in line]
     return "POST /predict" if any(float(line.split()[-1]) > 0 for line in served) else ""

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
 from lab_services import paths
 from lab_services.command.new import make
 from lab_services.errors import LabError
 from lab_services.git import git
+from lab_services.stack import engine
 
 CHAPTER = "operation/trial-chapter"
 FOLDER = "lab_services/patterns/operation/trial_chapter"
@@ -83,7 +83,7 @@ def test_it_runs_and_its_page_builds(checkout: Path) -> None:
 @pytest.mark.timeout(600)
 def test_it_runs_in_containers(checkout: Path) -> None:
     """A template that works on the author's machine only."""
-    client = docker.from_env()
+    client = engine.connect().client
     before = {tag for image in client.images.list("lab-services") for tag in image.tags}
     try:
         run(checkout, "docker")

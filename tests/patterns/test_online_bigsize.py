@@ -221,7 +221,7 @@ class Queue:
 @pytest.mark.parametrize(("answers", "window"), [(["a", "b"], True), (["a"], False), ([], False)])
 def test_answers_that_never_come_are_unknown(redis_server, monkeypatch, answers, window):
     """A lab that ends in a traceback, or a night that is over before its last answer."""
-    monkeypatch.setattr(measuring.httpx, "post", lambda *_, **__: SimpleNamespace(
+    monkeypatch.setattr(measuring.loopback, "post", lambda *_, **__: SimpleNamespace(
         raise_for_status=lambda: None
     ))  # fmt: skip
     stack, finished = Queue(redis_server), time.time() + 2

@@ -1,9 +1,18 @@
 """Weathers that a forecast may turn into."""
 
-import numpy as np
+import asyncio
 
-from lab_services.models.features import FEATURES
-from lab_services.services.forecasts import WEATHER, changes, in_all_weathers
+import numpy as np
+import pytest
+
+from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.services.forecasts import (
+    ROWS_AT_ONCE,
+    WEATHER,
+    Forecasts,
+    changes,
+    in_all_weathers,
+)
 
 
 def test_each_flight_meets_every_weather():
@@ -24,3 +33,54 @@ def test_the_forecast_itself_is_the_first_of_them():
     assert np.all(changes(5, 0.2)[0] == 1)
     assert np.all(changes(5, 0.2)[:3] == changes(3, 0.2))
     assert np.all(changes(4, 0) == 1)
+
+
+class Counting:
+    """In the place of a model: its answer is a row's departure, and it counts rows and turns."""
+
+    def __init__(self):
+        self.calls = []
+
+    def prepare(self, flights):
+        rows = np.zeros((len(flights), len(FEATURES)), dtype=np.float32)
+        rows[:, FEATURES.index("departs")] = [flight["departs"] / 10_000 for flight in flights]
+        return rows
+
+    def predict(self, rows):
+        self.calls.append(len(rows))
+        return rows[:, FEATURES.index("departs")]
+
+
+@pytest.mark.parametrize(
+    ("flights", "weathers"), [(1, 100_000), (3, 16_000), (100, 1_000), (1_000, 1), (1_000, 100)]
+)
+def test_memory_knows_a_bound_whatever_is_asked(flights, weathers):
+    """A thousand flights in 16,000 weathers each were one table of 1.8 GB."""
+    model = Counting()
+    asked = [{**EXAMPLE, "departs": number} for number in range(flights)]
+    answers = Forecasts(model, weathers)(asked)
+    assert max(model.calls) <= max(ROWS_AT_ONCE, weathers)
+    assert sum(model.calls) == flights * weathers
+    assert [round(answer["probability"] * 10_000) for answer in answers] == list(range(flights))
+
+
+def test_others_get_their_turn_between_two_pieces():
+    """A batch that held the event loop for 25 s: not even /ready was answered meanwhile."""
+    model, turns = Counting(), []
+
+    async def both():
+        batch = asyncio.create_task(Forecasts(model, ROWS_AT_ONCE // 2).in_turns([EXAMPLE] * 20))
+        while not batch.done():
+            turns.append(len(model.calls))
+            await asyncio.sleep(0)
+        return await batch
+
+    assert len(asyncio.run(both())) == 20
+    assert {*range(2, 10)} <= set(turns), "a turn after each piece"
+
+
+def test_what_is_small_is_answered_without_a_pause():
+    """A board that lets others pass it, where the lab measures one board after the other."""
+    asked = Forecasts(Counting(), 1_000).in_turns([EXAMPLE] * 4)
+    with pytest.raises(StopIteration):
+        asked.send(None)

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import math
 import shutil
@@ -53,6 +54,8 @@ BODIES = {
     "nothing": "",
     "not utf-8": b'{"carrier": "\xff"}',
     "lone surrogate": ONE.replace("B6", "\\ud800"),
+    "gzip": gzip.compress(ONE.encode()),
+    "nested deeply": "[" * 200_000,
     "too large": ONE + " " * (1 << 20),
 }
 
@@ -195,6 +198,50 @@ def test_a_refusal_names_field_limits_and_an_example(client, change, field, says
     assert served.post("/predict", json=mended).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gzip", "Not JSON: it is not UTF-8, invalid start byte at character 1"),
+        ("not utf-8", "Not JSON: it is not UTF-8, invalid start byte at character 13"),
+        ("nested deeply", "Not JSON: it is nested too deeply"),
+        ("very long whole number", "Not JSON: Exceeds the limit"),
+        ("cut short", "Not JSON: "),
+    ],
+)
+def test_what_is_no_json_is_refused_in_the_same_shape(client, path, name, says):
+    """A bare 400 without field, limits and example, for which a client needs code of its own."""
+    answer = client().post(path, content=BODIES[name], headers=JSON)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["detail"]
+    assert problem["field"] == "body" and problem["problem"].startswith(says)
+    assert "sent as application/json" in problem["limits"] and problem["example"]
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_a_content_encoding_is_refused_by_its_name(client, fast):
+    """An encoded body that is called damaged JSON; a header that one way obeys and one does not."""
+    served = client(FAST=fast)
+    for body in (ONE, BODIES["gzip"]):
+        answer = served.post("/predict", content=body, headers={**JSON, "content-encoding": "gzip"})
+        assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+        assert answer.json()["detail"][0]["field"] == "content-encoding"
+        assert answer.json().keys() == served.post("/predict", json={}).json().keys()
+    plain = served.post("/predict", content=ONE, headers={**JSON, "content-encoding": "identity"})
+    assert plain.status_code == 200
+
+
+def test_head_is_answered_where_get_is(client):
+    """A load balancer that asks by HEAD takes a service out that is well."""
+    served = client()
+    for path in ("/ready", "/live", "/model", "/", "/openapi.json"):
+        head, whole = served.head(path), served.get(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-length"] == whole.headers["content-length"]
+    assert served.head("/metrics").status_code == 200
+    assert (served.head("/predict").status_code, served.head("/nowhere").status_code) == (405, 404)
+
+
 @pytest.mark.parametrize(
     "body", [_with(rain=math.nan), _with(rain=math.inf), _with(rain=-math.inf)]
 )
@@ -295,3 +342,23 @@ def test_many_weathers_are_those_of_their_flight(client):
     for sure, same, mean in zip(one, exact, batch, strict=True):
         assert same["probability"] == pytest.approx(sure["probability"], abs=2e-6)
         assert mean["probability"] == pytest.approx(sure["probability"], abs=0.2)
+
+
+def test_a_long_batch_leaves_room_for_others(client):
+    """A thousand flights made a replica silent, and the proxy in front took it out of its list."""
+    served = client(WEATHERS="16000")
+    flights = payloads.flights(30)
+
+    async def at_once():
+        transport = httpx.ASGITransport(served.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://predictor") as sender:
+            batch = asyncio.create_task(sender.post("/predict/batch", json=flights))
+            ready = 0
+            while not batch.done():
+                ready += (await sender.get("/ready")).status_code == 200
+                await asyncio.sleep(0)
+            return await batch, ready
+
+    batch, ready = asyncio.run(at_once())
+    assert len(batch.json()) == 30
+    assert ready >= 10, "there are 29 turns between the pieces"

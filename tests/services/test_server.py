@@ -62,9 +62,23 @@ def test_what_is_in_flight_is_finished(serve):
     assert server.end()[0] == 0
 
 
+def test_half_a_body_does_not_hold_it_until_it_is_killed(serve):
+    """A rollout that takes 10 s instead of 1, and ends by SIGKILL, without a word in the log."""
+    server = serve(GRACE_SECONDS="2").until_ready()
+    with socket.create_connection(("127.0.0.1", server.port)) as half:
+        half.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 900\r\n\r\n{")
+        time.sleep(0.3)
+        server.process.terminate()
+        code, log = server.end()
+    assert code == 0, log
+    lines = [json.loads(line) for line in log.splitlines()]
+    (cut,) = [line for line in lines if line["message"].startswith("the drain's limit is over")]
+    assert (cut["requests"], cut["grace_seconds"]) == (1, 2)
+
+
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_or_ctrl_c_ends_the_drain(serve, first):
-    server = serve(DRAIN_SECONDS="600").until_ready()
+    server = serve(DRAIN_SECONDS="600", GRACE_SECONDS="900").until_ready()
     server.process.send_signal(first)
     time.sleep(0.3)
     if first == signal.SIGTERM:
@@ -155,6 +169,7 @@ def test_a_damaged_model_stops_the_start_and_says_what_to_do(serve, tmp_path):
     [
         ({"PORT": "http"}, "PORT is 'http'"),
         ({"DRAIN_SECONDS": "-1"}, "DRAIN_SECONDS"),
+        ({"DRAIN_SECONDS": "7.5"}, "DRAIN_SECONDS to a number from 0 to 7"),
         ({"LOG_LEVEL": "loud"}, "DEBUG, INFO, WARNING, ERROR"),
         ({"LATE_ABOVE": "2"}, "LATE_ABOVE"),
     ],
@@ -209,10 +224,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def _ask_until_answered(port):
     import httpx
 
+    from lab_services.stack import loopback
+
     give_up = time.monotonic() + 20
     while True:
         try:
-            return httpx.post(f"http://127.0.0.1:{port}/predict", json=EXAMPLE).json()
+            return loopback.post(f"http://127.0.0.1:{port}/predict", json=EXAMPLE).json()
         except httpx.ConnectError:
             if time.monotonic() > give_up:
                 raise

@@ -69,6 +69,7 @@ def test_the_front_page_tells_what_can_be_asked(service):
     with TestClient(service) as client:
         answer = client.get("/")
         assert answer.headers["content-type"].startswith("text/html")
+        assert '<a href="openapi.json">' in answer.text
         assert '<a href="metrics">GET /metrics</a>' in answer.text
         assert "<dt>POST /say</dt>" in answer.text
         assert "<dt>GET /words/{word}</dt><dd>Whether &lt;it&gt; is known.</dd>" in answer.text
@@ -76,6 +77,15 @@ def test_the_front_page_tells_what_can_be_asked(service):
             assert not link.startswith(("/", "http"))
             assert client.get(f"/{link}").status_code == 200
         assert "/" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_no_page_needs_another_host(service):
+    """A page of /docs that is blank without the internet, and tells three hosts of its reader."""
+    with TestClient(service) as client:
+        for path in ("/docs", "/redoc"):
+            assert client.get(path).status_code == 404
+        assert "://" not in client.get("/").text
+        assert "/say" in client.get("/openapi.json").json()["paths"]
 
 
 def test_an_endpoint_is_called_once(service):

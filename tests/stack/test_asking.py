@@ -4,6 +4,8 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.stack import Stack
+from lab_services.stack.compose import Probe
+from lab_services.stack.probe import answers
 from tests.patterns.standing_in import Answer, standing_in
 from tests.stack.conftest import ECHO
 
@@ -67,3 +69,13 @@ def test_a_service_that_is_away_is_named(stack, service):
     service.stop()
     with pytest.raises(LabError, match="front does not answer /calls"):
         stack.json("front", "/calls")
+
+
+@pytest.mark.parametrize(
+    ("status", "ready"), [(200, True), (307, True), (404, False), (503, False)]
+)
+def test_a_probe_takes_for_ready_what_curl_would(status, ready):
+    """A service that is healthy in a container and never as a process, or the other way round."""
+    with standing_in(lambda _: Answer(b"", status=status)) as service:
+        port = int(service.url.rpartition(":")[2])
+        assert answers(Probe("http", port, "/"), port) is ready

@@ -123,10 +123,15 @@ def test_compose_itself_reads_the_same(tmp_path: Path) -> None:
 
 REFUSED = {
     "service key": (one("restart: always"), 5, "services.a.restart", "not supported"),
-    "network": ("services: {a: {}}\nnetworks: {}", 2, "networks", "not supported"),
+    "network": (
+        "services: {a: {image: x, command: c}}\nnetworks: {}", 2, "networks", "not supported",
+    ),
     "deploy key": (one("deploy: {mode: global}"), 5, "a.deploy.mode", "not supported"),
     "health check key": (
-        one("healthcheck: {disable: true}"), 5, "a.healthcheck.disable", "not supported",
+        one(
+            'ports: ["127.0.0.1::80"]\n'
+            'healthcheck: {test: [CMD, curl, -f, "http://127.0.0.1:80/"], disable: true}'
+        ), 6, "a.healthcheck.disable", "not supported",
     ),
     "reservation": (
         one("deploy: {resources: {reservations: {}}}"), 5, "deploy.resources", "only `limits",
@@ -183,7 +188,7 @@ REFUSED = {
     "variable without value": (one("environment: {A: }"), 5, "environment.A", "no value"),
     "variable of the shell": (one("environment: [A]"), 5, "a.environment", "NAME=value"),
     "nested variable": (one("environment: {A: [1]}"), 5, "environment.A", "one text"),
-    "date": (one("environment: {A: 2013-01-01}"), 5, "environment.A", "one text"),
+    "date": (one("environment: {A: 2013-01-01}"), 5, "environment.A", "in quotes"),
     "hexadecimal": (one("environment: {A: 0x1F}"), 5, "environment.A", "in quotes"),
     "octal": (one("environment: {A: 010}"), 5, "environment.A", "in quotes"),
     "power": (one("environment: {A: 1e3}"), 5, "environment.A", "in quotes"),
@@ -244,7 +249,7 @@ REFUSED = {
         5, "healthcheck.test", "readiness test",
     ),
     "probe unpublished": (
-        one('healthcheck: {test: "curl http://127.0.0.1:80/"}'),
+        one('healthcheck: {test: "curl -f http://127.0.0.1:80/"}'),
         5, "healthcheck.test", "not published",
     ),
     "unpublished port": (
@@ -267,6 +272,42 @@ REFUSED = {
             '  b: {image: x, command: c, ports: ["127.0.0.1::80"], profiles: [job]}',
         ), 6, "environment.URL", "a job",
     ),
+    # What the YAML library itself, or the reading of what it makes, once ended in a traceback for.
+    "control character": (one("user: a\x07b"), 5, "the file", "control character 0x07"),
+    "braces of a template": (
+        "services:\n  a:\n    image: {{ x }}\n    command: c", 3, "a.image", "a key must be a text",
+    ),
+    "key that is a list": (one("environment:\n  ? [a]\n  : b"), 6, "a.environment", "a text"),
+    "key that is a mapping": (one("environment:\n  {a: b}: c"), 6, "environment", "a text"),
+    "alias inside itself": (one("environment: &e\n  A: *e"), 6, "the file", "inside itself"),
+    "merged into itself": (one("environment: &e\n  <<: *e"), 6, "the file", "inside itself"),
+    "list inside itself": (one("ports: &p\n  - *p"), 6, "the file", "inside itself"),
+    "deep nesting": (one(f"ports: {'[' * 5000}"), 5, "the file", "deeper than"),
+    "deep mappings": (one(f"ports: {'{a: ' * 5000}"), 5, "the file", "deeper than"),
+    "aliases of aliases": (
+        "x-a0: &a0 [a]\n"
+        + "".join(f"x-a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+        + one(""), 1, "the file", "aliases make more than",
+    ),
+    "no such alias": (one("environment: *e"), 5, "the file", "undefined alias"),
+    "merge of a number": (one("<<: 5"), 5, "the file", "mapping"),
+    "two documents": (one("") + "---\na: b\n", 5, "the file", "single document"),
+    "tab": (one("\tuser: a"), 5, "the file", "cannot start any token"),
+    "tag": (one("environment: !reset null"), 5, "the file", "tag !reset"),
+    "tag of Python": (one("environment: !!python/name:os.system x"), 5, "the file", "tag"),
+    "tag that does not fit": (one("user: !!int a"), 5, "the file", "tag"),
+    "time that is none": (one("environment: {A: 2013-99-99}"), 5, "environment.A", "in quotes"),
+    "traffic of mappings": (
+        "x-traffic: [{a: 1}]\n" + one(""), 1, "x-traffic", "a list of services: a",
+    ),
+    "traffic of lists": ("x-traffic: [[a]]\n" + one(""), 1, "x-traffic", "a list of services"),
+    "traffic a text": ("x-traffic: a\n" + one(""), 1, "x-traffic", "a list of services"),
+    "a list": ("- a", 1, "the file", "needs a mapping `services`"),
+    "services a list": ("services: [a]", 1, "the file", "needs a mapping `services`"),
+    # What Compose ignores.
+    "version": ('version: "3"\n' + one(""), 1, "version", "take the line out"),
+    "extension": (one("x-note: a"), 5, "a.x-note", "take the line out"),
+    "placement": (one("deploy: {placement: {}}"), 5, "deploy.placement", "take the line out"),
 }  # fmt: skip
 
 
@@ -287,6 +328,66 @@ def test_an_unsupported_key_names_the_supported(tmp_path: Path) -> None:
     with pytest.raises(ComposeError) as caught:
         read(tmp_path, one("restart: always"))
     assert "healthcheck" in caught.value.hint
+
+
+MANY = """\
+version: "3"
+services:
+  a:
+    image: x
+    command: [run]
+    restart: always
+    environment: {A: , B: 1e3, C: ${NO}, D: good}
+    ports: ["8000", "127.0.0.1::8000", "8001"]
+    healthcheck: {test: "curl http://127.0.0.1:8000/", interval: soon, retries: many}
+    deploy: {replicas: 0, resources: {limits: {memory: 300, cpus: 0.5}}}
+  b:
+    image: x
+    depends_on: {a: {condition: soon}}
+  c:
+    image: x
+    command: [run, "a:8001"]
+    depends_on: [a, d]
+"""
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """A file that is mended and refused, one problem after the other, a dozen times."""
+    with pytest.raises(ComposeError) as caught:
+        read(tmp_path, MANY.replace("${NO}", '"${NO}"'))
+    head, *told = caught.value.message.splitlines()
+    assert head == f"{tmp_path / 'compose.yaml'} has 16 problems:"
+    assert [line.partition(": ")[0].strip() for line in told] == [
+        "line 1, version",
+        "line 6, services.a.restart",
+        *(f"line 7, services.a.environment.{name}" for name in "CAB"),
+        "line 8, services.a.ports.0",
+        "line 8, services.a.ports.2",
+        *(f"line 9, services.a.healthcheck.{key}" for key in ("interval", "retries", "test")),
+        "line 10, services.a.deploy.replicas",
+        *(f"line 10, services.a.deploy.resources.limits.{key}" for key in ("memory", "cpus")),
+        "line 11, services.b",
+        "line 13, services.b.depends_on.a",
+        "line 17, services.c.depends_on",
+    ]
+    assert caught.value.hint.count("Supported here") == 1
+
+
+def test_of_hundreds_the_first_are_told(tmp_path: Path) -> None:
+    """A thousand lines of a file that is something else altogether."""
+    body = "environment:\n" + "".join(f"  A{n}: \n" for n in range(200))
+    with pytest.raises(ComposeError, match="and 180 more") as caught:
+        read(tmp_path, one(body))
+    assert len(caught.value.message.splitlines()) == 22
+
+
+def test_a_dotenv_beside_the_file_is_not_passed_over(tmp_path: Path) -> None:
+    """A default in the place of the value that Compose takes from the file beside it."""
+    (tmp_path / ".env").write_text("# A\nexport THREADS = 4\nOTHER: x\n")
+    text = one('environment: {A: "${THREADS:-1}", B: "${UNKNOWN:-2}"}')
+    with pytest.raises(ComposeError, match=r"line 5, services.a.environment.A: .*\.env"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, THREADS="8").service("a").environment == {"A": "8", "B": "2"}
 
 
 def test_variables(tmp_path: Path) -> None:
@@ -338,10 +439,10 @@ def test_an_error_in_an_anchor_has_the_line_of_the_anchor(tmp_path: Path) -> Non
     [
         ('[CMD, curl, -fsS, "http://127.0.0.1:80/ready"]', Probe("http", 80, "/ready")),
         ('["CMD-SHELL", "curl -f http://localhost:80/a?b=c"]', Probe("http", 80, "/a?b=c")),
-        ("curl http://127.0.0.1:80/", Probe("http", 80, "/")),
+        ("curl --fail http://127.0.0.1:80/", Probe("http", 80, "/")),
         ('[CMD, redis-cli, -p, "80", ping]', Probe("redis", 80)),
         ('[CMD, redis-cli, -p, "80", PING]', Probe("redis", 80)),
-        ('[CMD, pg_isready, -U, me, -p, "80"]', Probe("postgres", 80)),
+        ('[CMD, pg_isready, -h, localhost, -U, me, -p, "80"]', Probe("postgres", 80)),
     ],
 )
 def test_probes(tmp_path: Path, test: str, probe: Probe) -> None:
@@ -369,7 +470,7 @@ def test_sizes(tmp_path: Path, written: str, size: int) -> None:
 
 def test_not_yaml(tmp_path: Path) -> None:
     """A typing error in the file is told with its line, not as a traceback."""
-    with pytest.raises(ComposeError, match=r"is not valid YAML(.|\n)*line 2"):
+    with pytest.raises(ComposeError, match="line 2, the file: this is not valid YAML"):
         read(tmp_path, "services:\n  a: [")
 
 

@@ -1,18 +1,18 @@
 """A real server for traffic to meet, on a free port."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+
+from lab_services.stack import loopback
 
 
 @dataclass
@@ -27,8 +27,7 @@ class Service:
 
     def seen(self) -> list[list[object]]:
         """Client port, path and body of every request since the last call."""
-        with urllib.request.urlopen(self.url("/seen"), timeout=10) as answer:
-            return json.load(answer)
+        return loopback.get(self.url("/seen"), timeout=10).json()
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

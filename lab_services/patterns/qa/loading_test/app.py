@@ -21,13 +21,13 @@ quick_forecasts = Forecasts(model, 1)
 @app.post("/predict/board")
 async def predict(flights: Flights) -> list[Forecast]:
     """Will each of these flights arrive more than 15 minutes late?"""
-    return forecasts(flights)
+    return await forecasts.in_turns(flights)
 
 
 @app.post("/next/board")
 async def predict_next(flights: Flights) -> list[Forecast]:
     """The same by the next version, which takes the mean over more weathers."""
-    return next_forecasts(flights)
+    return await next_forecasts.in_turns(flights)
 
 
 @app.post("/predict/quick")
@@ -49,4 +49,4 @@ async def predict_and_keep(flights: Flights) -> list[Forecast]:
     if question not in remembered:
         rows = model.prepare(flights)
         remembered[question] = np.resize(rows, (KEPT_ROWS, rows.shape[1]))
-    return forecasts(flights)
+    return await forecasts.in_turns(flights)

@@ -16,15 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import httpx
+
 from lab_services.errors import LabError
+from lab_services.stack import loopback
 from lab_services.stack.display import link
 from lab_services.stack.ports import free_port
 
@@ -170,12 +170,14 @@ class Swarm:
         return "\n".join(["Their last lines:", *lines]) if lines else "They left no message."
 
     def _ask(self, path: str, form: Mapping[str, object] | None = None) -> bytes:
-        data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}{path}", data, timeout=_ANSWERS
-            ) as answer:
-                content: bytes = answer.read()
-                return content
-        except (urllib.error.URLError, OSError) as error:
+            answer = loopback.request(
+                "GET" if form is None else "POST",
+                f"http://127.0.0.1:{self.port}{path}",
+                data=form,
+                timeout=_ANSWERS,
+                follow_redirects=True,
+            )
+            return answer.raise_for_status().content
+        except httpx.HTTPError as error:
             raise LabError(f"Locust's page does not answer {path}: {error}.") from error

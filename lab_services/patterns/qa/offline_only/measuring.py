@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -24,7 +23,7 @@ from lab_services.report.rounds import mean_of
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
 from lab_services.report.timeline import Change, name_faults, shade
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.running import send
@@ -66,7 +65,7 @@ def release(stack: Stack, test: str, share: float = 0.0, *, shadow: bool = False
     Raises httpx.HTTPStatusError for a share that is none.
     """
     wanted = {"test": test, "share": share, "shadow": shadow}
-    httpx.post(stack.url("gate", "/release"), json=wanted, timeout=_ANSWERS).raise_for_status()
+    loopback.post(stack.url("gate", "/release"), json=wanted, timeout=_ANSWERS).raise_for_status()
     return time.time()
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,7 +17,7 @@ from psycopg.rows import dict_row
 from lab_services import report
 from lab_services.patterns.qa.shadow_ab_test import notes
 from lab_services.report import Interval
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 from lab_services.traffic import Recording, Request
 
 Flights = Sequence[Mapping[str, Any]]
@@ -71,7 +70,7 @@ def mirror(stack: Stack, share: float) -> None:
     if not 0 <= share <= 1 or abs(per_cent - share * 100) > 1e-9:
         raise ValueError(f"{share} is no share in whole per cents.")
     url = stack.url("proxy", f"/runtime_modify?mirror.share={per_cent}", port=9901)
-    httpx.post(url, timeout=60).raise_for_status()
+    loopback.post(url, timeout=60).raise_for_status()
 
 
 # --- the log --------------------------------------------------------------------------------------

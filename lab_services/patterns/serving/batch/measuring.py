@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,7 +19,7 @@ from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import drawing, numbers
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 
 _PATIENCE = 600.0  # seconds: a month of flights takes a slow machine minutes
 
@@ -32,7 +31,7 @@ class Controls:
         self._scheduler = stack.url("scheduler")
         address = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
         self.database = tables.connect(address)
-        self._client = httpx.Client(timeout=_PATIENCE)
+        self._client = loopback.client(timeout=_PATIENCE)
 
     def deliver(self, flights: Sequence[Mapping[str, Any]]) -> None:
         """Put these flights in the place of those in the table; nothing is predicted yet."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,7 +16,7 @@ from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.report.proportions import proportion
 from lab_services.report.stats import Interval
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
 
 PATIENCE = 30.0  # seconds for devices to have looked
@@ -52,7 +51,7 @@ def same_verdict(a: Values, b: Values, threshold: float) -> Interval:
 
 def asked(url: str, flights: Sequence[Flight]) -> Values:
     """What a running service says of each flight."""
-    with httpx.Client(timeout=_TIMEOUT) as client:
+    with loopback.client(timeout=_TIMEOUT) as client:
         answers = [client.post(url, json=flight).raise_for_status() for flight in flights]
     return np.array([answer.json()["probability"] for answer in answers])
 
@@ -87,7 +86,7 @@ def publish(
     manifest = packages.packed(version, content, store.card(name)["codes"], known, key)
     if damage:
         content = damaged(content)
-    with httpx.Client(base_url=stack.url("store"), timeout=_TIMEOUT) as client:
+    with loopback.client(base_url=stack.url("store"), timeout=_TIMEOUT) as client:
         for begin in range(0, len(content), _PART):
             part = content[begin : begin + _PART]
             place = f"/packages/{version}"
@@ -133,7 +132,7 @@ def as_it_should(came: Mapping[int, Mapping[str, Any]], expected: Mapping[int, s
 
 def deploy(stack: Stack, each: int, intervals: Sequence[float]) -> None:
     """So many light devices for each interval, each with the newest package."""
-    httpx.put(
+    loopback.put(
         stack.url("fleet", "/fleet"),
         json={"each": each, "intervals": list(intervals)},
         timeout=_TIMEOUT,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -19,7 +18,7 @@ from lab_services.report.drawing import COLOURS, DASHES, MARK, MARKERS, SIZES, W
 from lab_services.report.stats import Interval, rows
 from lab_services.report.svg import INK
 from lab_services.report.timeline import Change, name_faults, shade
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
 
 Numbers = npt.NDArray[np.float64]
@@ -72,7 +71,9 @@ def window(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> Interval:
     Unknown where an answer is missing.
     """
     began = time.time()
-    httpx.post(stack.url("front", "/nights"), json=list(questions), timeout=30).raise_for_status()
+    loopback.post(
+        stack.url("front", "/nights"), json=list(questions), timeout=30
+    ).raise_for_status()
     done = finished(stack, [one["id"] for one in questions])
     if missing := int(np.isnan(done).sum()):
         return Interval.unknown(f"{missing} of {len(done)} answers are missing", "s", len(done))

@@ -3,7 +3,6 @@
 import math
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -83,9 +82,9 @@ def spread_ages(stack: Stack, ttl: float, seed: int = 0) -> None:
 
 def inferences(stack: Stack) -> int:
     """How often the model has answered since the predictor was started."""
-    with urllib.request.urlopen(stack.url("predictor", "/metrics"), timeout=60) as answer:
-        text = answer.read().decode()
-    found = re.search(r"^inferences_total (\S+)$", text, re.MULTILINE)
+    found = re.search(
+        r"^inferences_total (\S+)$", stack.text("predictor", "/metrics", patience=60), re.MULTILINE
+    )
     if not found:
         raise ValueError("The predictor does not tell its inferences.")
     return int(float(found[1]))

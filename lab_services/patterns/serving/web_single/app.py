@@ -18,4 +18,4 @@ async def predict(flight: Flight) -> Forecast:
 @app.post("/predict/batch")
 async def predict_batch(flights: Flights) -> list[Forecast]:
     """Will each of these flights arrive more than 15 minutes late?"""
-    return forecasts(flights)
+    return await forecasts.in_turns(flights)

@@ -22,7 +22,7 @@ from lab_services.patterns.training.batch_training.training import Trained
 from lab_services.report import drawing
 from lab_services.report.stats import Interval
 from lab_services.report.svg import INK
-from lab_services.stack import Stack
+from lab_services.stack import Stack, loopback
 from lab_services.stack.fault import Fault
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
@@ -42,7 +42,7 @@ class Controls:
         self._scheduler, self._watch = stack.url("scheduler"), stack.url("watch")
         self._predictor = stack.url("predictor")
         self.database_url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
-        self._client = httpx.Client(timeout=_PATIENCE)
+        self._client = loopback.client(timeout=_PATIENCE)
 
     def run(
         self, month: int, model: str = "late", job: str = "job", die_after: str = ""

@@ -2,12 +2,12 @@
 
 import os
 import sys
-import urllib.request
+from urllib.request import ProxyHandler, build_opener
 
 import redis
 
 for _ in range(3):
-    urllib.request.urlopen(f"{os.environ['ECHO']}/").read()
+    build_opener(ProxyHandler({})).open(f"{os.environ['ECHO']}/").read()
 count = redis.from_url(os.environ["STORE"]).get("count")
 sys.stdout.write(f"count {int(count)}\n")
 if os.environ["FAIL"]:
