@@ -10,15 +10,18 @@ from types import FrameType
 from lab_services.command import (
     doctor,
     fault,
+    image,
     inputs,
     jupyterlab,
     labs,
     load,
     models,
     new,
+    plan,
     prove,
     run,
     stacks,
+    verdicts,
 )
 from lab_services.command.group import Lab
 
@@ -61,7 +64,10 @@ for command in (
     stacks.down,
     run.run,
     prove.prove,
+    plan.plan,
+    verdicts.verdicts,
     inputs.inputs,
+    image.image,
     models.models,
     new.new,
 ):

@@ -174,11 +174,10 @@ def _image(client: object) -> Finding:
     import docker
 
     from lab_services.stack import image
-    from lab_services.stack.image.context import pack
 
     assert isinstance(client, docker.DockerClient)
     try:
-        tag = f"{image.REPOSITORY}:{pack(image.Options.read()).fingerprint}"
+        tag = image.name()
         client.images.get(tag)
     except docker.errors.ImageNotFound:
         text = "not built for this state of the sources: the first stack builds it, in minutes"
