@@ -19,7 +19,8 @@ class Answer:
     """What judging a lab on a runtime has come to.
 
     `key` is that of the lab's inputs, `length` that of the first measurement, `commit` the
-    checkout's, `when` an ISO time in UTC; `holds` says whether every claim held.
+    checkout's, `when` an ISO time in UTC; `holds` says whether every claim held. `seconds` is what
+    the first measurement took, None where that was not kept.
     """
 
     lab: str
@@ -30,6 +31,7 @@ class Answer:
     key: str
     commit: str
     when: str
+    seconds: float | None = None
 
     def stands(self, key: str, length: str, now: datetime) -> bool:
         """Whether it need not be asked again: all held, of these inputs, within a week."""

@@ -47,30 +47,51 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """A test marked `docker` is skipped where no engine answers; in CI that is a failure."""
     if item.get_closest_marker("docker"):
         there, reason = _docker()
         if not there and _docker_is_required():
-            pytest.fail(f"Docker is required here (CI or LAB_REQUIRE_DOCKER): {reason}")
+            pytest.fail(f"Docker: {reason}\nIt is required here: CI or LAB_REQUIRE_DOCKER.")
         if not there:
-            pytest.skip(f"{reason}; LAB_REQUIRE_DOCKER=1 makes this a failure")
+            pytest.skip(f"Docker: {reason}\nWith LAB_REQUIRE_DOCKER=1 this is a failure.")
+    with servers_may_be_missing():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """A test that starts a server is skipped where there is none; in CI that is a failure."""
+    with servers_may_be_missing():
+        yield
+
+
+@contextlib.contextmanager
+def servers_may_be_missing() -> Iterator[None]:
+    """Take a server that `make env` does not bring everywhere for missing, not for a fault."""
+    try:
+        yield
+    except servers.BinaryMissing as error:
+        if error.program not in checks.SERVERS:
+            raise
+        missing(str(checks.binary(error.program)))
 
 
 def missing(what: str) -> NoReturn:
     """Skip for what this machine does not have; where CI is set that is a failure."""
     if os.environ.get("CI"):
         pytest.fail(what)
-    pytest.skip(f"{what} With CI set this is a failure.")
+    pytest.skip(f"{what}\nWith CI set this is a failure.")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program; without one the test is skipped, which in CI is a failure."""
-    program = checks.browser()
-    if program is None:
-        missing("There is no browser on this machine.")
-    return program
+    found = checks.chromium()
+    if found.state is not checks.State.OK:
+        missing(str(found))
+    return found.text
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
@@ -110,6 +131,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL of these tests' own, empty."""
+    servers.binary("postgres")
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(

@@ -7,15 +7,18 @@ from lab_services import ending
 from lab_services.command import (
     doctor,
     fault,
+    image,
     inputs,
     jupyterlab,
     labs,
     load,
     models,
     new,
+    plan,
     prove,
     run,
     stacks,
+    verdicts,
 )
 from lab_services.command.group import Lab
 
@@ -58,7 +61,10 @@ for command in (
     stacks.down,
     run.run,
     prove.prove,
+    plan.plan,
+    verdicts.verdicts,
     inputs.inputs,
+    image.image,
     models.models,
     new.new,
 ):

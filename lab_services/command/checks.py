@@ -18,7 +18,7 @@ from lab_services.errors import LabError
 # A lab fits the 1 GB of a Binder session, notebook and services together.
 _MEMORY = 1e9  # bytes
 _DISK = 1e9  # bytes: models, logs and kept runs are small; less than this fills up soon
-_SERVERS = ("envoy", "redis-server", "postgres", "prometheus")
+SERVERS = ("envoy", "redis-server", "postgres", "prometheus")
 # The browsers that the tests of the book can drive; the last is no command but where macOS has it.
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -43,6 +43,9 @@ class Finding:
     text: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.what}: {self.text}" + (f"\n  {self.remedy}" if self.remedy else "")
+
 
 def findings() -> Iterator[Finding]:
     """Every check, in the order in which its remedies should be tried."""
@@ -66,18 +69,14 @@ def from_outside() -> Iterator[Finding]:
     What is missing here is what tests are skipped for.
     """
     yield from _docker()
-    for command in _SERVERS:
+    for command in SERVERS:
         yield binary(command)
-    yield _chromium()
+    yield chromium()
 
 
-def browser() -> str | None:
-    """The program of the first browser that tests can drive; None where there is none."""
-    return next(filter(None, map(shutil.which, _BROWSERS)), None)
-
-
-def _chromium() -> Finding:
-    if program := browser():
+def chromium() -> Finding:
+    """Whether there is a browser that tests can drive; its text is the program."""
+    if program := next(filter(None, map(shutil.which, _BROWSERS)), None):
         return Finding("Chromium", State.OK, program)
     return Finding(
         "Chromium",
@@ -210,11 +209,10 @@ def _image(client: object) -> Finding:
     import docker
 
     from lab_services.stack import image
-    from lab_services.stack.image.context import pack
 
     assert isinstance(client, docker.DockerClient)
     try:
-        tag = f"{image.REPOSITORY}:{pack(image.Options.read()).fingerprint}"
+        tag = image.name()
         client.images.get(tag)
     except docker.errors.ImageNotFound:
         text = "not built for this state of the sources: the first stack builds it, in minutes"

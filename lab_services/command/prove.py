@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,13 +19,41 @@ from lab_services.errors import LabError
 if TYPE_CHECKING:
     from lab_services.judging import Judgement
 
-_KEPT = Path("runs/prove")
+KEPT = Path("runs/prove")
 
 
 class SteadyClaimFails(LabError):
     """A claim of a lab that is on the list of steady ones does not hold, twice."""
 
     exit_code = 3
+
+
+def labs_to_prove(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument and the options that say which labs are meant."""
+    for option in reversed(
+        (
+            click.argument("named", nargs=-1, metavar="[LAB]..."),
+            click.option("--all", "every", is_flag=True, help="Every lab."),
+            click.option(
+                "--changed",
+                is_flag=True,
+                help="Labs whose inputs (`lab inputs`) have changed, or whose claims did not all "
+                "hold here within the last week.",
+            ),
+            click.option(
+                "--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt."
+            ),
+            click.option(
+                "--sample",
+                type=click.IntRange(min=0),
+                default=0,
+                metavar="N",
+                help="N labs besides: others each day, until all have had their turn.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -45,22 +73,7 @@ class SteadyClaimFails(LabError):
       5  a cell fails, twice
     """
 )
-@click.argument("named", nargs=-1, metavar="[LAB]...")
-@click.option("--all", "every", is_flag=True, help="Every lab.")
-@click.option(
-    "--changed",
-    is_flag=True,
-    help="Labs whose inputs (`lab inputs`) have changed, or whose claims did not all hold here "
-    "within the last week.",
-)
-@click.option("--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt.")
-@click.option(
-    "--sample",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="N labs besides: others each day, until all have had their turn.",
-)
+@labs_to_prove
 @click.option(
     "--runtime",
     type=click.Choice(["auto", "docker", "process", "both"]),
@@ -78,7 +91,7 @@ class SteadyClaimFails(LabError):
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"The folder of kept runs.  [default: {_KEPT}, in the checkout]",
+    help=f"The folder of kept runs.  [default: {KEPT}, in the checkout]",
 )
 def prove(
     named: tuple[str, ...],
@@ -104,7 +117,7 @@ def prove(
     steady = judging.steady()
     chosen = choose(named, every or changed, steady if listed else [], sample, answers.now())
     proving = Proving(
-        out or paths.repository() / _KEPT,
+        out or paths.repository() / KEPT,
         full=full,
         steady=steady,
         until=None if minutes is None else time.monotonic() + 60 * minutes,
@@ -215,6 +228,7 @@ class Proving:
             key,
             answers.commit(),
             answers.now().isoformat(timespec="seconds"),
+            found.runs[0].data["seconds"],
         ).keep(self.out)
 
     def report(self) -> str:

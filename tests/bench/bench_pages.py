@@ -31,9 +31,9 @@ _READY = """() => Math.max(
 
 def main() -> int:
     """Print the seconds of each page; 1 when one takes too long."""
-    program = checks.browser()
+    found = checks.chromium()
     largest = sorted(SITE.glob("*/*/*.html"), key=lambda file: -file.stat().st_size)[:PAGES]
-    if not program or not largest:
+    if found.state is not checks.State.OK or not largest:
         print("Needs Chromium and the built site: make book.")
         return 1
     server = Server(SITE)
@@ -41,7 +41,7 @@ def main() -> int:
     arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     slowest = 0.0
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=found.text, args=arguments)
         for file in largest:
             name = file.relative_to(SITE).as_posix()
             taken = [seconds(browser, server.address + name) for _ in range(ROUNDS)]

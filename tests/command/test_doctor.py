@@ -10,6 +10,8 @@ from terminal import NO_ENGINE, Terminal
 from lab_services import paths
 from lab_services.command import checks
 from lab_services.command.checks import State
+from lab_services.stack.needs import missing_programs
+from tests.conftest import missing
 
 
 def rows(output: str) -> dict[str, str]:
@@ -20,6 +22,8 @@ def rows(output: str) -> dict[str, str]:
 
 def test_without_docker_a_lab_runs_on_processes(lab: Terminal) -> None:
     """A machine without Docker called unfit; a missing engine called well."""
+    for error in missing_programs("serving/web-single"):
+        raise error
     found = lab("doctor", **NO_ENGINE)
     assert rows(found.stdout)["Docker"] == "limited"
     assert rows(found.stdout)["Python"] == "ok"
@@ -74,7 +78,7 @@ def test_packages_that_are_not_the_locked_ones(tmp_path: Path) -> None:
     """An environment that was changed by hand, or made from an older lock file."""
     repository = paths.repository()
     if shutil.which("uv") is None and not (repository / ".uv/bin/uv").exists():
-        pytest.skip("uv, which compares them, is not here")
+        missing("packages: uv, which could compare them with uv.lock, is missing")
     assert checks.environment(repository, Path(sys.prefix)).state is State.OK
     other = checks.environment(repository, tmp_path / "none")
     assert (other.state, other.remedy) == (State.LIMITED, "make env")

@@ -19,7 +19,6 @@ from lab_services.report.claims import Verdict
 from lab_services.report.notebook import Lab, Length
 from lab_services.report.run import Run, RunMissing
 from lab_services.stack.needs import missing_programs
-from tests.conftest import missing
 from tests.labs import asked, marked
 
 ROOT = paths.repository()
@@ -62,9 +61,9 @@ def test_marked_cells_agree(lab: str, docker_answers: bool) -> None:
 
 
 def needed(lab: str) -> None:
-    """Skip a lab whose servers are not on this machine."""
-    if programs := missing_programs(lab):
-        missing(str(programs[0]))
+    """Raises BinaryMissing, for which a test is skipped, where a server of the lab is missing."""
+    for error in missing_programs(lab):
+        raise error
 
 
 def executed(lab: str) -> Run:

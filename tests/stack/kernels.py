@@ -9,6 +9,7 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from lab_services.stack.needs import missing_programs
 from tests.stack.conftest import ECHO
 
 REPOSITORY = Path(__file__).parents[2]
@@ -18,6 +19,9 @@ class Kernel:
     """A real Jupyter kernel, driven as a notebook's page drives it."""
 
     def __init__(self, runtime: str) -> None:
+        # Here, where the tests know what to do about it, and not in the kernel.
+        for error in missing_programs(ECHO) if runtime == "process" else ():
+            raise error
         self.manager = KernelManager()
         self.manager.start_kernel(cwd=str(REPOSITORY))
         self.client: BlockingKernelClient = self.manager.client()

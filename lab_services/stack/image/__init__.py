@@ -6,7 +6,7 @@ file of authorities to trust besides Debian's, for networks that look into TLS),
 `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
 """
 
-from lab_services.stack.image.build import REPOSITORY, ImageBuildFailed, ensure
+from lab_services.stack.image.build import REPOSITORY, ImageBuildFailed, ensure, name
 from lab_services.stack.image.context import Options
 
-__all__ = ["REPOSITORY", "ImageBuildFailed", "Options", "ensure"]
+__all__ = ["REPOSITORY", "ImageBuildFailed", "Options", "ensure", "name"]

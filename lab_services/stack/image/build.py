@@ -41,7 +41,7 @@ def ensure(
     """
     options = Options.read()
     context = pack(options)
-    tag = f"{REPOSITORY}:{context.fingerprint}"
+    tag = _tag(context)
     if _exists(client, tag):
         return tag
     with _one_at_a_time(report):
@@ -50,6 +50,15 @@ def ensure(
             _build(client, context, options, tag, report, cancelled or threading.Event())
             _prune(client, keep=tag)
     return tag
+
+
+def name() -> str:
+    """The tag that the image of this checkout has or will have. Raises LabError for an option."""
+    return _tag(pack(Options.read()))
+
+
+def _tag(context: Context) -> str:
+    return f"{REPOSITORY}:{context.fingerprint}"
 
 
 def _exists(client: docker.DockerClient, tag: str) -> bool:
