@@ -23,7 +23,9 @@ from lab_services.stack.docker import available
 from tests.warm import Warm
 
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# Told to end, a test ends as after Ctrl-C: what it has started is taken down.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_number, signal.default_int_handler)
 
 
 @functools.cache

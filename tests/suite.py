@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from lab_services import ending
 from lab_services.command.checks import State, from_outside
 
 BIN = Path(sys.executable).parent
@@ -35,11 +36,13 @@ STEPS = {
 
 def main() -> int:
     """Run the steps; 1 when one fails."""
+    ending.by_exception()
+    ending.with_parent()
     lines, failed = [], False
     for name, (program, *words) in STEPS.items():
         say(f"\n== {name}: {program} {' '.join(words)}")
         begin = time.monotonic()
-        code = subprocess.run([BIN / program, *words], cwd=ROOT).returncode
+        code = run([str(BIN / program), *words])
         failed = failed or code != 0
         verdict = "passed" if code == 0 else "FAILED"
         lines.append(f"{verdict}  {time.monotonic() - begin:6.1f} s  {name}")
@@ -52,6 +55,16 @@ def main() -> int:
     for each in lacking:
         say(f"{each.what}: {each.text}\n  {each.remedy}")
     return int(failed)
+
+
+def run(command: list[str]) -> int:
+    """Run to the end; gives the exit code. Whoever ends us ends first what it has started."""
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=ending.with_parent) as child:
+        try:
+            return child.wait()
+        except BaseException:
+            child.terminate()
+            raise
 
 
 def say(text: str) -> None:
