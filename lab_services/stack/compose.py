@@ -182,9 +182,8 @@ class _Reader:
         content = self.source.content
         stated = content.get("services") if isinstance(content, dict) else None
         if not isinstance(stated, dict):
-            self.note(("services",), self.error((), "a Compose file needs a mapping `services`"))
-            self.source.refuse()
-            return ComposeFile(self.source.path, {})  # never: it has just been refused
+            self.source.refuse()  # where `services` itself could not be read
+            raise self.error((), "a Compose file needs a mapping `services`")
         for key, value in content.items():
             with self.noting((key,)):
                 self._top_level(key, value)

@@ -211,26 +211,29 @@ class Source:
     def _dotenv(self) -> set[str]:
         """The variables that Compose takes from the file .env where the environment has none."""
         file = self.path.with_name(".env")
-        return set(_SET.findall(file.read_text(errors="replace"))) if file.is_file() else set()
+        try:
+            return set(_SET.findall(file.read_text(errors="replace"))) if file.is_file() else set()
+        except OSError as error:
+            raise ComposeError(f"{file}, line 1, the file: it cannot be read: {error}") from None
 
     def _mapping(self, node: yaml.MappingNode, where: Place) -> dict[str, Any]:
         if id(node) not in self._merged:  # an anchor that is used twice is met twice
             self._refuse_duplicates(node, where)
             self._loader.flatten_mapping(node)
             self._merged.add(id(node))
-        found: dict[str, Any] = {}
+        last: dict[str, yaml.Node] = {}  # what is merged comes first, and may be overridden
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
             key = _key(key_node)
+            at = (*where, "?" if key is None else key)
+            self._lines[at] = key_node.start_mark.line + 1
             if key is None:
-                at = (*where, "?")
-                self._lines[at] = line
                 self.note(at, self.error(at, "a key must be a text: put it in quotes"))
-                continue
-            at = (*where, key)
-            self._lines[at] = line
-            with self.noting(at):
-                found[key] = self._value(value_node, at)
+            else:
+                last[key] = value_node
+        found: dict[str, Any] = {}
+        for key, value_node in last.items():
+            with self.noting((*where, key)):
+                found[key] = self._value(value_node, (*where, key))
         return found
 
     def _refuse_duplicates(self, node: yaml.MappingNode, where: Place) -> None:

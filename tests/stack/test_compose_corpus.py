@@ -50,6 +50,7 @@ ALIKE = [
     *(with_(f"environment:\n  {key}: a") for key in ("NO", "ON", "Off", "y", "12:30", "'1'")),
     with_("environment: [NO=1, A=2, A=3, B=, C=a=b, 'D=${SET}']"),
     with_("environment: {<<: {A: b}, C: d}"),
+    with_('environment: {<<: {A: 1e3, B: "${UNSET}"}, A: b, B: c}'),
     with_("environment: {<<: [{A: b}, {A: c, D: e}], C: d}"),
     with_('environment:\n  A: |\n    two\n    lines\n  B: >\n    one\n    line'),
     with_('"environment": {"A": "b"}'),
