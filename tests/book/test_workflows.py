@@ -85,6 +85,14 @@ def test_no_job_goes_on_for_six_hours(file: Path) -> None:
     assert yaml.safe_load(file.read_text())["concurrency"]["group"]
 
 
+@every_workflow
+def test_no_failure_is_lost_in_a_pipe(file: Path) -> None:
+    """A step that passes although its first program has failed: the shell has no `pipefail`."""
+    assert not [
+        step["run"] for step in steps(file) if re.search(r"[^|]\|[^|]", step.get("run", ""))
+    ]
+
+
 @pytest.mark.parametrize(
     "file", [*FILES, *ACTIONS], ids=lambda file: f"{file.parent.name}-{file.stem}"
 )
