@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import UnixStreamServer
 from typing import Any
 
+from lab_services import python
 from lab_services.command.chosen import Running, running
 from lab_services.stack import display
 
@@ -30,7 +31,8 @@ _NOTHING = (
 def registered() -> dict[str, Any]:
     """What jupyter-server-proxy is told of the page (an entry point in pyproject.toml)."""
     return {
-        "command": [sys.executable, "-m", "lab_services.command.watch", "{unix_socket}"],
+        "command": python.command("lab_services.command.watch", "{unix_socket}"),
+        "environment": {"PYTHONPATH": python.location()},
         "unix_socket": True,
         "timeout": _START_TIMEOUT,
         "new_browser_tab": False,

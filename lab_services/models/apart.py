@@ -1,10 +1,10 @@
 """Train in a process of its own: what training takes of memory is given back when it ends."""
 
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab_services import python
 from lab_services.errors import LabError
 from lab_services.models import store
 
@@ -22,7 +22,9 @@ def ensure(module: str, names: Iterable[str], recipe: str) -> dict[str, Path]:
 
 def train(module: str) -> None:
     """Run a module as a program. Raises LabError with the end of what it said where it fails."""
-    ended = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True)
+    ended = subprocess.run(
+        python.command(module), env=python.environment(), capture_output=True, text=True
+    )
     if ended.returncode:
         said = ended.stderr.strip()[-500:]
         raise LabError(f"Training in {module} has failed: {said}")

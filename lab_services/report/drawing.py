@@ -91,9 +91,14 @@ class Chart:
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    """The house style, for a chart of this name; leaves matplotlib's settings as they were."""
+    """The house style, for a chart of this name; leaves matplotlib's settings as they were.
+
+    It begins with matplotlib's own defaults: whatever a reader has set, a chart looks the same.
+    """
     checked_name(name)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         yield
 
 

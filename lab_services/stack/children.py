@@ -6,16 +6,18 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab_services import python
 from lab_services.errors import LabError
 
 _POLL = 0.5  # seconds
 _PATIENCE = 1.0  # seconds
+_TAIL = 8  # lines that it last wrote, shown when it has died
 
 
 @dataclass
@@ -34,12 +36,9 @@ class Child:
 
 
 class Children:
-    """Starts child processes through a forker, which this object starts and ends.
+    """Starts child processes through a forker, which this object starts and ends."""
 
-    What the forker itself has to say goes to the file descriptor `log`, else where ours goes.
-    """
-
-    def __init__(self, log: int | None = None) -> None:
+    def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self._socket = ours
         self._lock = threading.Lock()
@@ -47,15 +46,17 @@ class Children:
         self._started: dict[int, threading.Event] = {}
         self._pids: dict[int, Child] = {}
         self._by_tag: dict[int, Child] = {}
+        # A file without a name: nothing to clean up, whoever is killed.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
             self._forker = subprocess.Popen(
-                [sys.executable, "-m", "lab_services.stack.forker", str(theirs.fileno())],
+                python.command("lab_services.stack.forker", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=self._said,
+                stderr=self._said,
                 # A thread pool that NumPy makes at its import would not survive a fork.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=python.environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 start_new_session=True,
             )
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -92,9 +93,14 @@ class Children:
         while not self._started[tag].wait(_POLL) and self.alive:
             pass
         if tag not in self._by_tag:
-            raise LabError("The process that starts the services has ended.", "Start the lab anew.")
+            raise LabError("The process that starts the services has ended.", self._last_words())
         del self._started[tag]
         return self._by_tag.pop(tag)
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip()
+        return "\n".join(said.splitlines()[-_TAIL:]) or "Start the lab anew."
 
     def kill_all(self) -> None:
         """End every child at once; returns when all are gone."""
@@ -115,9 +121,11 @@ class Children:
             self._forker.wait()
         self._listener.join()
         self._socket.close()
+        self._said.close()
 
     def _listen(self) -> None:
-        with self._socket.makefile("rb") as answers:
+        # A forker that dies before it has read an order resets the line.
+        with contextlib.suppress(ConnectionResetError), self._socket.makefile("rb") as answers:
             for line in answers:
                 answer = json.loads(line)
                 if "started" in answer:

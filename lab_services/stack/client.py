@@ -7,13 +7,13 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from lab_services import python
 from lab_services.errors import LabError
 from lab_services.stack import state
 from lab_services.stack.state import StackGone
@@ -38,19 +38,29 @@ class Keeper:
         options = [] if alone else ["--owner", str(os.getpid())]
         if children:
             options.append("--children")
-        # In a thread of its own, since an interrupt may come in the middle of a start, and would
-        # leave a keeper that nobody knows of.
-        with ThreadPoolExecutor(1) as pool:
-            stdin = subprocess.DEVNULL if alone else subprocess.PIPE
-            starting = pool.submit(_start, ident, options, stdin)
-            try:
-                process = starting.result()
-                answer = _first_line(process)
-            except BaseException:
-                process = starting.result()
+        stdin = subprocess.DEVNULL if alone else subprocess.PIPE
+        started: list[subprocess.Popen[bytes]] = []
+        starting, wanted = threading.Lock(), True
+
+        def start() -> None:
+            with starting:
+                if wanted:
+                    started.append(_start(ident, options, stdin))
+
+        # In a thread of its own, since an interrupt may come in the middle of a start, even before
+        # the thread is known here, and would leave a keeper that nobody knows of.
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(start).result()
+            (process,) = started
+            answer = _first_line(process)
+        except BaseException:
+            with starting:
+                wanted = False
+            for process in started:
                 process.terminate()
                 _wait(process)
-                raise
+            raise
         told = json.loads(answer)
         if "error" in told:
             _wait(process)
@@ -96,7 +106,8 @@ class Keeper:
 
 def _start(ident: str, options: list[str], stdin: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "lab_services.stack.keeper", ident, *options],
+        python.command("lab_services.stack.keeper", ident, *options),
+        env=python.environment(),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,6 +1,11 @@
 """What Compose is told to run: one entry a replica, so that each has its own name and port."""
 
-from collections.abc import Iterable, Mapping
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from lab_services.errors import LabError
@@ -92,6 +97,31 @@ def entry(
         # Without swap, as a plain process of a stack is held to its memory.
         result |= {"mem_limit": service.memory, "memswap_limit": service.memory}
     return result
+
+
+def check_mounts(service: Service) -> None:
+    """Raises LabError for a mount that the container's user may not read, as after `umask 077`."""
+    user = str(service.container.get("user", _ORDINARY_USER)).partition(":")[0]
+    # Elsewhere engines share the files of this machine in their own way.
+    if sys.platform != "linux" or user == str(os.getuid()):
+        return
+    for volume in service.volumes:
+        closed = None if volume.named else next(_closed(Path(volume.source)), None)
+        if closed is not None:
+            raise LabError(
+                f"{service.name} mounts {closed}, which its container's user cannot read.",
+                f"Type: chmod -R o+rX {shlex.quote(volume.source)}",
+            )
+
+
+def _closed(place: Path) -> Iterator[Path]:
+    """What others cannot read of a file or of a folder, hidden files apart."""
+    needed = stat.S_IROTH | (stat.S_IXOTH if place.is_dir() else 0)
+    if place.stat().st_mode & needed != needed:
+        yield place
+    elif place.is_dir():
+        for inside in sorted(place.glob("[!.]*")):
+            yield from _closed(inside)
 
 
 def _literal(text: str) -> str:

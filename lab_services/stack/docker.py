@@ -73,9 +73,10 @@ class DockerRuntime(Runtime):
     # --- start --------------------------------------------------------------------------------
 
     def prepare(self, emit: Emit) -> None:
-        """Check fixed ports; build the image where a service runs from it and it is not there."""
+        """Check ports and mounts; build the image where a service needs it and it is not there."""
         for service in self.services.values():
             check_fixed(service)
+            containers.check_mounts(service)
             self._images[service.image] = service.image
         if image.REPOSITORY in self._images:
             built = image.ensure(self._engine.client, emit, self.closing)

@@ -135,7 +135,7 @@ class _Forker:
             sys.argv = argv[2:]
             # What a fresh interpreter would have made of its folder and its environment.
             further = [p for p in order["env"].get("PYTHONPATH", "").split(os.pathsep) if p]
-            sys.path[:1] = [order["cwd"], *further]
+            sys.path[:0] = [order["cwd"], *further]
             runpy.run_module(argv[2], run_name="__main__", alter_sys=True)
             exit_code = 0
         except SystemExit as end:

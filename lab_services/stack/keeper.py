@@ -83,7 +83,7 @@ def main() -> None:
     try:
         state.make(info.ident)
         log = os.open(info.folder / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        children = Children(log) if options.children else None
+        children = Children() if options.children else None
         from lab_services.stack.verbs import Keeper
 
         keeper = Keeper(info, children)

@@ -3,7 +3,6 @@
 import atexit
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
+from lab_services import python
 from lab_services.errors import LabError
 from lab_services.traffic.plan import read_frame, write_frame
 
@@ -40,9 +40,9 @@ class Generator:
     def __init__(self) -> None:
         # A file without a name: nothing to clean up, whoever is killed.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        # -P: a file of the notebook's folder must not stand in for a module of the same name.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab_services.traffic.generator"],
+            python.command("lab_services.traffic.generator"),
+            env=python.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

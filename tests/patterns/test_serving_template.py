@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import stat
 from pathlib import Path
 
 import httpx
@@ -114,6 +116,23 @@ def test_a_repository_of_the_readers_stays_as_it_is(monkeypatch, tmp_path):
         assert workshop.git(board, "rev-parse", "--show-toplevel").strip() == str(board.resolve())
         assert local.env["GIT_DIR"] == led["GIT_DIR"]
     assert told() == before
+
+
+def test_a_container_can_read_what_is_stamped():
+    """A user whose files are nobody else's: containers found modules that they may not read."""
+    before = os.umask(0o077)
+    try:
+        with workshop.Workshop() as made:
+            folder = made.fleet / "1.0.0/board"
+            made.stamp("board", folder)
+            made.edit(folder, made.fleet / "edited/board", workshop.EDITS[0])
+            places = [made.folder, made.fleet, *made.fleet.glob("**/[!.]*")]
+            modes = {path: path.stat().st_mode for path in places if ".git" not in path.parts}
+    finally:
+        os.umask(before)
+    assert len(modes) == 10
+    for path, mode in modes.items():
+        assert mode & 0o044 == 0o044 and (not stat.S_ISDIR(mode) or mode & 0o011 == 0o011), path
 
 
 def test_a_folder_with_two_modules_is_no_service(tmp_path):

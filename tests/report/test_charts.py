@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
 
@@ -155,6 +156,15 @@ def test_settings_are_left_alone(make, kind):
     before = dict(mpl.rcParams)
     make(kind)
     assert dict(mpl.rcParams) == before
+
+
+@every_kind
+def test_a_readers_settings_change_nothing(make, kind):
+    """A matplotlibrc that asks for TeX, which is not there, or for other sizes and ticks."""
+    expected = make(kind).svg
+    # Of its style sheets this one differs from the defaults in most.
+    with mpl.rc_context({**mpl.style.library["classic"], "text.usetex": True}):
+        assert make(kind).svg == expected
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])

@@ -10,10 +10,8 @@ import csv
 import io
 import json
 import math
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 
+from lab_services import python
 from lab_services.errors import LabError
 from lab_services.stack import loopback
 from lab_services.stack.display import link
@@ -142,11 +141,11 @@ class Swarm:
     def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         boards = str(Path(self._folder.name) / "boards.json")
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "locust", "-f", str(USERS), *arguments],
+            python.command("locust", "-f", str(USERS), *arguments),
             stdin=subprocess.PIPE,  # closed by a caller's death too, and then they end
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "BOARDS": boards, "TIED": "1"},
+            env=python.environment(BOARDS=boards, TIED="1"),
             start_new_session=True,  # an interrupt in the notebook reaches the notebook alone
         )
 

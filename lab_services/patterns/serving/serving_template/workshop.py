@@ -52,9 +52,9 @@ class Workshop:
             raise LabError("There is no git on this machine.", "Copier needs it: install git.")
         self._folder = tempfile.TemporaryDirectory(prefix="serving-template-")
         self.folder = Path(self._folder.name)
-        self.folder.chmod(0o755)  # a container reads the fleet as another user
         self.template, self.fleet = self.folder / "template", self.folder / "fleet"
         self.fleet.mkdir()
+        _share(self.folder)
         shutil.copytree(HERE / "template", self.template)
         git(self.template, "init", "--quiet", "--initial-branch=main")
         commit(self.template, FIRST, tag=FIRST)
@@ -86,6 +86,7 @@ class Workshop:
             )  # fmt: skip
         git(to, "init", "--quiet", "--initial-branch=main")
         commit(to, f"stamped from {release}")
+        _share(self.folder)
         return to
 
     def update(self, service: Path, to: Path, release: str, **answered: Any) -> "Update":
@@ -99,6 +100,7 @@ class Workshop:
                 to, answered, vcs_ref=release,
                 defaults=True, overwrite=True, quiet=True, conflict="inline",
             )  # fmt: skip
+        _share(self.folder)
         return Update(to, sum(text.count(CONFLICT) for text in texts(to).values()))
 
     def edit(self, service: Path, to: Path, edit: "Edit") -> Path:
@@ -107,6 +109,7 @@ class Workshop:
         (module,) = to.glob("*.py")
         module.write_text(edit.applied(module.read_text()))
         commit(to, edit.name)
+        _share(self.folder)
         return to
 
 
@@ -290,6 +293,16 @@ def texts(folder: Path) -> dict[str, str]:
 
 def _by_kind(files: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted((Path(path).suffix, text) for path, text in files.items())
+
+
+def _share(folder: Path) -> None:
+    """Let a container, which is another user, read what is in a folder, under any umask."""
+    folder.chmod(0o755)
+    for path in folder.glob("[!.]*"):
+        if path.is_dir():
+            _share(path)
+        else:
+            path.chmod(0o644)
 
 
 # --- git and Copier ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 
+from lab_services import python
 from lab_services.models import flights, payloads
 from lab_services.models.features import CODED, FEATURES
 
@@ -26,7 +27,8 @@ def year(every: int = 1) -> dict[int, pd.DataFrame]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "year.npy")
-        subprocess.run([sys.executable, "-m", __name__, str(path)], check=True)
+        program = python.command(__name__, str(path))
+        subprocess.run(program, env=python.environment(), check=True)
         packed = np.load(path)[::every]
     table = pd.DataFrame({name: packed[name] for name in packed.dtype.names if name not in CODED})
     for name in CODED:
