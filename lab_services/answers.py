@@ -19,8 +19,9 @@ class Answer:
     """What judging a lab on a runtime has come to.
 
     `key` is that of the lab's inputs, `length` that of the first measurement, `commit` the
-    checkout's, `when` an ISO time in UTC; `holds` says whether every claim held. `seconds` is what
-    the first measurement took, None where that was not kept.
+    checkout's, `when` an ISO time in UTC of that measurement; `holds` says whether every claim
+    held. `seconds` is what it took, None where that was not kept, and `measuring` the key of what
+    its live cells execute.
     """
 
     lab: str
@@ -32,11 +33,19 @@ class Answer:
     commit: str
     when: str
     seconds: float | None = None
+    measuring: str = ""
 
     def stands(self, key: str, length: str, now: datetime) -> bool:
         """Whether it need not be asked again: all held, of these inputs, within a week."""
+        return self.key == key and self._holds(length, now)
+
+    def measured_for(self, measuring: str, length: str, now: datetime) -> bool:
+        """Whether its run can be replayed: what it has measured is what is asked for."""
+        return self.measuring == measuring and self._holds(length, now)
+
+    def _holds(self, length: str, now: datetime) -> bool:
         young = now - datetime.fromisoformat(self.when) < _STANDS
-        return self.holds and self.key == key and self.length == length and young
+        return self.holds and self.length == length and young
 
     def __str__(self) -> str:
         return f"{self.outcome}, commit {self.commit}, {self.when[:10]}"

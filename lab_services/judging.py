@@ -16,7 +16,7 @@ from lab_services.execution import execute
 from lab_services.report.claims import Verdict
 from lab_services.report.notebook import Length
 from lab_services.report.others import Others, watched
-from lab_services.report.run import Run
+from lab_services.report.run import NothingToReplay, Run, RunMissing, execute_again
 
 # The labs whose claims have been proved steady, one a line.
 STEADY = Path("labs/steady.txt")
@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     """What measuring a lab has come to."""
 
     HOLDS = "every claim holds"
+    REPLAYED = "every claim holds, replayed"
     ONCE = "did not hold once, holds now"
     ANOTHER = "another claim the second time"
     DISTURBED = "does not hold, but was disturbed"
@@ -47,6 +48,7 @@ class Judgement:
     runtime: str
     runs: tuple[Run, ...]
     others: Others | None = None
+    replayed: bool = False
 
     @property
     def measured(self) -> tuple[Run, ...]:
@@ -60,7 +62,7 @@ class Judgement:
             return Outcome.BROKEN
         first, *rest = self.measured
         if not rest:
-            return Outcome.HOLDS
+            return Outcome.REPLAYED if self.replayed else Outcome.HOLDS
         (second,) = rest
         doubted = first.failing | first.lacking
         twice = [text for text in second.failing | second.lacking if text in doubted]
@@ -101,6 +103,18 @@ def judge(
     with watched() as others:
         second = through(out / "again", Length.FULL)
     return Judgement(lab, runtime, (*first, *second), others)
+
+
+def judge_again(lab: str, runtime: str, out: Path, length: Length) -> Judgement | None:
+    """Replay the run that `judge` has kept below `out`.
+
+    None when there is nothing to replay, or a claim does not hold of it: then it is to be measured.
+    """
+    try:
+        run = execute_again(Run.load(out / length / runtime / lab), lab, out / "replayed")
+    except (RunMissing, NothingToReplay):
+        return None
+    return Judgement(lab, runtime, (run,), replayed=True) if run.ok else None
 
 
 def disagreements(runs: Iterable[Run]) -> list[str]:

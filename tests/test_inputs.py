@@ -63,6 +63,34 @@ def changed(checkout: Path, before: dict[str, str]) -> Iterator[Callable[[str, b
             file.write_bytes(content)
 
 
+def test_what_only_works_out_is_no_part_of_what_measures(checkout: Path) -> None:
+    """A run that is made anew for another chart, or kept for another question."""
+    file = checkout / NOTEBOOK
+    notebook = json.loads(file.read_text())
+    whole, measuring = (inputs(WEB, checkout, measuring=only) for only in (False, True))
+    assert set(measuring.files) < set(whole.files)
+
+    def keys_with(cell: dict[str, Any], line: str) -> tuple[bool, bool]:
+        """Whether the whole key stays, and that of what measures."""
+        kept, cell["source"] = cell["source"], [*cell["source"], f"\n{line}"]
+        file.write_text(json.dumps(notebook))
+        cell["source"] = kept
+        found = (inputs(WEB, checkout, measuring=only).key for only in (False, True))
+        same = tuple(key == now for key, now in zip((whole.key, measuring.key), found, strict=True))
+        return same[0], same[1]
+
+    cells = {"".join(c["source"]): c for c in notebook["cells"] if c["cell_type"] == "code"}
+    charts = next(cell for text, cell in cells.items() if text.startswith("charts.sweep("))
+    live = next(cell for text, cell in cells.items() if "traffic.send(" in text)
+    gives = next(cell for text, cell in cells.items() if text.startswith("def saturation"))
+    try:
+        assert keys_with(charts, "1") == (False, True)
+        assert keys_with(live, "1") == (False, False)
+        assert keys_with(gives, "1") == (False, False)  # live cells ask for its function
+    finally:
+        file.write_text(json.dumps(notebook))
+
+
 @pytest.mark.parametrize(
     ("file", "labs"),
     [

@@ -16,6 +16,7 @@ from lab_services.command import (
     new,
     plan,
     prove,
+    replay,
     run,
     stacks,
     verdicts,
@@ -35,6 +36,7 @@ cli = Lab(
       lab down                          end them
       lab run serving/web-single        the whole notebook, with a verdict for each claim
       lab prove serving/web-single      do its claims hold? what fails is measured again
+      lab replay serving/web-single     the kept run worked out anew, without its services
 
     Where several stacks run, name one by its lab or by the id that `lab ps` shows.
 
@@ -61,6 +63,7 @@ for command in (
     stacks.down,
     run.run,
     prove.prove,
+    replay.replay,
     plan.plan,
     verdicts.verdicts,
     inputs.inputs,

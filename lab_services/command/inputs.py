@@ -19,7 +19,10 @@ _IMAGE = "lab_services/stack/image/"
 )
 @click.argument("lab")
 @click.option("--key", "key_only", is_flag=True, help="Print the key alone.")
-def inputs(lab: str, key_only: bool) -> None:
+@click.option(
+    "--measuring", is_flag=True, help="Of the live cells alone: the others can be replayed."
+)
+def inputs(lab: str, key_only: bool, measuring: bool) -> None:
     """List the files that LAB executes, and a key that changes when one of them does.
 
     Of the notebook its code counts, with tags and short mode, and no text.
@@ -27,7 +30,7 @@ def inputs(lab: str, key_only: bool) -> None:
     from lab_services import inputs as executed
 
     labs.notebook(lab)
-    found = executed.inputs(lab)
+    found = executed.inputs(lab, measuring=measuring)
     if key_only:
         click.echo(found.key)
         return

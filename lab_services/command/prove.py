@@ -17,6 +17,7 @@ from lab_services.command.run import ACellFails
 from lab_services.errors import LabError
 
 if TYPE_CHECKING:
+    from lab_services.answers import Answer
     from lab_services.judging import Judgement
 
 KEPT = Path("runs/prove")
@@ -38,7 +39,8 @@ def labs_to_prove(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--changed",
                 is_flag=True,
                 help="Labs whose inputs (`lab inputs`) have changed, or whose claims did not all "
-                "hold here within the last week.",
+                "hold here within the last week. Where no live cell has changed, the kept run is "
+                "replayed.",
             ),
             click.option(
                 "--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt."
@@ -196,7 +198,8 @@ class Proving:
         from lab_services.stack.needs import missing_programs
 
         length = Length.FULL if self.full else Length.SHORT
-        key, before = inputs.inputs(lab).key, answers.last(self.out, lab, runtime)
+        key, measuring = (inputs.inputs(lab, measuring=only).key for only in (False, True))
+        before = answers.last(self.out, lab, runtime)
         last = f"last verdict: {before}" if before else "no verdict is kept here"
         missing = missing_programs(lab) if runtime == "process" else []
         if missing and os.environ.get("CI"):
@@ -208,14 +211,30 @@ class Proving:
         elif in_time and self.until is not None and time.monotonic() > self.until:
             why = "no time was left"
         else:
-            found = judging.judge(lab, runtime, self.out, length)
+            found = None
+            if (
+                unless_it_stands
+                and before
+                and before.measured_for(measuring, length, answers.now())
+            ):
+                # What it measures is as it was: only what is worked out from it has changed.
+                found = judging.judge_again(lab, runtime, self.out, length)
+            measured = before if found else None
+            found = found or judging.judge(lab, runtime, self.out, length)
             self.judged.append(found)
-            self._keep(found, length, key)
+            self._keep(found, length, key, measuring, measured)
             click.echo(f"{lab} on {runtime}: {found.outcome}", err=True)
             return
         self.left_out.append((lab, runtime, f"{why}; {last}"))
 
-    def _keep(self, found: "Judgement", length: str, key: str) -> None:
+    def _keep(
+        self,
+        found: "Judgement",
+        length: str,
+        key: str,
+        measuring: str,
+        measured: "Answer | None",
+    ) -> None:
         from lab_services import answers
         from lab_services.judging import Outcome
 
@@ -224,11 +243,12 @@ class Proving:
             found.runtime,
             length,
             str(found.outcome),
-            found.outcome is Outcome.HOLDS,
+            found.outcome in (Outcome.HOLDS, Outcome.REPLAYED),
             key,
             answers.commit(),
-            answers.now().isoformat(timespec="seconds"),
-            found.runs[0].data["seconds"],
+            measured.when if measured else answers.now().isoformat(timespec="seconds"),
+            measured.seconds if measured else found.runs[0].data["seconds"],
+            measuring,
         ).keep(self.out)
 
     def report(self) -> str:

@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from papermill.engines import NBClientEngine, papermill_engines
 
+from lab_services.report import replay
 from lab_services.report.notebook import heading_above
 
 NAME = "lab-services"
@@ -38,6 +39,8 @@ class _OwnPython(AsyncKernelManager):
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         # ipykernel warns on every start that loopback is not encrypted.
         argv.append("--IPKernelApp.log_level=40")
+        first = f"__import__({replay.__name__!r}, fromlist=['begin']).begin()"
+        argv.append(f"--IPKernelApp.exec_lines={first}")
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]

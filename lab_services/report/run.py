@@ -2,41 +2,51 @@
 
 It holds run.ipynb (the executed notebook), run.html (the same to be read), figures/<name>.svg and
 measurements.json (numbers with unit and interval, claims with verdicts, exercises with what is
-wrong with their checks, figures with their words, machine, versions, seconds, memory).
+wrong with their checks, figures with their words, machine, versions, seconds, memory), and in
+recorded/ what its live cells have measured, over which it can be replayed.
 A run is written in a folder beside and takes its place, and that of an older one, when it is whole.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from lab_services.errors import LabError
-from lab_services.report import engine, machine, page
+from lab_services.report import engine, machine, page, replay
 from lab_services.report.beside import beside
 from lab_services.report.claims import Verdict
-from lab_services.report.engine import Progress
+from lab_services.report.engine import Progress, peak_memory
 from lab_services.report.measurements import from_json
 from lab_services.report.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.report.stats import Interval
 
 FILE = "measurements.json"
+NOTEBOOK = "run.ipynb"
 # The folder of what a lab hands on.
 FILES = "files"
 _LAST_LINES = 20
+_REPLAY_TIMEOUT = 300  # seconds a cell
 
 
 class RunMissing(LabError):
     """There is no kept run where one is asked for."""
+
+
+class NothingToReplay(LabError):
+    """The lab must be run: there are no measurements of it as it is now."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Run:
     @property
     def notebook(self) -> Path:
         """The executed notebook."""
-        return self.folder / "run.ipynb"
+        return self.folder / NOTEBOOK
 
     @property
     def failed(self) -> str:
@@ -179,36 +189,81 @@ def execute(
     values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
+    begun, source = datetime.now(UTC), found.digest()
     with beside(folder) as part:
-        data = _execute(found, runtime, part, values, length, progress, stack_memory, cell_timeout)
-    return Run(folder, data)
+        record = {
+            replay.VARIABLE: os.pathsep.join(
+                map(str, (found.path, part.absolute() / replay.FOLDER))
+            )
+        }
+        with _environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
+            error = _papermill(found.path, found, part, values, progress, cell_timeout)
+        told = {
+            "lab": found.slug,
+            "runtime": runtime,
+            "when": begun.isoformat(timespec="seconds"),
+            "length": str(length),
+            "parameters": values,
+            "memory": peak.bytes,
+            "machine": machine.describe(),
+            "versions": machine.versions(),
+            "source": source,
+        }
+        return Run(folder, _keep(found, part, error, told))
 
 
-def _execute(
-    lab: Lab,
-    runtime: str,
-    folder: Path,
-    values: Mapping[str, Any],
-    length: Length,
-    progress: Callable[[Progress], None],
-    stack_memory: Callable[[], int] | None,
-    cell_timeout: int,
+def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
+    """Replay a kept run over what its live cells have measured, and keep that as a run of its own.
+
+    All other cells are executed as they are now. `lab` is as in `execute`. Raises NothingToReplay
+    when the run broke off or has stored nothing, and when a live cell is another one since.
+    """
+    found = Lab.find(lab)
+    notebook, executed = found.read(), read(run.notebook)
+    cells, before = replay.live(notebook), replay.live(executed)
+    measure = f"Run it: lab run {run.lab}."
+    if run.failed or not before:
+        raise NothingToReplay(f"{run.folder} holds nothing to replay.", measure)
+    if [cell.source for cell in cells] != [cell.source for cell in before]:
+        raise NothingToReplay(f"What {run.lab} measures is not what it was in this run.", measure)
+    folder = Path(out) / run.runtime / found.slug
+    with beside(folder) as part, TemporaryDirectory() as place:
+        # Its recordings go along: what is kept can be replayed in its turn.
+        shutil.copytree(run.folder / replay.FOLDER, part / replay.FOLDER)
+        file = Path(place, found.path.name)
+        made = replay.prepared(notebook, (part / replay.FOLDER).absolute())
+        nbformat.write(made, file)  # type: ignore[no-untyped-call]
+        with _environment(**_environ(run.runtime, run.length)):
+            error = _papermill(
+                file, found, part, run.data["parameters"], lambda _: None, _REPLAY_TIMEOUT
+            )
+        _put_back(part / NOTEBOOK, cells, before)
+        told = {**run.data, "source": found.digest(), "versions": machine.versions()}
+        return Run(folder, _keep(found, part, error, told))
+
+
+def _put_back(file: Path, cells: list[NotebookNode], before: list[NotebookNode]) -> None:
+    """In a replayed notebook the live cells' own code, and what they had shown."""
+    notebook = read(file)
+    for cell, own, was in zip(replay.live(notebook), cells, before, strict=True):
+        cell.source, cell.outputs = own.source, was.outputs
+        cell.metadata["papermill"] = was.metadata["papermill"]
+    nbformat.write(notebook, file)  # type: ignore[no-untyped-call]
+
+
+def _environ(runtime: str, length: Length) -> dict[str, str]:
+    judged = "0" if length is Length.SHORTEST else "1"
+    return {"LAB_RUNTIME": runtime, "LAB_HEADLESS": "1", "LAB_JUDGED": judged}
+
+
+def _keep(
+    lab: Lab, folder: Path, error: dict[str, Any] | None, told: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Execute into an empty folder; gives what measurements.json holds."""
-    begun, source = datetime.now(UTC), lab.digest()
-    with (
-        _environment(
-            LAB_RUNTIME=runtime,
-            LAB_HEADLESS="1",
-            LAB_JUDGED="0" if length is Length.SHORTEST else "1",
-        ),
-        engine.peak_memory(stack_memory) as peak,
-    ):
-        error = _papermill(lab, folder / "run.ipynb", values, progress, cell_timeout)
-    notebook = read(folder / "run.ipynb")
+    """Write what is read besides the executed notebook; gives what measurements.json holds."""
+    notebook = read(folder / NOTEBOOK)
     # The folder in which it is written is not where it is kept.
     del notebook.metadata.papermill["output_path"]
-    nbformat.write(notebook, folder / "run.ipynb")  # type: ignore[no-untyped-call]
+    nbformat.write(notebook, folder / NOTEBOOK)  # type: ignore[no-untyped-call]
     outputs = Found()
     try:
         outputs = collect(notebook)
@@ -223,17 +278,9 @@ def _execute(
         (folder / FILES / f"{name}.json").write_text(content)
     (folder / "run.html").write_text(page.render(notebook, lab.slug))
     data = {
-        "lab": lab.slug,
-        "runtime": runtime,
-        "when": begun.isoformat(timespec="seconds"),
-        "length": str(length),
-        "parameters": values,
+        **told,
         "error": error,
         **_times(notebook),
-        "memory": peak.bytes,
-        "machine": machine.describe(),
-        "versions": machine.versions(),
-        "source": source,
         "measurements": outputs.measurements,
         "figures": outputs.figures,
         "claims": outputs.claims,
@@ -245,16 +292,18 @@ def _execute(
 
 
 def _papermill(
+    notebook: Path,
     lab: Lab,
-    output: Path,
+    folder: Path,
     parameters: Mapping[str, Any],
     progress: Callable[[Progress], None],
     cell_timeout: int,
 ) -> dict[str, Any] | None:
     """Execute; gives the error, or None."""
+    output = folder / NOTEBOOK
     try:
         papermill.execute_notebook(
-            lab.path,
+            notebook,
             output.absolute(),
             parameters=dict(parameters),
             engine_name=engine.NAME,

@@ -155,6 +155,51 @@ def test_an_answer_stands_for_a_week(
     assert len(asked) == 2 + measured
 
 
+@pytest.mark.parametrize(
+    ("change", "holds", "measured"),
+    [
+        ({"key": "another"}, True, False),
+        ({"key": "another"}, False, True),
+        ({"key": "another", "measuring": "another"}, True, True),
+        ({"key": "another", "when": (answers.now() - timedelta(days=8)).isoformat()}, True, True),
+    ],
+)
+def test_where_only_the_analysis_has_changed_a_run_is_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    change: dict[str, Any],
+    holds: bool,
+    measured: bool,
+) -> None:
+    """Minutes of measuring for another chart; an old run replayed for ever; a claim that does not
+    hold of a replay and is not measured."""
+    name, asked = "serving/web-single", []
+    run = kept(Length.SHORT, claim("it gains", HOLDS))
+
+    def judge(lab: str, runtime: str, out: Path, length: Length) -> Judgement:
+        asked.append(lab)
+        return Judgement(lab, runtime, (run,))
+
+    def judge_again(lab: str, runtime: str, out: Path, length: Length) -> Judgement | None:
+        return Judgement(lab, runtime, (run,), replayed=True) if holds else None
+
+    monkeypatch.setattr(judging, "judge", judge)
+    monkeypatch.setattr(judging, "judge_again", judge_again)
+    first = Proving(tmp_path, full=False, steady=(), until=None)
+    first.measure(name, "docker", unless_it_stands=True)
+    before = answers.last(tmp_path, name, "docker")
+    assert before is not None
+    replace(before, **change).keep(tmp_path)
+    again = Proving(tmp_path, full=False, steady=(), until=None)
+    again.measure(name, "docker", unless_it_stands=True)
+    assert len(asked) == 1 + measured
+    after = answers.last(tmp_path, name, "docker")
+    assert after is not None and after.key == before.key and after.holds
+    if not measured:
+        assert "every claim holds, replayed" in again.report()
+        assert after.when == before.when  # the measurement's own day
+
+
 def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
     """A traceback of a parser in place of the file to remove."""
     file = tmp_path / "answers/docker/serving/web-single.json"

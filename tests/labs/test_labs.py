@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,7 +18,7 @@ from lab_services import paths
 from lab_services.command.prove import choose
 from lab_services.report.claims import Verdict
 from lab_services.report.notebook import Lab, Length
-from lab_services.report.run import Run, RunMissing
+from lab_services.report.run import Run, RunMissing, execute_again
 from lab_services.stack.needs import missing_programs
 from tests.labs import asked, marked
 
@@ -58,6 +59,18 @@ def test_marked_cells_agree(lab: str, docker_answers: bool) -> None:
     needed(lab)
     agrees, report = marked.compare(kept(lab), "docker" if docker_answers else "process")
     assert agrees, f"{report}\nThe day was {DAY.date()}: LAB_DAY asks for its labs again."
+
+
+@pytest.mark.parametrize("lab", TODAY)
+@pytest.mark.timeout(600)
+def test_a_replay_gives_the_same(lab: str, tmp_path: Path) -> None:
+    """A cell that asks the stack or the clock and is not marked as live; chance without a seed."""
+    needed(lab)
+    run = kept(lab)
+    again = execute_again(run, lab, tmp_path)
+    assert not again.failed
+    for same in ("measurements", "claims", "figures"):
+        assert again.data[same] == run.data[same]
 
 
 def needed(lab: str) -> None:
