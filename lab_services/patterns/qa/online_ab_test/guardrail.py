@@ -20,7 +20,7 @@ from lab_services.services.service import Service
 SPLIT_URL = settings.text("SPLIT_URL")
 LOG = redis.asyncio.from_url(settings.text("LOG"), decode_responses=True)
 FALSE_ALARMS = settings.number("FALSE_ALARMS", 0.001, low=1e-9, high=0.5)
-GRACE_SECONDS = settings.number("GRACE_SECONDS", 0.5, low=0, high=60)
+PATIENCE_SECONDS = settings.number("PATIENCE_SECONDS", 0.5, low=0, high=60)
 EVERY_SECONDS = 0.1
 # What Redis gives: for each stream its new entries, each with its place and its fields.
 Read = list[tuple[str, list[tuple[str, dict[str, str]]]]]
@@ -82,7 +82,7 @@ class Guardrail:
         if self.reason:
             return not self.stopped
         for request, (arm, share, since) in list(self._unanswered.items()):
-            if now - since >= GRACE_SECONDS:
+            if now - since >= PATIENCE_SECONDS:
                 del self._unanswered[request]
                 self.against["failures"].add(arm, share)
         reasons = [why for why, held in self.against.items() if held.is_against_b(FALSE_ALARMS)]
