@@ -1,7 +1,7 @@
 """A notebook's file, read and found to be one. Without nbformat, whose import takes a second."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Notebook(msgspec.Struct):
 
     nbformat: Literal[4]
     metadata: Metadata
-    cells: Annotated[list[Cell], msgspec.Meta(min_length=1)]
+    cells: list[Cell]
 
 
 def read(file: Path) -> Notebook:

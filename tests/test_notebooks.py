@@ -21,7 +21,6 @@ NONE = {
     "a list": b"[]",
     "no cells": b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
     "cells that are none": b'{"nbformat": 4, "metadata": {}, "cells": ["import this"]}',
-    "not one cell": b'{"nbformat": 4, "metadata": {}, "cells": []}',
     "not UTF-8": b'{"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "code", '
     b'"metadata": {}, "source": "\xe9"}]}',
     "UTF-16": '{"nbformat": 4}'.encode("utf-16"),
@@ -65,6 +64,15 @@ def test_what_is_no_notebook_is_named(none: Path, use: Callable[[Path], object])
     """A traceback that does not say which of forty files it is about."""
     with pytest.raises(LabError, match=r"\.ipynb is no notebook: .+\nSave it once"):
         use(none)
+
+
+def test_a_notebook_without_a_cell_is_not_run(tmp_path: Path) -> None:
+    """A traceback of statistics over nothing."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    file = tmp_path / "lab.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}), file)
+    with pytest.raises(LabError, match=r"lab\.ipynb has no cells"):
+        execute(file, runtime="process", out=tmp_path)
 
 
 def kept(file: Path) -> Path:

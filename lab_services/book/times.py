@@ -64,7 +64,8 @@ class LabSections(FromRun):
 
 def takes(asking: SphinxRole, lab: str) -> str:
     """What the lab says of itself. Raises LabError where it says nothing."""
-    told = _TAKES.search(_read(asking, lab).cells[0].source)
+    first = "".join(cell.source for cell in _read(asking, lab).cells[:1])
+    told = _TAKES.search(first)
     if told is None:
         raise LabError(f"labs/{lab}.ipynb does not say what it takes.")
     return " ".join(told[1].split())

@@ -185,7 +185,8 @@ def execute(
     LabError for an unknown lab or parameter, and where nothing can be written.
     """
     found = Lab.find(lab)
-    found.read()
+    if not found.read().cells:
+        raise LabError(f"{found.path} has no cells.", "There is nothing to run.")
     values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
