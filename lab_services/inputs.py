@@ -12,6 +12,7 @@ import ast
 import hashlib
 import json
 import re
+import symtable
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,11 @@ from pathlib import Path
 from lab_services import notebooks, paths
 from lab_services.errors import LabError
 from lab_services.imports import PACKAGE, Closure, contents, read
-from lab_services.notebooks import Cell
-from lab_services.report.replay import TAG
+from lab_services.notebooks import LIVE, Cell
 
 # What services run from and with, beside the package: `.dockerignore` says what is in the image.
-ENVIRONMENT = (Path(".dockerignore"), Path("uv.lock"))
+LOCK = Path("uv.lock")
+ENVIRONMENT = (Path(".dockerignore"), LOCK)
 # A stack's keeper and its image; the models that its services load.
 _EVERY_LAB = (f"{PACKAGE}.stack.image", f"{PACKAGE}.models.build")
 
@@ -75,26 +76,62 @@ def inputs(lab: str, root: Path | None = None, *, measuring: bool = False) -> In
     return Inputs(tuple(files), told.hexdigest())
 
 
+# Methods of lists, dictionaries, sets and queues that change them.
+_CHANGES = {
+    *("append", "appendleft", "add", "extend", "insert", "update", "setdefault", "sort", "reverse"),
+    *("remove", "discard", "pop", "popitem", "popleft", "clear", "put"),
+}
+
+
 def _measuring(cells: Sequence[tuple[int, Cell]]) -> list[tuple[int, Cell]]:
-    """The live cells, and those that bind a name which one of them, or of these, uses."""
-    needed: set[str] = set()
-    chosen = []
-    for number, cell in reversed(cells):
-        tree = ast.parse(_python(cell.text, f"cell {number}"))
-        if TAG in cell.metadata.tags or needed & set(_bound(tree)):
-            chosen.append((number, cell))
-            needed.update(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return chosen[::-1]
+    """The live cells, and those that give or change a value which a chosen cell uses."""
+    code = {number: _python(cell.text, f"cell {number}") for number, cell in cells}
+    tables = {number: symtable.symtable(text, "cell", "exec") for number, text in code.items()}
+    chosen = {number for number, cell in cells if LIVE in cell.metadata.tags}
+    while True:
+        needed = {name for number in chosen for name in _used(tables[number])}
+        more = {
+            number
+            for number, table in tables.items()
+            if needed.intersection(_bound(table))
+            or needed.intersection(_changed(ast.parse(code[number])))
+        }
+        if more <= chosen:
+            return [(number, cell) for number, cell in cells if number in chosen]
+        chosen |= more
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
+def _used(table: symtable.SymbolTable) -> Iterator[str]:
+    """The names of the notebook that a cell and the functions in it use."""
+    top = table.get_type() == "module"
+    yield from (each.get_name() for each in table.get_symbols() if top or each.is_global())
+    for inner in table.get_children():
+        yield from _used(inner)
+
+
+def _bound(table: symtable.SymbolTable) -> Iterator[str]:
+    for symbol in table.get_symbols():
+        if symbol.is_assigned() or symbol.is_imported():
+            yield symbol.get_name()
+
+
+def _changed(tree: ast.Module) -> Iterator[str]:
+    """The names of objects that are given an item or an attribute, or filled or emptied."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (name.asname or name.name.partition(".")[0] for name in node.names)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _CHANGES
+        ):
+            inner: ast.expr = node.func.value
+        elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            inner = node.value
+        else:
+            continue
+        while isinstance(inner, ast.Subscript | ast.Attribute):
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield inner.id
 
 
 def _python(code: str, where: str) -> str:

@@ -7,6 +7,9 @@ import msgspec
 
 from lab_services.errors import LabError
 
+# The tag of a cell that asks what is outside of the notebook.
+LIVE = "live"
+
 
 class Tags(msgspec.Struct):
     """What this project reads of a cell's metadata."""

@@ -28,6 +28,10 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(_number, signal.default_int_handler)
 
 
+# Tests that remove what dead keepers have left on the engine: also those of a test beside them.
+SWEEPING = {"test_keeper.py", "test_stacks.py"}
+
+
 @functools.cache
 def _docker() -> tuple[bool, str]:
     return available()
@@ -43,10 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     all that are marked for the engine: the image would be built once in each process."""
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        group = parameters.get("lab", item.path.name)
-        if item.get_closest_marker("docker"):
+        group = str(parameters.get("lab", item.path.name))
+        if item.get_closest_marker("docker") or item.path.name in SWEEPING:
             group = "docker"
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)

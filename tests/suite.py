@@ -59,7 +59,10 @@ def main() -> int:
 
 def run(command: list[str]) -> int:
     """Run to the end; gives the exit code. Whoever ends us ends first what it has started."""
-    with subprocess.Popen(command, cwd=ROOT, preexec_fn=ending.with_parent) as child:
+    # In a group of its own: of Ctrl-C it hears once, from here, and not in the midst of its end.
+    with subprocess.Popen(
+        command, cwd=ROOT, process_group=0, preexec_fn=ending.with_parent
+    ) as child:
         try:
             return child.wait()
         except BaseException:

@@ -3,8 +3,9 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,6 +19,13 @@ from lab_services.report.beside import beside
 from lab_services.stack import state
 from lab_services.stack.client import Keeper
 from lab_services.stack.image import build as image
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Short, for sockets; that of a test which runs beside others is not."""
+    with TemporaryDirectory(prefix="lab-", dir="/tmp") as place:
+        yield Path(place)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from lab_services import ending
+
 # Imported by the fork server; none of them starts a thread.
 _MODULES = (
     "ipykernel.kernelspec",
@@ -118,6 +120,7 @@ def _serve(orders: socket.socket) -> None:
 
 
 def _become(order: dict[str, object], fds: list[int]) -> None:
+    ending.with_parent()
     for fd, number in zip(fds, (1, 2), strict=True):
         os.dup2(fd, number)
         os.close(fd)

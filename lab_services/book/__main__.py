@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab_services import ending, paths, writing
+from lab_services import ending, paths, python, writing
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.columns import columns
@@ -33,8 +33,6 @@ from lab_services.report.run import FILE, Run
 
 # MyST-NB gives line 3 of the fifth cell as 50003.
 _CELL = 10_000
-# The command `jupyter-book`, after what this package does for a quick start.
-_JUPYTER_BOOK = "import lab_services; from jupyter_book.cli.main import main; main()"
 
 
 def build(
@@ -114,9 +112,15 @@ def _sphinx(root: Path, chosen: list[list[Run]]) -> int:
     staged = root / "_build" / "source"
     sources.stage(root, chosen, staged)
     # -W: a warning is an error, a missing number as well as a broken link; all are reported.
-    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(staged)]
-    command += ["--path-output", str(root), "-n", "-W", "--keep-going"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    words = ("build", str(staged), "--path-output", str(root), "-n", "-W", "--keep-going")
+    command = python.command("lab_services.book.jupyter_book", *words)
+    process = subprocess.Popen(
+        command,
+        env=python.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     with process:
         for line in process.stdout or ():
             _say(located(line.rstrip("\n"), staged))

@@ -18,7 +18,7 @@ from lab_services.book import elements
 from lab_services.book.from_run import LESS, FromRun, NotMeasured, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import numbers
-from lab_services.report.notebook import read
+from lab_services.report.notebook import numbered, read
 
 _TAKES = re.compile(r"\*\*Takes\*\*\s+(.+?)\.\s+\*\*Needs\*\*", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -64,7 +64,8 @@ class LabSections(FromRun):
 
 def takes(asking: SphinxRole, lab: str) -> str:
     """What the lab says of itself. Raises LabError where it says nothing."""
-    first = "".join(cell.source for cell in _read(asking, lab).cells[:1])
+    # Papermill puts a message before the first cell of a notebook in which one fails.
+    first = next((cell.source for _, cell in numbered(_read(asking, lab))), "")
     told = _TAKES.search(first)
     if told is None:
         raise LabError(f"labs/{lab}.ipynb does not say what it takes.")

@@ -39,8 +39,7 @@ def labs_to_prove(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--changed",
                 is_flag=True,
                 help="Labs whose inputs (`lab inputs`) have changed, or whose claims did not all "
-                "hold here within the last week. Where no live cell has changed, the kept run is "
-                "replayed.",
+                "hold here within the last week.",
             ),
             click.option(
                 "--steady", "listed", is_flag=True, help="The labs on the list labs/steady.txt."
@@ -109,6 +108,7 @@ def prove(
     """Measure labs and judge their claims.
 
     A claim that does not hold is measured once more, at full length, and both verdicts are shown.
+    With --changed a kept run is replayed (`lab replay`) where nothing that measures has changed.
     Only the claims of labs on the list labs/steady.txt can make this command fail; those of the
     others are reported. Nothing else should run beside it.
     """
@@ -126,12 +126,13 @@ def prove(
     )
     runtimes = _runtimes(runtime, os.environ.get("LAB_RUNTIME"))
     demanded = {*named, *(steady if listed else [])}
-    sampled = choose([], False, [], sample, answers.now())
+    due = choose(named, every, steady if listed else [], sample, answers.now())
     try:
         for lab in chosen:
-            due = every or lab in demanded or lab in sampled
             for each in runtimes:
-                proving.measure(lab, each, unless_it_stands=not due, in_time=lab not in demanded)
+                proving.measure(
+                    lab, each, unless_it_stands=lab not in due, in_time=lab not in demanded
+                )
     finally:
         click.echo(proving.report())
         click.echo(f"\nAsked for: {len(chosen)} of {len(labs.notebooks())} labs.")
@@ -267,7 +268,7 @@ class Proving:
                     "steady" if found.lab in self.steady else "reported",
                     str(found.outcome),
                     "; again: ".join(counted(run.claims) or "none" for run in runs),
-                    f"{sum(run.data['seconds'] for run in runs):.0f} s",
+                    "" if found.replayed else f"{sum(run.data['seconds'] for run in runs):.0f} s",
                 )
             )
             details += _details(found)

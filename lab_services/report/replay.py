@@ -10,6 +10,7 @@ Values are stored by pickle, which runs code when it is read: replay no run that
 
 import ast
 import copy
+import dis
 import gzip
 import json
 import os
@@ -19,10 +20,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab_services.notebooks import LIVE
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-TAG = "live"
 # The folder of a run in which its values are, one file for each live cell.
 FOLDER = "recorded"
 # The environment variable that tells a kernel where to store them.
@@ -34,7 +36,7 @@ _NOT_STORED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, 
 
 def live(notebook: "NotebookNode") -> list["NotebookNode"]:
     """The cells with the tag, in their order."""
-    return [cell for cell in notebook["cells"] if TAG in cell["metadata"].get("tags", [])]
+    return [cell for cell in notebook["cells"] if LIVE in cell["metadata"].get("tags", [])]
 
 
 def begin() -> None:
@@ -42,7 +44,7 @@ def begin() -> None:
     if VARIABLE in os.environ:
         from IPython import get_ipython
 
-        notebook, folder = os.environ[VARIABLE].split(os.pathsep)
+        notebook, folder = json.loads(os.environ[VARIABLE])
         # Not by nbformat, whose import takes longer than all of this.
         cells = live(json.loads(Path(notebook).read_bytes()))
         _record(get_ipython(), ["".join(cell["source"]) for cell in cells], Path(folder))
@@ -56,15 +58,23 @@ def _record(shell: Any, sources: list[str], folder: Path) -> None:
         if waiting and result.success and result.info.raw_cell == waiting[0][1]:
             place, source = waiting.pop(0)
             names = _used(shell.transform_cell(source), shell.user_ns)
-            _store({name: shell.user_ns[name] for name in names}, folder / f"{place}.pickle.gz")
+            _store({name: shell.user_ns[name] for name in names}, file_of(folder, place))
 
     shell.events.register("post_run_cell", after)
 
 
-def restore(file: str | Path) -> dict[str, Any]:
-    """The values of one live cell, by name."""
+def file_of(folder: Path, place: int) -> Path:
+    """Where in `folder` the values of a live cell are, by its place among the live ones, from 0."""
+    return folder / f"{place}.pickle.gz"
+
+
+def restore(file: str | Path, namespace: dict[str, Any]) -> None:
+    """Put back the values of one live cell; of a value that could not be stored no older one."""
     with gzip.open(file) as stored:
-        return dict(pickle.load(stored))
+        values, lost = pickle.load(stored)
+    namespace.update(values)
+    for name in lost:
+        namespace.pop(name, None)
 
 
 def prepared(notebook: "NotebookNode", folder: Path) -> "NotebookNode":
@@ -74,7 +84,7 @@ def prepared(notebook: "NotebookNode", folder: Path) -> "NotebookNode":
     """
     made = copy.deepcopy(notebook)
     for place, cell in enumerate(live(made)):
-        cell.source = _putting_back(cell.source, folder / f"{place}.pickle.gz")
+        cell.source = _putting_back(cell.source, file_of(folder, place))
     return made
 
 
@@ -83,10 +93,11 @@ def _putting_back(source: str, file: Path) -> str:
 
     tree = ast.parse(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
     defined = [each for each in tree.body if isinstance(each, _DEFINED)]
-    # Before the values that are made of them, or else after those that are their defaults.
+    # Values are made of classes and functions, so these come first; but not the functions whose
+    # defaults are such values.
     first = [ast.unparse(each) for each in defined if not _takes_values(each)]
     last = [ast.unparse(each) for each in defined if _takes_values(each)]
-    load = f"globals().update(__import__({__name__!r}, fromlist=['_']).restore({str(file)!r}))"
+    load = f"__import__({__name__!r}, fromlist=['_']).restore({str(file)!r}, globals())"
     return "\n".join([*first, load, *last])
 
 
@@ -118,7 +129,9 @@ def _used(code: str, namespace: Mapping[str, Any]) -> set[str]:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+    yield from (
+        str(each.argval) for each in dis.get_instructions(code) if each.opname == "LOAD_GLOBAL"
+    )
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             yield from _names(inner)
@@ -129,12 +142,12 @@ def _store(values: dict[str, Any], file: Path) -> None:
     kept = {name: value for name, value in values.items() if _can_be_stored(value)}
     file.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(file, "wb", compresslevel=1) as stored:
-        pickle.dump(kept, stored)
+        pickle.dump((kept, sorted(values.keys() - kept.keys())), stored)
 
 
 def _can_be_stored(value: Any) -> bool:
     try:
-        pickle.dumps(value)
+        pickle.loads(pickle.dumps(value))
     except Exception:  # noqa: BLE001 - whatever a value's own code raises says no
         return False
     return True

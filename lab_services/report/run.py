@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from lab_services.errors import LabError
+from lab_services.inputs import LOCK, inputs
 from lab_services.report import engine, machine, page, replay
 from lab_services.report.beside import beside
 from lab_services.report.claims import Verdict
@@ -190,13 +191,10 @@ def execute(
     values = {**found.parameters(length), **(parameters or {})}
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
-    begun, source = datetime.now(UTC), found.digest()
+    begun, source, measuring = datetime.now(UTC), found.digest(), _measuring(found)
     with beside(folder) as part:
-        record = {
-            replay.VARIABLE: os.pathsep.join(
-                map(str, (found.path, part.absolute() / replay.FOLDER))
-            )
-        }
+        places = (str(found.path), str(part.absolute() / replay.FOLDER))
+        record = {replay.VARIABLE: json.dumps(places)}
         with _environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
             error = _papermill(found.path, found, part, values, progress, cell_timeout)
         told = {
@@ -209,6 +207,8 @@ def execute(
             "machine": machine.describe(),
             "versions": machine.versions(),
             "source": source,
+            "measuring": measuring,
+            "replayed": None,
         }
         return Run(folder, _keep(found, part, error, told))
 
@@ -217,15 +217,18 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
     """Replay a kept run over what its live cells have measured, and keep that as a run of its own.
 
     All other cells are executed as they are now. `lab` is as in `execute`. Raises NothingToReplay
-    when the run broke off or has stored nothing, and when a live cell is another one since.
+    when the run broke off or has not stored all, and when something that measures is not what it
+    was: a live cell, a cell that gives it a value, a service, this package as far as it is used.
     """
     found = Lab.find(lab)
     notebook, executed = found.read(), read(run.notebook)
     cells, before = replay.live(notebook), replay.live(executed)
     measure = f"Run it: lab run {run.lab}."
-    if run.failed or not before:
+    stored = [replay.file_of(run.folder / replay.FOLDER, place) for place in range(len(before))]
+    if run.failed or not stored or not all(file.is_file() for file in stored):
         raise NothingToReplay(f"{run.folder} holds nothing to replay.", measure)
-    if [cell.source for cell in cells] != [cell.source for cell in before]:
+    same = [cell.source for cell in cells] == [cell.source for cell in before]
+    if not same or run.data.get("measuring") != _measuring(found):
         raise NothingToReplay(f"What {run.lab} measures is not what it was in this run.", measure)
     folder = Path(out) / run.runtime / found.slug
     with beside(folder) as part, TemporaryDirectory() as place:
@@ -239,17 +242,28 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
                 file, found, part, run.data["parameters"], lambda _: None, _REPLAY_TIMEOUT
             )
         _put_back(part / NOTEBOOK, cells, before)
-        told = {**run.data, "source": found.digest(), "versions": machine.versions()}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        told = {**run.data, "source": found.digest(), "replayed": now}
         return Run(folder, _keep(found, part, error, told))
 
 
 def _put_back(file: Path, cells: list[NotebookNode], before: list[NotebookNode]) -> None:
-    """In a replayed notebook the live cells' own code, and what they had shown."""
+    """In a replayed notebook the code of live cells, and what they showed when they measured."""
     notebook = read(file)
     for cell, own, was in zip(replay.live(notebook), cells, before, strict=True):
+        if any(output.output_type == "error" for output in cell.outputs):
+            continue  # its values could not be put back: that is to be seen
         cell.source, cell.outputs = own.source, was.outputs
         cell.metadata["papermill"] = was.metadata["papermill"]
     nbformat.write(notebook, file)  # type: ignore[no-untyped-call]
+
+
+def _measuring(lab: Lab) -> str:
+    """The key of all that measures in a lab of a checkout; empty for any other notebook."""
+    root = lab.path.parents[2]
+    if lab.path == root / "labs" / f"{lab.slug}.ipynb" and (root / LOCK).is_file():
+        return inputs(lab.slug, root, measuring=True).key
+    return ""
 
 
 def _environ(runtime: str, length: Length) -> dict[str, str]:

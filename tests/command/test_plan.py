@@ -26,7 +26,7 @@ LAB, OTHER = THERE[:2]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of a lab is its name; no lab is steady."""
-    monkeypatch.setattr(inputs, "inputs", lambda lab: Inputs((), f"key of {lab}"))
+    monkeypatch.setattr(inputs, "inputs", lambda lab, **_: Inputs((), f"key of {lab}"))
     monkeypatch.setattr(judging, "steady", list)
 
 

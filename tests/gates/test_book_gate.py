@@ -84,7 +84,8 @@ def test_one_hole_is_enough(book, build):
 def test_failing_lab_is_a_gap(book, build):
     """No book where a server is missing; a number of a lab that broke off taken for a result."""
     page = f"{PAGE}\nSee {{numref}}`serving/small:gain` of {{lab-seconds}}`serving/small`.\n"
-    root = book(MEASURE, "1 / 0", page=page)
+    page += "It takes {lab-takes}`serving/small`.\n"
+    root = book(MEASURE, "1 / 0", page=page, text="**Takes** 5 minutes. **Needs** nothing.")
     (root / "book/index.md").write_text(
         "# A book\n\n```{key-numbers}\n```\n\n```{claims-index}\n```\n"
     )

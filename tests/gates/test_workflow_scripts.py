@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab_services import paths
+from lab_services.git import git
 
 GITHUB = paths.repository() / ".github"
 refused = runpy.run_path(str(GITHUB / "gate.py"))["refused"]
@@ -84,7 +85,8 @@ def test_the_history_outlasts_the_nights(tmp_path: Path) -> None:
     inherited GIT_DIR that leads into another repository."""
     remote, decoy = tmp_path / "re mote", tmp_path / "decoy"
     for folder in (remote, decoy):
-        subprocess.run(["git", "init", "--quiet", "--bare", folder], check=True)
+        folder.mkdir()
+        git(folder, "init", "--quiet", "--bare")
     led = {"GIT_DIR": str(decoy)}
     for night in ("one", "two"):
         folder = tmp_path / night
@@ -99,8 +101,7 @@ def test_the_history_outlasts_the_nights(tmp_path: Path) -> None:
         assert told.returncode == 0, told.stdout
     assert verdicts("fetch", tmp_path / "plan", remote).returncode == 0
     assert sorted(f.name for f in (tmp_path / "plan/answers").iterdir()) == ["one.json", "two.json"]
-    refs = subprocess.run(["git", "-C", decoy, "for-each-ref"], capture_output=True, check=True)
-    assert refs.stdout == b""
+    assert git(decoy, "for-each-ref") == ""
 
 
 def test_a_history_out_of_reach_is_not_taken_for_none(tmp_path: Path) -> None:

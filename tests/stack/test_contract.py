@@ -43,7 +43,7 @@ def state(stack: Stack, service: str, number: int = 1) -> tuple[str, int | None]
     return (found[0].state, found[0].exit_code) if found else ("absent", None)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while not holds():

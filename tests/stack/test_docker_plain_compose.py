@@ -38,7 +38,7 @@ def test_plain_compose_brings_it_up(file: Path, project: str) -> None:
     client.close()
     command = [*compose_command(), "--project-name", project, "--file", str(file)]
     outcome = subprocess.run(
-        [*command, "up", "--detach", "--no-build", "--wait", "--wait-timeout", "60"],
+        [*command, "up", "--detach", "--no-build", "--wait", "--wait-timeout", "120"],
         env={**os.environ, "LAB_IMAGE": tag, "LAB_MODELS": str(models_dir())},
         capture_output=True,
         text=True,
