@@ -62,11 +62,9 @@ class HotRoute(APIRoute):
             try:
                 return await ordinary(request)
             except HTTPException as error:
-                if self.body_field and error.status_code == 400:
-                    try:
-                        await request.json()  # of the body that has been read: it fails once more
-                    except (ValueError, RecursionError) as wrong:
-                        raise not_json(wrong) from error
+                wrong = error.__cause__
+                if self.body_field and isinstance(wrong, ValueError | RecursionError):
+                    raise not_json(wrong) from error
                 raise
 
         return handler

@@ -490,7 +490,9 @@ class _Reader:
     def _asking(self, test: Any, at: Place) -> tuple[str, ...]:
         """The words of a readiness test; none where it is no command that Compose would run."""
         if isinstance(test, str):
-            return () if _is_for_a_shell(test) else self._words(test, at)
+            # A shell takes each line for a command of its own.
+            several = "\n" in test.strip() or _is_for_a_shell(test)
+            return () if several else self._words(test, at)
         words = self._words(test, at) if isinstance(test, list) else ()
         if words[:1] == ("CMD",):
             return words[1:]
@@ -561,12 +563,17 @@ _LIMITS: Mapping[str, Callable[[_Reader, Any, Place], int]] = {
 }
 # What asks the very service, and nothing else of it than a runtime's own probe does.
 _HERE = r"(?:127\.0\.0\.1|localhost)"
+# Of words that end with a zero byte, which no word holds: one with a blank in it is one word.
 _CURL = re.compile(
-    rf"curl(?: -[sS]*f[sS]*| --fail| -[sS]+| --silent| --show-error)+ http://{_HERE}:(\d+)"
-    r"(/[\w./?=%+,:@~-]*)"
+    r"curl\0(?:-[sS]*f[sS]*\0|--fail\0|-[sS]+\0|--silent\0|--show-error\0)+"
+    rf"http://{_HERE}:(\d+)(/[\w./?=%+,:@~-]*)\0",
+    re.ASCII,
 )
-_REDIS = re.compile(rf"redis-cli(?: -h {_HERE}| -p (\d+))* ping", re.IGNORECASE)
-_POSTGRES = re.compile(rf"pg_isready(?: -h {_HERE}| -p (\d+)| -U \S+| -d \S+| -q)*")
+_REDIS = re.compile(rf"redis-cli\0(?:-h\0{_HERE}\0|-p\0(\d+)\0)*(?i:ping)\0", re.ASCII)
+# A database's name may be a whole address, which would say another host: not here.
+_POSTGRES = re.compile(
+    rf"pg_isready\0(?:-h\0{_HERE}\0|-p\0(\d+)\0|-U\0[\w-]+\0|-d\0[\w-]+\0|-q\0)*", re.ASCII
+)
 
 
 def _is_for_a_shell(text: str) -> bool:
@@ -576,7 +583,7 @@ def _is_for_a_shell(text: str) -> bool:
 
 def _read_probe(words: tuple[str, ...]) -> Probe | None:
     """The probe that asks what these words ask; None where it would ask something else."""
-    line = " ".join(words)
+    line = "".join(f"{word}\0" for word in words)
     if found := _CURL.fullmatch(line):
         fails = any(re.fullmatch(r"-[sS]*f[sS]*|--fail", word) for word in words)
         return Probe("http", int(found[1]), found[2]) if fails else None

@@ -28,7 +28,8 @@ _VARIABLE = re.compile(
     r"|\$\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:-|:\?)(?P<rest>[^${}\n]*))?\}|\$(?:\{[^}]*\}?|.?)",
     re.ASCII,
 )
-_SIMPLE = re.compile(r"-?(0|[1-9]\d{0,14})(\.(?=\d{1,3}$)\d*[1-9])?")
+# A fraction of a million and more is written with an exponent there.
+_SIMPLE = re.compile(r"-?(0|[1-9]\d{0,14})|-?(0|[1-9]\d{0,5})\.(?=\d{1,3}$)\d*[1-9]", re.ASCII)
 _ODD = re.compile(
     r"[-+]?(\.\d[\d_]*|\d[\d_]*(\.[\d_]*)?)(e[-+]?\d+)?|[-+]?0[xob]\w+|[-+]?\.(inf|nan)"
     r"|\d{4}-\d\d?-\d\d?([Tt ].*)?",
@@ -203,7 +204,7 @@ class Source:
         if node.style is not None:
             return self._filled(node.value, where)
         value = _plain(node.value)
-        if _ODD.fullmatch(node.value) and not _SIMPLE.fullmatch(node.value):
+        if _is_odd(node.value) and not _SIMPLE.fullmatch(node.value):
             self._odd.add(where)
         return self._filled(value, where) if isinstance(value, str) else value
 
@@ -280,6 +281,11 @@ class Source:
         return re.sub(_VARIABLE, replace, text)
 
 
+def _is_odd(text: str) -> bool:
+    """Whether Compose takes an unquoted text for a number or a time that it writes otherwise."""
+    return bool(_ODD.fullmatch(text.replace("_", "")))
+
+
 def _plain(text: str) -> Any:
     """What an unquoted value is to Compose, as far as it and Python write it alike."""
     if text in ("", "~", "null", "Null", "NULL"):
@@ -297,7 +303,7 @@ def _key(node: yaml.Node) -> str | None:
         return None
     text = str(node.value)
     unquoted = node.style is None
-    if unquoted and (not isinstance(_plain(text), str) or _ODD.fullmatch(text)):
+    if unquoted and (not isinstance(_plain(text), str) or _is_odd(text)):
         return None
     return text
 

@@ -17,14 +17,14 @@ from lab_services.stack.runtime import RuntimeUnavailable
 
 COMMAND = "command: [run]"
 VALUES = """\
-yes|Yes|NO|no|on|ON|Off|y|N|true|True|FALSE|'n'|"~"|12|-3|-0|0.25|-1.5|12:30|12:30:45|1.2.3|10s|=|<<
+yes|Yes|NO|no|on|ON|Off|y|N|true|True|FALSE|'n'|"~"|12|-3|-0|0.25|123456.75|-1.5|12:30|12:30:45|1.2.3|10s|=|<<
 |a b|'it''s'|"\\x41\\u00e9"|a#b|"a #b"|http://b/c?d|"$$A"|"${UNSET:-d}"|${UNSET:-5}|${SET}|"$SET"
 |""|.
 |a,b|"[a]"|nulls|NuLL|'null'|"1e3"|"017"|"2013-01-01"|2013-1|é
 """.replace("\n", "")
 ODD = """\
 0o8|1e3|017|09|0x1F|-0x1F|0o17|0O17|0b11|1_000|685_230.15|.5|-.5|+.5|1.|1.0|1.50|0.10|1.e3|1.0e10|1e-7
-|+12|.inf|-.INF|.NaN|123456789012345678
+|+12|1234567.5|-_1|1e_3|.inf|-.INF|.NaN|123456789012345678
 |2013-01-01|2013-01-01T10:00:00Z|~|null|Null|[a]|{a: b}|!!str 1|!x 1
 |*a|$1
 |"a$"|"${}"|"${1:-a}"|"${B:+c}"|"$é"|"${UNSET}"
@@ -118,6 +118,14 @@ healthcheck: {test: [curl, -f, 'http://127.0.0.1:80/']}
 healthcheck: {test: [NONE]}
 healthcheck: {test: ""}
 healthcheck: {test: [CMD, curl, 'http://127.0.0.1:80/']}
+healthcheck: {test: [CMD, curl -f, 'http://127.0.0.1:80/']}
+healthcheck: {test: [CMD, curl -s, -f, 'http://127.0.0.1:80/']}
+healthcheck: {test: [CMD, CURL, -f, 'http://127.0.0.1:80/']}
+healthcheck: {test: "curl -f\n\n http://127.0.0.1:80/"}
+healthcheck: {test: [CMD, curl, -f, 'http://127.0.0.1:80/é']}
+healthcheck: {test: [CMD, redis-cli ping]}
+healthcheck: {test: [CMD, redis-cli, -P, '80', ping]}
+healthcheck: {test: [CMD, pg_isready, -h, 127.0.0.1, -p, '80', -d, 'host=other']}
 healthcheck: {test: [CMD, curl, -f, -k, 'http://127.0.0.1:80/']}
 healthcheck: {test: [CMD, curl, -f, -H, a, 'http://127.0.0.1:80/']}
 healthcheck: {test: [CMD, curl, -f, 'http://b:80/']}
@@ -221,7 +229,12 @@ REFUSED = [
         with_(f"environment:\n  {key}: a")
         for key in ("1", "1.5", "true", "~", "012", "1e3", "[a]", "''")
     ),
-    *(line if line.startswith("command") else PUBLISHED + line for line in LINES.splitlines()),
+    *(
+        line
+        if line.startswith("command")
+        else (with_(line) if line.startswith("ports") else PUBLISHED + line)
+        for line in LINES.splitlines()
+    ),
 ]
 
 
