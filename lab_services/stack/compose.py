@@ -357,7 +357,7 @@ class _Reader:
 
     def _memory(self, value: Any, at: Place) -> int:
         text = self.source.text(value, at, "a size such as 256m")
-        match = re.fullmatch(r"(\d+) ?(?:([kmg])b?|b?)", text.lower())
+        match = re.fullmatch(r"(\d{1,18}) ?(?:([kmg])b?|b?)", text.lower(), re.ASCII)
         if not match:
             raise self.error(at, f"{text!r} is not a size such as 256m")
         return int(match[1]) * int(1024 ** " kmg".index(match[2] or " "))

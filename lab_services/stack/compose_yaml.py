@@ -115,6 +115,8 @@ class Source:
             line = text.count("\n", 0, error.position) + 1
             sign = error.character if isinstance(error.character, int) else ord(error.character)
             raise self._no_yaml(line, f"the control character {sign:#04x} stands in it") from None
+        except (OverflowError, ValueError) as error:  # an escape of more than all of Unicode
+            raise self._no_yaml(self._loader.line + 1, str(error)) from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             said = " ".join(filter(None, (error.context, error.problem)))

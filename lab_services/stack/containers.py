@@ -120,7 +120,8 @@ def _closed(place: Path) -> Iterator[Path]:
     if place.stat().st_mode & needed != needed:
         yield place
     elif place.is_dir():
-        for inside in sorted(place.glob("[!.]*")):
+        # A link leads to a place in the container, not here.
+        for inside in sorted(p for p in place.glob("[!.]*") if not p.is_symlink()):
             yield from _closed(inside)
 
 

@@ -273,6 +273,7 @@ REFUSED = {
         ), 6, "environment.URL", "a job",
     ),
     # What the YAML library itself, or the reading of what it makes, once ended in a traceback for.
+    "more than Unicode": (one(r'user: "\U99999999"'), 5, "the file", "is not valid YAML"),
     "control character": (one("user: a\x07b"), 5, "the file", "control character 0x07"),
     "braces of a template": (
         "services:\n  a:\n    image: {{ x }}\n    command: c", 3, "a.image", "a key must be a text",
