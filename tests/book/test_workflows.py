@@ -19,7 +19,7 @@ every_workflow = pytest.mark.parametrize("file", FILES, ids=lambda file: file.st
 # The jobs of the night that others see the outcome of, and what they write to.
 MAY_WRITE = {
     "nightly": {
-        "verdicts": {"contents": "write"},
+        "keep": {"contents": "write"},
         "deploy": {"pages": "write", "id-token": "write"},
     }
 }
