@@ -22,10 +22,15 @@ from lab_services.stack import servers
 from lab_services.stack.docker import available
 from tests.warm import Warm
 
+
 # A shell that runs the tests in the background has them ignore interrupts, and their children too.
 # Told to end, a test ends as after Ctrl-C: what it has started is taken down.
-for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(_number, signal.default_int_handler)
+def _let_interrupt() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+_let_interrupt()
 
 
 # Tests that remove what dead keepers have left on the engine: also those of a test beside them.
@@ -56,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """A test marked `docker` is skipped where no engine answers; in CI that is a failure."""
+    _let_interrupt()  # whatever the test before has left
     if item.get_closest_marker("docker"):
         there, reason = _docker()
         if not there and _docker_is_required():

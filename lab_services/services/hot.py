@@ -26,6 +26,8 @@ Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 RAISED = "lab_services.raised"
 JSON = (b"content-type", b"application/json")
 ENCODING = b"content-encoding"
+# What FastAPI makes of a body that it cannot read, be it no JSON or a caller who has left.
+UNREADABLE = (400, "There was an error parsing the body")
 # A longer body is read, or refused, by the ordinary way.
 LONGEST_BODY = 1 << 18
 
@@ -63,7 +65,8 @@ class HotRoute(APIRoute):
                 return await ordinary(request)
             except HTTPException as error:
                 wrong = error.__cause__
-                if self.body_field and isinstance(wrong, ValueError | RecursionError):
+                of_fastapi = (error.status_code, error.detail) == UNREADABLE
+                if of_fastapi and isinstance(wrong, ValueError | RecursionError):
                     raise not_json(wrong) from error
                 raise
 

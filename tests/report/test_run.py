@@ -140,7 +140,9 @@ def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monk
     """A good run that is gone after Ctrl-C, a stack that runs on, a traceback of the kernel's."""
     state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))  # the path of a socket is short
     monkeypatch.setenv("LAB_STATE", str(state))
-    runs, interrupt = tmp_path / "runs", "os.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)"
+    runs = tmp_path / "runs"
+    # Like a reader who types Ctrl-C once more where nothing happens.
+    interrupt = "while True:\n    os.kill(os.getppid(), signal.SIGINT)\n    time.sleep(15)"
     kept = runs / "process/gates/small"
     kept.mkdir(parents=True)
     (kept / "measurements.json").write_text("{}")

@@ -1,6 +1,7 @@
 import re
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 from fastapi import HTTPException
 from prometheus_client import CollectorRegistry, generate_latest
@@ -100,6 +101,40 @@ def test_an_endpoint_is_called_once(service):
     with TestClient(service) as client:
         assert client.post("/count", json={"word": "x"}).status_code == 503
     assert len(calls) == 1
+
+
+def test_a_refusal_of_the_endpoint_is_no_bad_body(service):
+    """A service that is unwell, and callers are told that their JSON is wrong."""
+
+    @service.post("/stale")
+    async def stale(body: Word) -> Word:
+        try:
+            raise ValueError("too old")
+        except ValueError as error:
+            raise HTTPException(400 if body["word"] == "x" else 503, "stale") from error
+
+    with TestClient(service) as client:
+        for word, code in (("x", 400), ("y", 503)):
+            answer = client.post("/stale", json={"word": word})
+            assert (answer.status_code, answer.json()["detail"]) == (code, "stale")
+
+
+def test_a_caller_who_leaves_in_the_midst_is_no_error_of_the_service(service):
+    """A traceback in the log for each upload that is broken off."""
+    coming = [{"type": "http.request", "body": b'{"wo', "more_body": True}]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"15")]
+    scope = {"type": "http", "method": "POST", "path": "/say", "raw_path": b"/say", "state": {}}
+    scope |= {"headers": headers, "query_string": b"", "http_version": "1.1", "scheme": "http"}
+    codes = []
+
+    async def receive():
+        return coming.pop() if coming else {"type": "http.disconnect"}
+
+    async def send(message):
+        codes.append(message.get("status"))
+
+    anyio.run(service, scope | {"server": ("test", 80), "client": ("test", 1)}, receive, send)
+    assert 500 not in codes
 
 
 def test_ready_only_between_start_and_drain():
