@@ -19,6 +19,9 @@ from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
 from lab_services.traffic.recording import Recording
 
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
 PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
 DELAYS = {"weather": (0.07, 0.3), "route": (0.3, 0.2)}
 

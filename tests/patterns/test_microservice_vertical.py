@@ -20,6 +20,9 @@ from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 from tests.patterns.standing_in import Answer, standing_in
 
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
 CHAIN = "lab_services.patterns.serving.microservice_vertical.app"
 STAGE = "lab_services.patterns.serving.microservice_vertical.stages"
 
@@ -120,7 +123,6 @@ def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
     assert all(0.04 < before - after < 0.2 for before, after in itertools.pairwise(waits))
 
 
-@pytest.mark.alone
 def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     """A stage that may use up the time of those behind it."""
     stages.says = dict.fromkeys(STAGES, 0.3)
@@ -132,7 +134,6 @@ def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     assert waits[2] > waits[0]
 
 
-@pytest.mark.alone
 def test_a_stage_that_cannot_be_in_time_is_not_asked(chain, stages):
     """Work behind a slow stage for a caller who has left."""
     stages.seconds["forecast"] = 0.5

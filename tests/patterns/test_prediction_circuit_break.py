@@ -19,6 +19,9 @@ from lab_services.stack.catalogue import compose_path
 from tests.patterns.standing_in import Answer, standing_in
 from tests.recordings import ROWS, recorded
 
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
 APP = "lab_services.patterns.serving.prediction_circuit_break.app"
 PREDICTOR = "lab_services.patterns.serving.prediction_circuit_break.predictor"
 FROM_PREDICTOR = {"probability": 0.9, "late": True}

@@ -28,6 +28,9 @@ from lab_services.stack.catalogue import compose_path
 from lab_services.traffic.recording import Recording
 from tests.patterns.standing_in import Answer, standing_in
 
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
 PATTERN = "lab_services.patterns.qa.shadow_ab_test"
 PRODUCTION, CANDIDATE = b'{"late":true}', b'{"late":false}'
 

@@ -21,6 +21,9 @@ from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.standing_in import Answer, standing_in
 
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
 APP = "lab_services.patterns.serving.synchronous.app"
 PREDICTOR = "lab_services.patterns.serving.synchronous.predictor"
 WAYS = ("waits", "bulkhead", "deadline", "guarded")
@@ -152,7 +155,6 @@ def test_behind_a_bulkhead_they_do_not(web, predictor, users):
     assert [board.result(5).status_code for board in boards] == [200, 200]
 
 
-@pytest.mark.alone
 def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users):
     """A deadline on the call alone: who queues waits for those before him, and then once more."""
     predictor.free.clear()
