@@ -154,6 +154,8 @@ class RunInfo(FromRun):
         )
         if less := LESS[run.length]:
             text += f" It was {less}: intervals are wider than in a full one."
+        if run.data.get("replayed"):
+            text += " Charts, statistics and claims were worked out anew over it since."
         return [nodes.paragraph("", text, classes=["run-info"])]
 
 
