@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from lab_services.patterns.qa.loading_test.swarm import Swarm
+from lab_services.labs.qa.loading_test.swarm import Swarm
 from lab_services.stack import Stack, engine, loopback
 from tests.patterns.standing_in import Answer, standing_in
 from tests.stack.conftest import ECHO

@@ -15,7 +15,7 @@ from lab_services.command import checks, new
 from lab_services.command.checks import State
 from lab_services.errors import LabError
 from lab_services.models import build
-from lab_services.report.beside import beside
+from lab_services.runs.beside import beside
 from lab_services.stack import state
 from lab_services.stack.client import Keeper
 from lab_services.stack.image import build as image

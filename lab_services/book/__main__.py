@@ -23,13 +23,13 @@ from pathlib import Path
 from lab_services import ending, paths, python, writing
 from lab_services.book import catalogue, mirror, serve, sources
 from lab_services.book.from_run import LESS
-from lab_services.columns import columns
 from lab_services.errors import LabError
-from lab_services.execution import execute
 from lab_services.report import numbers
 from lab_services.report.claims import counted
-from lab_services.report.notebook import Length
-from lab_services.report.run import FILE, Run
+from lab_services.runs.execution import execute
+from lab_services.runs.notebook import Length
+from lab_services.runs.run import FILE, Run
+from lab_services.terminal.text_table import columns
 
 # MyST-NB gives line 3 of the fifth cell as 50003.
 _CELL = 10_000

@@ -10,8 +10,8 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab_services.book.sources import RUNS
 from lab_services.errors import LabError
-from lab_services.report.notebook import Length
-from lab_services.report.run import FILE, Run
+from lab_services.runs.notebook import Length
+from lab_services.runs.run import FILE, Run
 
 PLACES = {"docker": "in containers", "process": "as plain processes"}
 # What a page says of a run that measured less than the lab's own parameters ask for.

@@ -27,7 +27,7 @@ from lab_services.book.from_run import (
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
-from lab_services.report.run import FILE, Run
+from lab_services.runs.run import FILE, Run
 
 # Columns are as wide as they need.
 _CLASSES = ("colwidths-auto", "lab-overview")

@@ -18,7 +18,7 @@ from pathlib import Path
 from lab_services import paths
 from lab_services.book.from_run import provenance
 from lab_services.errors import LabError
-from lab_services.report.run import Run
+from lab_services.runs.run import Run
 
 _STYLE = (
     "svg { color: #1f2328 } @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } } "

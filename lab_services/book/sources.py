@@ -5,9 +5,10 @@ from pathlib import Path
 
 import nbformat
 
-from lab_services.report import claims, drawing, exercise, measurements
-from lab_services.report.notebook import Lab, numbered, read
-from lab_services.report.run import FILE, Run, RunMissing
+from lab_services.report import claims, exercise, measurements
+from lab_services.report.charts import style
+from lab_services.runs.notebook import Lab, numbered, read
+from lab_services.runs.run import FILE, Run, RunMissing
 
 # Where the sources that are built hold the runs, by the slug of their lab.
 RUNS = "_runs"
@@ -21,7 +22,7 @@ _GONE = re.compile(
 _FOR_THE_FILE = (
     measurements.MIME,
     measurements.FILE_MIME,
-    drawing.MIME,
+    style.MIME,
     claims.MIME,
     exercise.MIME,
 )

@@ -18,7 +18,7 @@ from lab_services.book import elements
 from lab_services.book.from_run import LESS, FromRun, NotMeasured, kept, missing, provenance
 from lab_services.errors import LabError
 from lab_services.report import numbers
-from lab_services.report.notebook import numbered, read
+from lab_services.runs.notebook import numbered, read
 
 _TAKES = re.compile(r"\*\*Takes\*\*\s+(.+?)\.\s+\*\*Needs\*\*", re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)

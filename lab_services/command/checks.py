@@ -12,7 +12,7 @@ from enum import StrEnum
 from importlib.metadata import metadata
 from pathlib import Path
 
-from lab_services import paths, writing
+from lab_services import limits, paths, writing
 from lab_services.errors import LabError
 
 # A lab fits the 1 GB of a Binder session, notebook and services together.
@@ -56,7 +56,7 @@ def findings() -> Iterator[Finding]:
     yield from models(places[0].remedy)
     outside = list(from_outside())
     yield from outside
-    yield memory(_available_memory())
+    yield memory(limits.available_memory())
     for folder in dict.fromkeys((_existing(paths.cache_dir()), Path(tempfile.gettempdir()))):
         yield disk(folder, shutil.disk_usage(folder).free)
     yield _ports()
@@ -296,21 +296,6 @@ def lab(name: str, engine: bool) -> Finding:
             "Start Docker, or see above how to get what is missing.",
         )
     return Finding(name, State.OK, f"runs on {' and '.join(runtimes)}")
-
-
-def _available_memory() -> float:
-    import psutil
-
-    available = psutil.virtual_memory().available
-    limit = Path("/sys/fs/cgroup/memory.max")  # of a container, which sees the host's memory
-    if limit.exists() and (text := limit.read_text().strip()) != "max":
-        stat = dict(
-            line.split() for line in limit.with_name("memory.stat").read_text().splitlines()
-        )
-        # Cached files count as used there and go when the memory is needed.
-        used = int(limit.with_name("memory.current").read_text()) - int(stat["inactive_file"])
-        return float(min(available, int(text) - used))
-    return float(available)
 
 
 def _existing(folder: Path) -> Path:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab_services.columns import columns
 from lab_services.errors import LabError
 from lab_services.stack.catalogue import compose_path
+from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
     from lab_services.stack import Stack

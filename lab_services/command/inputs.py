@@ -27,10 +27,10 @@ def inputs(lab: str, key_only: bool, measuring: bool) -> None:
 
     Of the notebook its code counts, with tags and short mode, and no text.
     """
-    from lab_services import inputs as executed
+    from lab_services.runs import inputs
 
     labs.notebook(lab)
-    found = executed.inputs(lab, measuring=measuring)
+    found = inputs.inputs(lab, measuring=measuring)
     if key_only:
         click.echo(found.key)
         return

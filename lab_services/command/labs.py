@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from lab_services import paths
-from lab_services.columns import columns
 from lab_services.errors import LabError
-from lab_services.notebooks import read
+from lab_services.runs.notebook_file import read
 from lab_services.stack import catalogue
+from lab_services.terminal.text_table import columns
 
 
 @click.command("list", epilog="Example: lab list")

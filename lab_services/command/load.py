@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab_services.columns import columns
 from lab_services.command.chosen import choose
 from lab_services.errors import LabError
+from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
     from lab_services.stack import Stack

@@ -2,8 +2,8 @@
 
 import click
 
-from lab_services.columns import columns
 from lab_services.errors import LabError
+from lab_services.terminal.text_table import columns
 
 
 class ModelsIncomplete(LabError):

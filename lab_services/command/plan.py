@@ -52,7 +52,7 @@ def plan(
     Takes about as long on each, by what the last measurements took. Says which labs are left out,
     and what was last found of them.
     """
-    from lab_services import answers, judging, sharing
+    from lab_services.runs import answers, judging, sharing
 
     now = answers.now()
     steady = judging.steady() if listed else []
@@ -81,8 +81,8 @@ class Planning:
 
     def stands(self, lab: str) -> bool:
         """Whether what was last found on each runtime need not be asked again."""
-        from lab_services import answers, inputs
-        from lab_services.report.notebook import Length
+        from lab_services.runs import answers, inputs
+        from lab_services.runs.notebook import Length
         from lab_services.stack.choice import RUNTIMES
 
         # What held at full length need not be asked in short.
@@ -96,15 +96,15 @@ class Planning:
 
     def last(self, lab: str) -> str:
         """What was last found on each runtime."""
-        from lab_services import answers
+        from lab_services.runs import answers
         from lab_services.stack.choice import RUNTIMES
 
         return "; ".join(f"{each}: {answers.last(self.kept, lab, each)}" for each in RUNTIMES)
 
     def seconds(self, lab: str) -> float:
         """What measuring it takes on both runtimes, one after the other."""
-        from lab_services import answers
-        from lab_services.report.notebook import Length
+        from lab_services.runs import answers
+        from lab_services.runs.notebook import Length
         from lab_services.stack.choice import RUNTIMES
 
         taken = 0.0

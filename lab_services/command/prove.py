@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab_services import paths
-from lab_services.columns import columns
 from lab_services.command import labs
 from lab_services.command.run import ACellFails
 from lab_services.errors import LabError
+from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
-    from lab_services.answers import Answer
-    from lab_services.judging import Judgement
+    from lab_services.runs.answers import Answer
+    from lab_services.runs.judging import Judgement
 
 KEPT = Path("runs/prove")
 
@@ -112,7 +112,7 @@ def prove(
     Only the claims of labs on the list labs/steady.txt can make this command fail; those of the
     others are reported. Nothing else should run beside it.
     """
-    from lab_services import answers, judging
+    from lab_services.runs import answers, judging
 
     if not (named or every or changed or listed or sample):
         raise click.UsageError("Name labs, or say --all, --changed, --steady or --sample N.")
@@ -194,8 +194,8 @@ class Proving:
         With `unless_it_stands` not again where its last answer still stands, with `in_time` not
         after time is up. Raises LabError for a missing server where CI is set.
         """
-        from lab_services import answers, inputs, judging
-        from lab_services.report.notebook import Length
+        from lab_services.runs import answers, inputs, judging
+        from lab_services.runs.notebook import Length
         from lab_services.stack.needs import missing_programs
 
         length = Length.FULL if self.full else Length.SHORT
@@ -236,8 +236,8 @@ class Proving:
         measuring: str,
         measured: "Answer | None",
     ) -> None:
-        from lab_services import answers
-        from lab_services.judging import Outcome
+        from lab_services.runs import answers
+        from lab_services.runs.judging import Outcome
 
         answers.Answer(
             found.lab,
@@ -254,8 +254,8 @@ class Proving:
 
     def report(self) -> str:
         """A table of all labs, then each claim that did not hold with what was measured."""
-        from lab_services import judging
         from lab_services.report.claims import counted
+        from lab_services.runs import judging
 
         rows = [("lab", "runtime", "list", "outcome", "claims", "took")]
         details = []
@@ -284,7 +284,7 @@ class Proving:
 
     def settle(self) -> None:
         """Raises ACellFails, else SteadyClaimFails, where one of them is so."""
-        from lab_services.judging import Outcome
+        from lab_services.runs.judging import Outcome
 
         broken = [each for each in self.judged if each.outcome is Outcome.BROKEN]
         if broken:

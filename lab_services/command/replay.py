@@ -10,7 +10,7 @@ from lab_services.command import labs
 from lab_services.command.run import settle, show
 
 if TYPE_CHECKING:
-    from lab_services.report.run import Run
+    from lab_services.runs.run import Run
 
 
 @click.command(
@@ -45,7 +45,7 @@ def replay(lab: str, runtime: str | None, runs: Path | None, out: Path | None) -
     Cells with the tag `live` give what they measured then; all others are executed as they are now.
     So a change of statistics, charts or claims is seen on real data.
     """
-    from lab_services.report.run import Run, execute_again
+    from lab_services.runs.run import Run, execute_again
     from lab_services.stack.choice import RUNTIMES
 
     labs.notebook(lab)
@@ -64,7 +64,7 @@ def replay(lab: str, runtime: str | None, runs: Path | None, out: Path | None) -
 
 
 def _kept(folder: Path) -> "Run | None":
-    from lab_services.report.run import Run, RunMissing
+    from lab_services.runs.run import Run, RunMissing
 
     try:
         return Run.load(folder)

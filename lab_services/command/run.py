@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab_services import paths
-from lab_services.columns import columns
 from lab_services.command import labs
 from lab_services.command.stacks import runtime_option
 from lab_services.errors import LabError
+from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
-    from lab_services.report.run import Run
+    from lab_services.runs.run import Run
 
 
 class NoClaims(LabError):
@@ -80,8 +80,8 @@ def run(
     LAB may also be the path of a notebook. The run replaces the last one of the same lab and
     runtime.
     """
-    from lab_services.execution import execute
-    from lab_services.report.notebook import Length
+    from lab_services.runs.execution import execute
+    from lab_services.runs.notebook import Length
 
     parameters = dict(map(_parameter, given))
     if not lab.endswith(".ipynb"):
@@ -111,7 +111,7 @@ def settle(kept: "Run") -> None:
 
     Of the shortest run, which is too short to judge by, ACellFails or NoClaims only.
     """
-    from lab_services.report.notebook import Length
+    from lab_services.runs.notebook import Length
 
     if kept.failed:
         raise ACellFails(kept.failed, f"The notebook as far as it came: {kept.notebook}")

@@ -6,9 +6,9 @@ import time
 
 import click
 
-from lab_services.columns import columns
 from lab_services.command.chosen import choose, lab_name, running, stack_option
 from lab_services.errors import LabError
+from lab_services.terminal.text_table import columns
 
 _CLOSE_TIMEOUT = 60.0  # seconds; far more than any stack takes to go
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lab_services.columns import columns
+from lab_services.terminal.text_table import columns
 
 
 @click.command(
@@ -23,12 +23,12 @@ from lab_services.columns import columns
 )
 def verdicts(file: Path, folder: Path | None) -> None:
     """Show of which claims FILE says that they hold in less than 99 % of the runs counted."""
-    from lab_services import verdicts as history
+    from lab_services.runs import verdicts
 
     if folder is not None:
-        counted = history.count(history.kept(folder), file)
+        counted = verdicts.count(verdicts.kept(folder), file)
         click.echo(f"{counted} runs counted.")
-    found = list(history.claimed(file))
+    found = list(verdicts.claimed(file))
     rows: list[tuple[str, ...]] = [("held", "lacked evidence", "of", "lab", "runtime", "claim")]
     doubtful = [each for each in found if each.doubtful]
     for each in sorted(doubtful, key=lambda each: each.held / each.drawn):

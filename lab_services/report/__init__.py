@@ -11,17 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lab_services.limits import usable_cores as usable_cores
     from lab_services.report import charts as charts
     from lab_services.report.answered import FALLBACK as FALLBACK
     from lab_services.report.answered import Answered as Answered
     from lab_services.report.answered import by_anyone as by_anyone
     from lab_services.report.answered import by_fallback as by_fallback
     from lab_services.report.answered import by_model as by_model
+    from lab_services.report.charts.timeline import Change as Change
     from lab_services.report.claims import Claims as Claims
     from lab_services.report.counts import quotient as quotient
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.footprint import installed_bytes as installed_bytes
-    from lab_services.report.machine import usable_cores as usable_cores
     from lab_services.report.measurements import hand_on as hand_on
     from lab_services.report.measurements import keep as keep
     from lab_services.report.parts import during as during
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from lab_services.report.stats import requests_needed as requests_needed
     from lab_services.report.stats import throughput as throughput
     from lab_services.report.table import summary as summary
-    from lab_services.report.timeline import Change as Change
 
 _HOMES = {
     "answered": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
@@ -58,7 +58,6 @@ _HOMES = {
     "counts": ("quotient",),
     "exercise": ("Exercise",),
     "footprint": ("installed_bytes",),
-    "machine": ("usable_cores",),
     "measurements": ("hand_on", "keep"),
     "parts": ("during",),
     "proportions": ("proportion", "proportions_differ"),
@@ -71,16 +70,21 @@ _HOMES = {
         *("requests_needed", "throughput"),
     ),
     "table": ("summary",),
-    "timeline": ("Change",),
+    "charts.timeline": ("Change",),
 }
 _MODULES = ("charts",)
-__all__ = sorted([*_MODULES, *(name for names in _HOMES.values() for name in names)])
+_OF_THIS_MACHINE = ("usable_cores",)
+__all__ = sorted(
+    [*_MODULES, *_OF_THIS_MACHINE, *(name for names in _HOMES.values() for name in names)]
+)
 
 
 def __getattr__(name: str) -> object:
     # Late: what only draws the book or reads a run's file needs neither SciPy nor matplotlib.
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name in _OF_THIS_MACHINE:
+        return getattr(import_module("lab_services.limits"), name)
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{home}"), name)

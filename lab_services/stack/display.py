@@ -4,16 +4,28 @@ import html
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from lab_services.live import LiveLine
 from lab_services.stack import picture
+from lab_services.terminal.status_line import LiveLine
+from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
+    from lab_services.stack.compose import ComposeFile
     from lab_services.stack.runtime import Replica
-    from lab_services.stack.stack import Stack
 
 _INTERVAL = 1.0  # seconds between two looks of a live picture
+
+
+class Shown(Protocol):
+    """As much of a stack as can be shown."""
+
+    lab: str
+    runtime: str
+    compose: "ComposeFile"
+    latest_picture: Any
+
+    def states(self) -> "list[Replica]": ...
 
 
 class Progress(LiveLine):
@@ -39,7 +51,7 @@ class Progress(LiveLine):
         self.update(f"{self._title} | {seconds:.1f} s | {text}")
 
 
-def table(stack: "Stack") -> str:
+def table(stack: Shown) -> str:
     """The stack as text: one row per replica."""
     rows = [("service", "replica", "state", "address")]
     for replica in stack.states():
@@ -53,12 +65,10 @@ def table(stack: "Stack") -> str:
     head = f"{stack.lab} on {stack.runtime}"
     if len(rows) == 1:
         return f"{head}: not running"
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([head, *(line.rstrip() for line in lines)])
+    return f"{head}\n{columns(rows)}"
 
 
-def html_of(stack: "Stack", replicas: "list[Replica]") -> str:
+def html_of(stack: Shown, replicas: "list[Replica]") -> str:
     """The picture and, below it, where each service answers."""
     places = []
     for replica in replicas:
@@ -78,7 +88,7 @@ def html_of(stack: "Stack", replicas: "list[Replica]") -> str:
     )
 
 
-def show_live(stack: "Stack") -> None:
+def show_live(stack: Shown) -> None:
     """Show the picture, and in a notebook at work keep it true until the stack is down."""
     from IPython.display import display
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.live import LiveLine, in_notebook
 from lab_services.stack import catalogue, compose, display, loopback
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.client import Keeper, own_keeper
 from lab_services.stack.fault import Fault
 from lab_services.stack.runtime import JobResult, Replica
 from lab_services.stack.state import StackGone
+from lab_services.terminal.status_line import LiveLine, in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """What is said of a run while it runs."""
 
-from lab_services.live import LiveLine
+from lab_services.terminal.status_line import LiveLine
 from lab_services.traffic.tally import Tally
 
 

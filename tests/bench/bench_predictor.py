@@ -35,7 +35,7 @@ CONNECTIONS = 16
 ROUNDS = 12
 SECONDS = 1
 
-WEB_SINGLE = "lab_services.patterns.serving.web_single.app:app"
+WEB_SINGLE = "lab_services.services.flights_app:app"
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "bare": ("bare:app", {}),
     "readable": (WEB_SINGLE, {"FAST": "0"}),

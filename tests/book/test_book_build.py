@@ -8,8 +8,8 @@ import pytest
 
 from lab_services.book import __main__ as book
 from lab_services.errors import LabError
-from lab_services.report.notebook import Lab, Length
-from lab_services.report.run import Run
+from lab_services.runs.notebook import Lab, Length
+from lab_services.runs.run import Run
 
 SLUG = "serving/small"
 

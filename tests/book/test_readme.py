@@ -7,7 +7,7 @@ import pytest
 
 from lab_services import paths
 from lab_services.book import readme
-from lab_services.report.run import Run
+from lab_services.runs.run import Run
 
 PICTURE = paths.repository() / "book" / "images" / "readme.svg"
 MACHINE = {"processor": "A processor", "cores": 2}

@@ -19,7 +19,7 @@ from visiting import Visit, visit
 
 from lab_services import paths
 from lab_services.book import mirror, sources
-from lab_services.report.machine import usable_cores
+from lab_services.limits import usable_cores
 from tests.conftest import missing
 
 ROOT = paths.repository()

@@ -16,9 +16,10 @@ import pytest
 from visiting import Visit, listen
 
 from lab_services import payloads
+from lab_services.labs.serving.edge_prediction import compact, lab
 from lab_services.models import build, store
 from lab_services.patterns.serving import edge_prediction
-from lab_services.patterns.serving.edge_prediction import compact, measuring, packages
+from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.stack import loopback
 
 FOLDER = Path(edge_prediction.__file__).with_name("browser")
@@ -41,7 +42,7 @@ def known():
     """Flights with what the network said of them before it was made smaller."""
     build.ensure("good")
     compact.ensure()
-    return measuring.known_answers(payloads.flights(20, seed=7))
+    return lab.known_answers(payloads.flights(20, seed=7))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def page(browser, address):
 def test_the_browser_says_what_the_device_says(page, known):
     """Another preparation, another order of columns, or eight bits that mean something else."""
     flights = [each["flight"] for each in known]
-    on_device = measuring.chances("edge-int8", flights)
+    on_device = lab.chances("edge-int8", flights)
     said = page.evaluate(
         """async () => {
             const { load, check } = await import("./main.js");

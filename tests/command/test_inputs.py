@@ -3,7 +3,7 @@
 from click.testing import CliRunner
 
 from lab_services.command import cli
-from lab_services.inputs import inputs
+from lab_services.runs.inputs import inputs
 
 LAB = "serving/web-single"
 

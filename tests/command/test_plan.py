@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.runs.test_judging import HOLDS, claim, kept
 
-from lab_services import answers, inputs, judging
-from lab_services.answers import Answer
 from lab_services.command import labs
 from lab_services.command.plan import Planning, plan
 from lab_services.command.prove import Proving
-from lab_services.inputs import Inputs
-from lab_services.judging import Judgement
-from lab_services.report.notebook import Length
+from lab_services.runs import answers, inputs, judging
+from lab_services.runs.answers import Answer
+from lab_services.runs.inputs import Inputs
+from lab_services.runs.judging import Judgement
+from lab_services.runs.notebook import Length
 from lab_services.stack.choice import RUNTIMES
-from tests.test_judging import HOLDS, claim, kept
 
 THERE = list(labs.notebooks())
 LAB, OTHER = THERE[:2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_book import COMPOSE, GOOD, PAGE, TOC, lab
 
-from lab_services.execution import execute
+from lab_services.runs.execution import execute
 from tests.warm import Warm
 
 Make = Callable[..., Path]

@@ -7,7 +7,7 @@ import pytest
 from small_book import lab
 
 from lab_services import paths
-from lab_services.report.notebook import leftovers
+from lab_services.runs.notebook import leftovers
 
 LABS = sorted((paths.repository() / "labs").glob("*/*.ipynb"))
 

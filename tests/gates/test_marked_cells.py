@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from small_book import CLAIM, GOOD, lab
 
-from lab_services.report.notebook import Length
-from lab_services.report.run import execute
+from lab_services.runs.notebook import Length
+from lab_services.runs.run import execute
 from tests.labs.marked import compare
 
 CELL = "import os\nverdicts = lambda: print({text})\nverdicts()"

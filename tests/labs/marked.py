@@ -6,7 +6,7 @@ import sys
 
 import nbformat
 
-from lab_services.report.run import Run
+from lab_services.runs.run import Run
 
 TAG = "nbval-check-output"
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lab_services import paths
-from lab_services.notebooks import LIVE
+from lab_services.runs.notebook_file import LIVE
 from lab_services.stack import catalogue, compose
 
 ROOT = paths.repository()

@@ -17,8 +17,8 @@ import pytest
 from lab_services import paths
 from lab_services.command.prove import choose
 from lab_services.report.claims import Verdict
-from lab_services.report.notebook import Lab, Length
-from lab_services.report.run import NothingToReplay, Run, RunMissing, execute_again
+from lab_services.runs.notebook import Lab, Length
+from lab_services.runs.run import NothingToReplay, Run, RunMissing, execute_again
 from lab_services.stack.needs import missing_programs
 from tests.labs import asked, marked
 

@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 
 from lab_services import report
 from lab_services.errors import LabError
+from lab_services.labs.serving import all_in_one as lab
 from lab_services.models import build, store
 from lab_services.models.features import EXAMPLE, FEATURES
-from lab_services.patterns.serving.all_in_one import measuring
 from lab_services.services.predictor import Model
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
@@ -113,7 +113,7 @@ def test_the_leak_and_its_repair(service, monkeypatch, keep, left):
         again = _run(explained({**EXAMPLE, "wind": 29.0}))
         bytes_of_one = next(iter(kept.values()))[0].nbytes
     assert again is made[-1]  # the cache works for who asks the same again
-    assert bytes_of_one == measuring.explanation_bytes(others=20)
+    assert bytes_of_one == lab.explanation_bytes(others=20)
 
 
 def _run(coroutine):
@@ -129,7 +129,7 @@ def test_the_lab_counts_with_what_the_stack_is_told():
     assert {s.environment["WEATHERS"] for s in topology.services.values()} == {"24000"}
     assert len({s.memory for s in topology.services.values()}) == 1
     held = [each.split("=")[0] for each in topology.services["one"].environment["MODELS"].split()]
-    assert tuple(held) == measuring.MODELS
+    assert tuple(held) == lab.MODELS
 
 
 # --- theory --------------------------------------------------------------------------------------
@@ -137,10 +137,10 @@ def test_the_lab_counts_with_what_the_stack_is_told():
 
 def test_pollaczek_and_khinchine_for_a_mix():
     """The square forgotten, or taken of the mean."""
-    queue = measuring.mixed({"fast": 100, "slow": 15}, {"fast": 0.001, "slow": 0.040})
+    queue = lab.mixed({"fast": 100, "slow": 15}, {"fast": 0.001, "slow": 0.040})
     expected = (100 * 0.001**2 + 15 * 0.040**2) / (2 * (1 - 0.7))
     assert queue.mean_wait(115) == pytest.approx(expected)
-    assert measuring.mixed({"fast": 0}, {"fast": 0.001}) is None
+    assert lab.mixed({"fast": 0}, {"fast": 0.001}) is None
 
 
 def recording(offsets, models, latency=0.001, ok=True, **columns):
@@ -163,8 +163,8 @@ def test_who_comes_waits_for_the_work_before():
     """A recursion that counts its own work, or lets idle time count as credit."""
     services = {"board": 0.0, "advice": 0.010}
     seen = recording([0, 0.001, 0.004, 0.030, 0.031], ["advice", "board", "advice"] + ["board"] * 2)
-    assert measuring.waited(seen, services) == pytest.approx([0, 0.009, 0.006, 0, 0])
-    latencies = measuring.expected_latencies(seen, services, "board", alone=0.001)
+    assert lab.waited(seen, services) == pytest.approx([0, 0.009, 0.006, 0, 0])
+    latencies = lab.expected_latencies(seen, services, "board", alone=0.001)
     assert latencies == pytest.approx([0.010, 0.001, 0.001])
 
 
@@ -175,8 +175,8 @@ def test_the_recursion_agrees_with_the_formula():
     rates = {"board": 100, "advice": 40}
     models = random.choice(["board", "advice"], count, p=[100 / 140, 40 / 140])
     seen = recording(np.cumsum(random.exponential(1 / 140, count)), models)
-    formula = measuring.mixed(rates, services).mean_wait(140)
-    assert measuring.waited(seen, services).mean() == pytest.approx(formula, rel=0.1)
+    formula = lab.mixed(rates, services).mean_wait(140)
+    assert lab.waited(seen, services).mean() == pytest.approx(formula, rel=0.1)
 
 
 def test_what_theory_explains_is_compared_request_by_request():
@@ -185,9 +185,9 @@ def test_what_theory_explains_is_compared_request_by_request():
     services = {"board": 0.0002, "advice": 0.015}
     models = random.choice(["board", "advice"], 3000, p=[0.7, 0.3])
     offsets = np.cumsum(random.exponential(1 / 130, 3000))
-    expected = 0.001 + measuring.waited(recording(offsets, models), services)
+    expected = 0.001 + lab.waited(recording(offsets, models), services)
     seen = recording(offsets, models, latency=1.2 * expected)
-    ratio = measuring.explained(seen, services, "board", alone=0.001)
+    ratio = lab.explained(seen, services, "board", alone=0.001)
     assert (ratio.low, ratio.high) == pytest.approx((1.2, 1.2))
 
 
@@ -195,10 +195,10 @@ def test_what_cannot_be_explained_is_unknown():
     """A traceback where a request failed, or where nobody knows what the board takes alone."""
     services = {"board": 0.0002, "advice": 0.015}
     seen = recording([0, 1, 2], "board", ok=[True, False, True])
-    failing = measuring.explained(seen, services, "board", 0.001)
+    failing = lab.explained(seen, services, "board", 0.001)
     assert not failing.known and failing.note == "1 of 3 requests to board have failed"
     sound = recording([0, 1, 2], "board")
-    assert not measuring.explained(sound, services, "board", np.nan).known
+    assert not lab.explained(sound, services, "board", np.nan).known
 
 
 def test_a_late_generator_counts_on_the_scale_that_matters():
@@ -206,51 +206,51 @@ def test_a_late_generator_counts_on_the_scale_that_matters():
     seen = recording(np.arange(40) / 10, "board")
     seen.table["started"] += 0.0004
     seen.late, seen.note = True, "late"
-    assert measuring.Mean(scale=0.015)(seen).note == ""
-    assert measuring.Mean(scale=0.001)(seen).note == "late"
-    assert measuring.Mean()(seen).value == pytest.approx(0.001)
+    assert lab.Mean(scale=0.015)(seen).note == ""
+    assert lab.Mean(scale=0.001)(seen).note == "late"
+    assert lab.Mean()(seen).value == pytest.approx(0.001)
 
 
 def test_a_mean_of_nothing_is_unknown():
     """A lab that ends in a traceback where nothing was answered."""
-    mean = measuring.Mean()(recording([0, 1], "board", ok=False))
+    mean = lab.Mean()(recording([0, 1], "board", ok=False))
     assert not mean.known
     assert (mean.note, mean.unit, mean.n) == ("0 correct answers, a mean needs 2", "s", 0)
 
 
 def test_memory_of_many_models():
     """A crossover on the wrong side."""
-    cost = measuring.Memory.fit({1: 60e6, 11: 160e6})
+    cost = lab.Memory.fit({1: 60e6, 11: 160e6})
     assert (cost.base, cost.model) == (pytest.approx(50e6), pytest.approx(10e6))
     assert cost.crossover == pytest.approx(6)
     for models in (2, 5, 30):
         assert cost.together(models, 5) < cost.apart(models, 5)
         assert cost.together(models, 6) == pytest.approx(cost.apart(models, 6))
         assert cost.together(models, 7) > cost.apart(models, 7)
-    assert measuring.Memory(50e6, 0).crossover == np.inf
+    assert lab.Memory(50e6, 0).crossover == np.inf
     with pytest.raises(ValueError, match="two points"):
-        measuring.Memory.fit({1: 60e6})
-    assert measuring.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}).value == 20
-    assert measuring.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3}).value == 0
+        lab.Memory.fit({1: 60e6})
+    assert lab.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}).value == 20
+    assert lab.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3}).value == 0
 
 
 @pytest.mark.parametrize("seen", [{}, {0.4: 10.0}])
 def test_growth_that_nobody_looked_at_is_unknown(seen):
     """A service that dies between two looks, and is said not to have grown."""
-    growth = measuring.growth(seen)
+    growth = lab.growth(seen)
     assert not growth.known and growth.note == (
         f"memory was looked at {len(seen)} times, growth needs 2"
     )
     other = report.Interval.exact(-7, "bytes")
-    assert measuring.fastest(other, growth) == growth
-    assert measuring.fastest(growth, other) == growth
+    assert lab.fastest(other, growth) == growth
+    assert lab.fastest(growth, other) == growth
 
 
 def test_the_fastest_growth():
     """A service that shrinks taken for one that grows, or overlooked."""
     grown = [report.Interval.exact(value, "bytes") for value in (3, -7)]
-    assert measuring.fastest(*grown).value == 3
-    assert measuring.fastest(*grown, either_way=True).value == 7
+    assert lab.fastest(*grown).value == 3
+    assert lab.fastest(*grown, either_way=True).value == 7
 
 
 # --- what was lost -------------------------------------------------------------------------------
@@ -270,9 +270,9 @@ def leaking():
 def test_failures_are_counted_by_model():
     """The leaking model counted among those that it takes along."""
     seen = leaking()
-    assert measuring.failed(seen, "board", "advice") == (1, 3)
-    assert measuring.failed(seen.table, "reasons") == (2, 3)
-    assert measuring.outcome(seen.table).tolist() == [
+    assert lab.failed(seen, "board", "advice") == (1, 3)
+    assert lab.failed(seen.table, "reasons") == (2, 3)
+    assert lab.outcome(seen.table).tolist() == [
         *("answered", "answered", "reasons failed"),
         *("board failed", "answered", "reasons failed"),
     ]
@@ -280,9 +280,9 @@ def test_failures_are_counted_by_model():
 
 def test_a_death_is_dated_by_the_first_explanation_that_fails():
     """A death that is dated by a platform which looks once in a while."""
-    assert measuring.lifetime(leaking(), "one").value == pytest.approx(3.001)
-    assert measuring.lifetime(leaking(), "apart").value == pytest.approx(6.001)
-    alive = measuring.lifetime(recording([0, 1], "reasons", arm="one"), "one")
+    assert lab.lifetime(leaking(), "one").value == pytest.approx(3.001)
+    assert lab.lifetime(leaking(), "apart").value == pytest.approx(6.001)
+    alive = lab.lifetime(recording([0, 1], "reasons", arm="one"), "one")
     assert not alive.known and "has not died" in alive.note
 
 
@@ -290,16 +290,16 @@ def test_who_waits_in_the_queue_dates_no_death_by_when_it_came():
     """A busy machine whose service is said to have died with the first who waits, or gives up."""
     seen = recording([0, 1, 2, 3], "reasons", ok=False, arm="one", latency=[10.0, 6.0, 5.0, 0.001])
     seen.table["error"] = ["no answer within 10 s", "", "", ""]
-    assert measuring.lifetime(seen, "one").value == pytest.approx(3.001)
-    assert not measuring.lifetime(
+    assert lab.lifetime(seen, "one").value == pytest.approx(3.001)
+    assert not lab.lifetime(
         recording([0], "reasons", ok=False, arm="one", error="no answer within 10 s"), "one"
     ).known
 
 
 def test_nothing_lost_of_nothing_asked_is_unknown():
     """A release after the traffic that is said to have taken nothing from anybody."""
-    assert measuring.counted(0, 5) == report.Interval.exact(0, "requests")
-    assert not measuring.counted(0, 0).known
+    assert lab.counted(0, 5) == report.Interval.exact(0, "requests")
+    assert not lab.counted(0, 0).known
 
 
 # --- the platform --------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class Standing:
 def test_the_platform_starts_what_has_died():
     """An outage without an end, or a service started twice."""
     stack = Standing()
-    with measuring.Platform(stack, ["one", "reasons"], pause=0.1) as platform:
+    with lab.Platform(stack, ["one", "reasons"], pause=0.1) as platform:
         stack.down = {"one", "reasons", "board"}  # the board is nobody's business here
         platform.recover(seconds=5)
     assert sorted(stack.started) == ["one", "reasons"]
@@ -344,7 +344,7 @@ def test_the_platform_starts_what_has_died():
 
 def test_a_death_that_nobody_has_seen_has_no_time():
     """A traceback on a machine that is too slow for the leak."""
-    platform = measuring.Platform(Standing(), ["one", "reasons"], pause=0)
+    platform = lab.Platform(Standing(), ["one", "reasons"], pause=0)
     assert np.isnan([platform.first("one").start, platform.first("one").end]).all()
     assert platform.down(until=np.inf) == []
     platform.deaths = [
@@ -362,7 +362,7 @@ def test_a_death_that_nobody_has_seen_has_no_time():
 def test_a_release_is_no_death():
     """A service that is started by the platform while it is being rolled out."""
     stack = Standing()
-    with measuring.Platform(stack, ["one", "reasons"], pause=0) as platform:
+    with lab.Platform(stack, ["one", "reasons"], pause=0) as platform:
         begin, end = platform.release({"KEEP": "16"})
     assert sorted(stack.released) == [("one", {"KEEP": "16"}), ("reasons", {"KEEP": "16"})]
     assert end - begin < 0.3  # both at once
@@ -372,7 +372,7 @@ def test_a_release_is_no_death():
 def test_the_platform_gives_up():
     """A lab that waits for ever for a service that does not die, or ends in a traceback."""
     began = time.monotonic()
-    with measuring.Platform(Standing(), ["one"], pause=0) as platform:
+    with lab.Platform(Standing(), ["one"], pause=0) as platform:
         platform.recover(seconds=0.1)
     assert not platform.deaths
     assert 0.1 <= time.monotonic() - began < 5
@@ -380,7 +380,7 @@ def test_the_platform_gives_up():
 
 def test_memory_is_told_by_seconds():
     """Samples of another time, or of another service."""
-    with measuring.Platform(Standing(), [], pause=0) as platform:
+    with lab.Platform(Standing(), [], pause=0) as platform:
         begin = time.time()
         time.sleep(0.5)
     seen = platform.memory("one", begin, begin + 60)
@@ -400,7 +400,7 @@ def test_a_platform_tells_of_what_went_wrong_in_it():
     stack = Broken()
     with (
         pytest.raises(LabError, match="does not start"),
-        measuring.Platform(stack, ["one"], pause=0),
+        lab.Platform(stack, ["one"], pause=0),
     ):
         stack.down = {"one"}
         time.sleep(0.3)
@@ -408,6 +408,6 @@ def test_a_platform_tells_of_what_went_wrong_in_it():
 
 def test_many_models_of_one_kind():
     """A name used twice, so that the service holds fewer than it is told."""
-    named = [each.split("=") for each in measuring.copies(3).split()]
+    named = [each.split("=") for each in lab.copies(3).split()]
     assert len({name for name, _ in named}) == 3
     assert {path for _, path in named} == {"/models/good.onnx"}

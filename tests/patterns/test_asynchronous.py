@@ -13,9 +13,9 @@ from redis import Redis
 from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
+from lab_services.labs.serving import asynchronous as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.asynchronous import measuring
 from lab_services.services.worker import Job
 from lab_services.traffic import Schedule, constant
 from lab_services.traffic.recording import Recording
@@ -59,7 +59,7 @@ def worker(redis, work):
 
 
 def asked(ident="a-1", **changed):
-    return measuring.job(ident, EXAMPLE, 100) | changed
+    return lab.job(ident, EXAMPLE, 100) | changed
 
 
 def given(**changed):
@@ -154,7 +154,7 @@ def test_more_weathers_say_the_same_more_surely(work):
 
 
 class Running:
-    """As much of a stack as `measuring` needs."""
+    """As much of a stack as the lab's helpers needs."""
 
     def __init__(self, server, front=None):
         self.server, self.front = server, front
@@ -180,13 +180,13 @@ def test_the_log_of_the_work_is_read(redis, work, redis_server):
     stack = Running(redis_server)
     for ident in ("a", "b", "a"):
         work["handle"](given(ident=ident))
-    table = measuring.work(stack)
+    table = lab.work(stack)
     assert table["job"].tolist() == ["a", "b", "a"]
     assert table["again"].tolist() == [False, False, True]
-    assert measuring.results(stack) == {"a", "b"}
-    assert measuring.charges(stack) == {"nobody": 3}
-    measuring.clear(stack)
-    assert measuring.work(stack).empty and measuring.charges(stack) == {}
+    assert lab.results(stack) == {"a", "b"}
+    assert lab.charges(stack) == {"nobody": 3}
+    lab.clear(stack)
+    assert lab.work(stack).empty and lab.charges(stack) == {}
 
 
 def test_a_queue_that_does_not_drain_is_told(redis, redis_server):
@@ -194,13 +194,13 @@ def test_a_queue_that_does_not_drain_is_told(redis, redis_server):
     redis.xadd("jobs", {"job": "{}"})
     redis.xgroup_create("jobs", "workers", id="0")
     with pytest.raises(LabError, match="left"):
-        measuring.drained(Running(redis_server), patience=0.1)
+        lab.drained(Running(redis_server), patience=0.1)
 
 
 def test_dead_letters_are_read(redis, redis_server):
     """A dead letter without the reason for which it is one."""
     redis.xadd("jobs-dead", {"job": '{"id": "a"}', "reason": "text", "attempts": "3"})
-    (letter,) = measuring.dead_letters(Running(redis_server))
+    (letter,) = lab.dead_letters(Running(redis_server))
     assert letter == {"id": "a", "reason": "text", "attempts": "3"}
 
 
@@ -218,43 +218,43 @@ def test_results_are_timed_from_the_queue_and_tickets_from_the_start():
     )
     recording = Recording(table, 0.0, 2.0, late=True, note="late")
     done = done_table(("a", 1, "w", 0.5, 2.0), ("a", 1, "v", 0.5, 9.0))
-    timed = measuring.completion(recording, done)
+    timed = lab.completion(recording, done)
     assert timed.table["latency"].tolist() == [1.5, math.inf]
     assert timed.table["ok"].tolist() == [True, False]
-    assert measuring.ticket(recording).table["latency"].tolist() == [0.01, 0.02]
-    assert measuring.ticket(recording).note == ""
+    assert lab.ticket(recording).table["latency"].tolist() == [0.01, 0.02]
+    assert lab.ticket(recording).note == ""
 
 
 def test_the_service_time_is_the_gap_between_two_finishes():
     """Waiting that counts as work."""
-    assert measuring.service_time(one_after_the_other(20)).value == pytest.approx(0.1)
-    assert "a service time needs 3" in measuring.service_time(one_after_the_other(2)).note
+    assert lab.service_time(one_after_the_other(20)).value == pytest.approx(0.1)
+    assert "a service time needs 3" in lab.service_time(one_after_the_other(2)).note
 
 
 def test_depth_slope_and_drain():
     """A queue whose growth has the wrong sign, or that is empty before it is."""
     rows = [(f"j{n}", n, "w", n * 0.1, 0.05 + n * 0.2) for n in range(50)]
     done = done_table(*rows)
-    assert measuring.depth(done, np.array([-1.0, 0.0, 100.0])).tolist() == [0, 1, 0]
-    assert measuring.slope(done, 0.5, 4.5).value == pytest.approx(5, rel=0.1)
-    drained = measuring.drain_seconds(done, 5.0)
+    assert lab.depth(done, np.array([-1.0, 0.0, 100.0])).tolist() == [0, 1, 0]
+    assert lab.slope(done, 0.5, 4.5).value == pytest.approx(5, rel=0.1)
+    drained = lab.drain_seconds(done, 5.0)
     assert drained.value == pytest.approx(0.05 + 48 * 0.2 - 5, abs=0.01)
 
 
 def test_a_queue_that_never_filled_or_never_drained_has_no_drain_time():
     """A worker that was faster than the pile said, and a traceback instead of a gap."""
     done = one_after_the_other(20)
-    assert "no job was waiting" in measuring.drain_seconds(done, 1000.0).note
+    assert "no job was waiting" in lab.drain_seconds(done, 1000.0).note
     never = done_table(*((f"x{n}", n, "w", 0.0, math.inf) for n in range(3)))
     left = pd.concat([done, never], ignore_index=True)
-    assert "not drained" in measuring.drain_seconds(left, 1.0).note
+    assert "not drained" in lab.drain_seconds(left, 1.0).note
 
 
 def test_overtaking_is_counted():
     """An order of names or of arrival that stands for the order of results."""
-    assert measuring.overtaken(one_after_the_other(10)) == (0, 10)
+    assert lab.overtaken(one_after_the_other(10)) == (0, 10)
     mixed = done_table(*((f"j{p}", p, "w", 0.0, at) for at, p in enumerate((1, 3, 2, 4))))
-    assert measuring.overtaken(mixed) == (1, 4)
+    assert lab.overtaken(mixed) == (1, 4)
 
 
 def test_work_done_again_is_held_against_the_worker_that_died():
@@ -263,27 +263,27 @@ def test_work_done_again_is_held_against_the_worker_that_died():
         *(("a", 1, "dead", 0, 1), ("b", 2, "dead", 0, 2), ("c", 3, "alive", 0, 3)),
         *(("a", 1, "alive", 0, 4), ("b", 2, "alive", 0, 5)),
     )
-    assert measuring.done_again(done, 3).value == pytest.approx(2 / 3)
-    assert measuring.done_again(done, 3).low == 0
+    assert lab.done_again(done, 3).value == pytest.approx(2 / 3)
+    assert lab.done_again(done, 3).low == 0
 
 
 def test_a_worker_that_was_only_slow_is_no_kill():
     """A busy machine on which jobs are taken from the living ends the run, or counts as a kill."""
     done = done_table(("a", 1, "slow", 0, 1), ("a", 1, "alive", 0, 2))
-    assert "only slow" in measuring.done_again(done, 0).note
+    assert "only slow" in lab.done_again(done, 0).note
 
 
 def test_a_rate_over_no_time_is_not_known():
     """A rollout that outlasts the traffic: a rate below nothing, or a division by it."""
     moments = pd.Series([1.0, 2.0, 3.0])
-    assert measuring.rate(moments, 0.0, 4.0).value == 0.75
+    assert lab.rate(moments, 0.0, 4.0).value == 0.75
     for end in (5.0, 4.0):
-        assert "before it could be measured" in measuring.rate(moments, 5.0, end).note
+        assert "before it could be measured" in lab.rate(moments, 5.0, end).note
 
 
 def test_the_fluid_line_has_a_corner_where_the_queue_is_empty():
     """A line that goes below zero, or that starts again from what is not there."""
-    times, depths = measuring.fluid_depth([(5, 1), (20, 2), (5, 10)], capacity=10)
+    times, depths = lab.fluid_depth([(5, 1), (20, 2), (5, 10)], capacity=10)
     assert times.tolist() == [0, 1, 3, 7, 13]
     assert depths.tolist() == [0, 0, 20, 0, 0]
 
@@ -296,12 +296,12 @@ def test_the_poison_line_against_a_simulation():
         new = min(offered, capacity - pending / again)
         useful = (1 - share) * new
         if at in (0.5, 1.0, 2.0, 3.5):
-            told = measuring.useful_under_poison(at, offered, share, capacity, again)
+            told = lab.useful_under_poison(at, offered, share, capacity, again)
             assert told == pytest.approx(useful, rel=0.02)
         pending += share * new * step
-    assert measuring.useful_under_poison(9, offered, 0, capacity, again) == offered
+    assert lab.useful_under_poison(9, offered, 0, capacity, again) == offered
     with pytest.raises(ValueError, match="stable"):
-        measuring.useful_under_poison(1, 200, share, capacity, again)
+        lab.useful_under_poison(1, 200, share, capacity, again)
 
 
 def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch):
@@ -317,8 +317,8 @@ def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch
     port = serving.servers[0].sockets[0].getsockname()[1]
     stack = Running(redis_server, f"http://127.0.0.1:{port}")
     bodies = [asked(f"c-{number}") for number in range(20)]
-    clients = measuring.collect(stack, bodies, constant(40, 0.5), [0.2, None])
-    nobody = measuring.collect(stack, bodies, Schedule(np.empty(0), 1.0, "nobody"), [None])
+    clients = lab.collect(stack, bodies, constant(40, 0.5), [0.2, None])
+    nobody = lab.collect(stack, bodies, Schedule(np.empty(0), 1.0, "nobody"), [None])
     assert nobody[nobody["interval"] == 0].empty  # its columns are there all the same
     serving.should_exit = True
     thread.join()
@@ -331,12 +331,12 @@ def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch
 def test_charts_tell_what_they_show():
     """A chart of nothing, or one with a series that has no name."""
     done = one_after_the_other(20)
-    chart = measuring.depths(
+    chart = lab.depths(
         {"1 worker": (done, 0.0)}, [(20, 1), (1, 2)], {"1 worker": 10.0}, name="d", title="Depth"
     )
     assert "at most 20 jobs" in chart.alt and "Theory: at most 10" in chart.alt
     panel = {"begin": 0.0, "seconds": 2.0, "came": done["queued"], "finished": done["finished"]}
-    whole = measuring.flow({"one": panel | {"again": [1.0]}}, name="f", title="Flow")
+    whole = lab.flow({"one": panel | {"again": [1.0]}}, name="f", title="Flow")
     assert "1 were done again" in whole.alt
     with pytest.raises(ValueError, match="No series"):
-        measuring.depths({"a": (done, 0.0)}, [(1, 1)], {"b": 1.0}, name="d", title="Depth")
+        lab.depths({"a": (done, 0.0)}, [(1, 1)], {"b": 1.0}, name="d", title="Depth")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from lab_services.labs.serving import batch as lab
 from lab_services.models import features, store
-from lab_services.patterns.serving.batch import job, measuring, scheduler, tables
+from lab_services.patterns.serving.batch import job, scheduler, tables
 from lab_services.report.stats import Interval
 
 FLIGHTS = 40
@@ -24,7 +25,7 @@ def server(postgres_server):
         yield postgres_server
 
 
-class Tables(measuring.Controls):
+class Tables(lab.Controls):
     """The lab's controls, without a stack."""
 
     def __init__(self, url):
@@ -44,7 +45,7 @@ def controls(server):
 
 def run(**changed):
     """Run the job as the scheduler does; its exit code."""
-    return scheduler.run(measuring.order(chunk=10, **changed))["exit_code"]
+    return scheduler.run(lab.order(chunk=10, **changed))["exit_code"]
 
 
 # --- the job, on PostgreSQL ---------------------------------------------------------------------
@@ -119,13 +120,13 @@ def test_a_run_that_finds_the_lock_taken_leaves(controls, server):
 def test_the_scheduler_fires_so_many_times(controls):
     """A schedule that never ends, or begins with a firing too few; an order that makes no sense."""
     with TestClient(scheduler.app) as client:
-        plan = {"order": measuring.order(), "every": 0.4, "firings": 2, "one_at_a_time": False}
+        plan = {"order": lab.order(), "every": 0.4, "firings": 2, "one_at_a_time": False}
         first = client.post("/schedule", json=plan).json()["first"]
         controls._scheduler, controls._client = "", client
         runs = controls.over(firings=2, since=first - 0.1)
         assert list(runs["night"]) == [1, 2]
         assert runs["began"].iloc[-1] > first + 0.35  # a busy machine begins later
-        refused = client.post("/runs", json={**measuring.order(), "workers": 0})
+        refused = client.post("/runs", json={**lab.order(), "workers": 0})
         assert refused.status_code == 422
 
 
@@ -144,9 +145,9 @@ def test_only_the_right_clause_passes_the_exercise(server):
     update = "ON CONFLICT (flight) DO UPDATE SET night = excluded.night, probability = "
     right = f"{update} excluded.probability WHERE trial.night <= excluded.night"
     with tables.connect(server) as database:
-        assert measuring.keeps_one_and_the_newest(database, right)
+        assert lab.keeps_one_and_the_newest(database, right)
         for wrong in ("", "; DROP TABLE trial", "ON CONFLICT DO NOTHING", f"{update} trial.night"):
-            assert not measuring.keeps_one_and_the_newest(database, wrong)
+            assert not lab.keeps_one_and_the_newest(database, wrong)
 
 
 # --- what the lab reads off ----------------------------------------------------------------------
@@ -159,14 +160,14 @@ def parts_of(*rows):
 def test_a_night_that_is_run_again_from_the_start():
     """Work that was done twice and is not counted; a second write that makes a flight fresh."""
     parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 1, 0, 4, 5, 14.0), (2, 1, 5, 9, 5, 15.0))
-    night = measuring.night_of(parts, 1, began=10.0, flights=10)
+    night = lab.night_of(parts, 1, began=10.0, flights=10)
     assert night == pytest.approx((0.5, 5.0, (5 * 1.0 + 5 * 5.0) / 10))
 
 
 def test_a_flight_that_waits_is_fresh_with_the_next_night():
     """A night that counts as finished although a part of it was never done."""
     parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 2, 0, 9, 10, 22.0))
-    night = measuring.night_of(parts, 1, began=10.0, flights=10)
+    night = lab.night_of(parts, 1, began=10.0, flights=10)
     assert night == pytest.approx((0.0, 12.0, (5 * 1.0 + 5 * 12.0) / 10))
 
 
@@ -174,34 +175,34 @@ def test_runs_are_at_work_at_once():
     """One that begins when another ends, or that left at once, counted as overlap."""
     rows = [(0.0, 1.0, "succeeded"), (1.0, 2.0, "failed"), (1.2, 1.2, "skipped")]
     runs = pd.DataFrame(rows, columns=["began", "ended", "status"])
-    assert measuring.most_at_once(runs) == 1
+    assert lab.most_at_once(runs) == 1
     runs.loc[1, "began"] = 0.9
-    assert measuring.most_at_once(runs) == 2
-    assert measuring.most_at_once(runs[runs["status"] == "skipped"]) == 0
+    assert lab.most_at_once(runs) == 2
+    assert lab.most_at_once(runs[runs["status"] == "skipped"]) == 0
 
 
 def test_the_time_of_a_run_follows_from_two_numbers():
     """Parts that are shared unevenly taken for shared evenly; workers without a part."""
-    cost = measuring.part_cost(1000, {100: 0.31, 10: 1.3}, start=0.1)
+    cost = lab.part_cost(1000, {100: 0.31, 10: 1.3}, start=0.1)
     assert cost == pytest.approx((0.011, 0.0001))
-    seconds = [measuring.expected_seconds(1000, k, 2, cost, 0.1) for k in (10, 400, 1000)]
+    seconds = [lab.expected_seconds(1000, k, 2, cost, 0.1) for k in (10, 400, 1000)]
     assert seconds == pytest.approx([0.1 + 50 * 0.012, 0.1 + 0.051 + 0.031, 0.1 + 0.111])
-    assert measuring.amdahl(4, 0.1, cores=2) == measuring.amdahl(2, 0.1, cores=2) < 2
+    assert lab.amdahl(4, 0.1, cores=2) == lab.amdahl(2, 0.1, cores=2) < 2
 
 
 def test_how_far_off_the_times_are():
     """Times that are too short and count as near; costs below nothing, of which one cannot say."""
-    assert measuring.farthest_off([1.0, 2.0], [1.0, 4.0]).value == 2.0
+    assert lab.farthest_off([1.0, 2.0], [1.0, 4.0]).value == 2.0
     for expected in (0.0, -1.0, math.nan):
-        assert "noise" in measuring.farthest_off([1.0, 2.0], [1.0, expected]).note
+        assert "noise" in lab.farthest_off([1.0, 2.0], [1.0, expected]).note
 
 
 def test_a_crossover_there_is_only_between_a_start_and_a_saving():
     """Fewer than no predictions a day, a division by what a row saves, or a nan to be rounded."""
-    assert measuring.crossover(2.0, 0.001, 0.005).value == 500
-    assert "cheaper" in measuring.crossover(2.0, 0.005, 0.005).note
-    assert "cheaper" in measuring.crossover(2.0, math.nan, 0.005).note
-    assert "no start" in measuring.crossover(-0.1, 0.001, 0.005).note
+    assert lab.crossover(2.0, 0.001, 0.005).value == 500
+    assert "cheaper" in lab.crossover(2.0, 0.005, 0.005).note
+    assert "cheaper" in lab.crossover(2.0, math.nan, 0.005).note
+    assert "no start" in lab.crossover(-0.1, 0.001, 0.005).note
 
 
 class Slow:
@@ -234,7 +235,7 @@ class Slow:
 def test_a_slow_night_is_not_taken_for_the_next():
     """A rerun that is still at work when the next night is due, and is judged in its place."""
     reruns = ["healthy", "everything", "wait", "healthy"]
-    told = measuring.nights(Slow(takes=0.1), reruns, every=0.05, bad=BAD, mend_after=0.01, chunk=10)
+    told = lab.nights(Slow(takes=0.1), reruns, every=0.05, bad=BAD, mend_after=0.01, chunk=10)
     assert told["rerun"].tolist() == reruns
     assert told["night"].tolist() == [1, 2, 3, 4]
     assert told["failed"].notna().tolist() == [False, True, True, False]
@@ -245,9 +246,9 @@ def test_the_charts_say_what_they_show():
     """A chart that only those who see it can read."""
     parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 2, 0, 9, 10, 22.0))
     nights = {1: (10.0, "wait"), 2: (21.0, "healthy")}
-    chart = measuring.freshness_chart(parts, nights, [(11.5, 12.0)], 10, name="n", title="t")
+    chart = lab.freshness_chart(parts, nights, [(11.5, 12.0)], 10, name="n", title="t")
     assert "wait: 50% fresh at the end" in chart.alt and "healthy: 100%" in chart.alt
-    chart = measuring.cost_chart(
+    chart = lab.cost_chart(
         {"job": {500: 2.0}},
         {"job": lambda n: 1 + n / 500, "service": lambda n: n / 100},
         crossover=Interval.exact(125, "predictions a day"),
@@ -262,9 +263,9 @@ def test_charts_have_gaps_for_what_was_not_measured():
     """A night without a fresh flight, or a crossover that is not there, ends the run."""
     parts = parts_of((2, 2, 0, 9, 10, 22.0))
     nights = {1: (10.0, "wait"), 2: (21.0, "healthy")}
-    chart = measuring.freshness_chart(parts, nights, [], 10, name="n", title="t")
+    chart = lab.freshness_chart(parts, nights, [], 10, name="n", title="t")
     assert "wait: 0% fresh at the end. healthy: 100%" in chart.alt
     never = Interval.unknown("no row was cheaper", "predictions a day")
     costs = {"job": lambda n: -1.0 + n / 500}
-    chart = measuring.cost_chart({}, costs, never, most=1e5, name="c", title="t")
+    chart = lab.cost_chart({}, costs, never, most=1e5, name="c", title="t")
     assert "no row was cheaper" in chart.alt

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_services.labs.training.batch_training import lab, months
 from lab_services.models import store
 from lab_services.patterns.training.batch_training import (
     checks,
     job,
-    lab,
-    months,
     naive,
     predictor,
     registry,

@@ -12,9 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
+from lab_services.labs.serving import data_cache as lab
 from lab_services.models import build
 from lab_services.patterns.serving.data_cache import app as service
-from lab_services.patterns.serving.data_cache import measuring, preparing
+from lab_services.patterns.serving.data_cache import preparing
 from lab_services.traffic.recording import Recording
 
 NOON = datetime(2013, 11, 5, 12, tzinfo=UTC)
@@ -37,7 +38,7 @@ class FewReports:
 
 @pytest.fixture(scope="module")
 def warehouse(postgres_server):
-    warehouse = measuring.Warehouse(postgres_server)
+    warehouse = lab.Warehouse(postgres_server)
     yield warehouse
     warehouse.database.close()
 
@@ -195,7 +196,7 @@ def test_packed_rows_are_the_rows():
 
 def test_each_form_leads_to_the_same_rows():
     """A form that prepares differently."""
-    prepare = measuring.loaded_prepare()
+    prepare = lab.loaded_prepare()
     rows = {}
     for form in preparing.ENCODE:
         version, rows[form] = preparing.decode(
@@ -222,7 +223,7 @@ def test_an_answer_is_stale_when_a_newer_version_was_there_before():
     asked = [(1, 1.0, "read 1 2e-5"), (1, 2.5, "hit 1 1e-5"), (2, 2.5, "hit 1 1e-5"),
              (1, 2.6, "hit 2 1e-5"), (1, 0.5, "read 2 1e-5"), (1, 9.0, "")]  # fmt: skip
     log = pd.DataFrame({"flight": [1, 1], "version": [2, 3], "at": [2.0, 3.0]})
-    found = measuring.with_staleness(measuring.told(recording(*asked)), log)
+    found = lab.with_staleness(lab.told(recording(*asked)), log)
     assert found["behind"].tolist() == [0, 1, 0, 0, 0]
     assert found["stale"].tolist() == [False, True, False, False, False]
     assert found["seconds"].iloc[0] == 2e-5
@@ -231,21 +232,21 @@ def test_an_answer_is_stale_when_a_newer_version_was_there_before():
 def test_shares_are_means_over_flights():
     """An interval for requests that are no independent ones; shares beyond 0 and 1."""
     table = pd.DataFrame({"flight": [1, 1, 1, 2], "stale": [True, True, True, False]})
-    share = measuring.share_by_flight(table, "stale")
+    share = lab.share_by_flight(table, "stale")
     assert (share.value, share.low, share.high) == (0.5, 0.0, 1.0)
-    fit = measuring.fit_by_flight(table.assign(foretold=0.5), "stale", "foretold")
+    fit = lab.fit_by_flight(table.assign(foretold=0.5), "stale", "foretold")
     assert fit.value == pytest.approx((3 / 1.5 + 0) / 2)
 
 
 def test_where_no_flight_was_asked_for_nothing_is_known():
     """A traceback, or a share from 0 to 1, of no request or of one flight alone."""
     table = pd.DataFrame({"flight": [1, 1], "stale": [True, False], "foretold": [0.0, 0.0]})
-    alone = measuring.share_by_flight(table, "stale")
+    alone = lab.share_by_flight(table, "stale")
     assert (alone.value, alone.low, alone.high) == (0.5, 0.0, 1.0) and alone.note
     unknown = [
-        measuring.share_by_flight(table.head(0), "stale"),
-        measuring.fit_by_flight(table.head(0), "stale", "foretold"),
-        measuring.fit_by_flight(table, "stale", "foretold"),
+        lab.share_by_flight(table.head(0), "stale"),
+        lab.fit_by_flight(table.head(0), "stale", "foretold"),
+        lab.fit_by_flight(table, "stale", "foretold"),
     ]
     assert not any(found.known for found in unknown)
     assert "foretold" in unknown[-1].note
@@ -253,24 +254,24 @@ def test_where_no_flight_was_asked_for_nothing_is_known():
 
 def test_a_read_that_the_clock_does_not_tell_is_unknown():
     """A read that costs nothing, by which an exercise divides."""
-    assert measuring.each_took(0.5, 10).value == pytest.approx(0.05)
-    assert "clock" in measuring.each_took(0.0, 10).note
-    assert not measuring.each_took(0.5, 0).known
+    assert lab.each_took(0.5, 10).value == pytest.approx(0.05)
+    assert "clock" in lab.each_took(0.0, 10).note
+    assert not lab.each_took(0.5, 0).known
 
 
 def test_without_an_answer_nothing_is_told():
     """A traceback where every request has failed."""
-    told = measuring.told(recording((1, 1.0, ""), (2, 1.0, "")))
+    told = lab.told(recording((1, 1.0, ""), (2, 1.0, "")))
     log = pd.DataFrame({"flight": [1], "version": [2], "at": [2.0]})
-    found = measuring.with_staleness(told, log)
+    found = lab.with_staleness(told, log)
     assert found.empty and {"source", "stale", "seconds"} <= set(found)
 
 
 def test_writers_write_down_what_they_changed(stack, warehouse):
     """A version that nobody can tell the time of; an error that is never heard of."""
-    writers = measuring.Writers(warehouse, stack.cache, "features", flights=5, rate=20.0)
+    writers = lab.Writers(warehouse, stack.cache, "features", flights=5, rate=20.0)
     for flight in range(5):
-        ask(stack, flight=flight, policy=measuring.BY_WRITER)
+        ask(stack, flight=flight, policy=lab.BY_WRITER)
     with writers:
         wait_for(lambda: len(writers.log) >= 20)
     newest = warehouse.database.execute("SELECT id, version FROM flights ORDER BY id").fetchall()
@@ -279,39 +280,39 @@ def test_writers_write_down_what_they_changed(stack, warehouse):
         range(5), fill_value=1
     ).to_dict()
     assert writers.log["at"].is_monotonic_increasing
-    assert len(stack.cache.keys(f"*:{measuring.BY_WRITER}:*")) < 5
+    assert len(stack.cache.keys(f"*:{lab.BY_WRITER}:*")) < 5
     with (
         pytest.raises(LookupError),
-        measuring.Writers(warehouse, stack.cache, "features", 900, 1.0) as lost,
+        lab.Writers(warehouse, stack.cache, "features", 900, 1.0) as lost,
     ):
         wait_for(lambda: not lost._thread.is_alive())
 
 
 def test_a_sized_cache_throws_out_and_is_normal_afterwards(stack):
     """A policy that stays behind and throws out entries of the next experiment."""
-    asked = measuring.drawn(np.full(2000, 1 / 2000), 2000)
-    with measuring.Sized(stack.cache, 1_000_000) as small:  # room for less than half of them
-        hits = measuring.replay(small, "features", [b"x" * 1000], 2000, asked)
+    asked = lab.drawn(np.full(2000, 1 / 2000), 2000)
+    with lab.Sized(stack.cache, 1_000_000) as small:  # room for less than half of them
+        hits = lab.replay(small, "features", [b"x" * 1000], 2000, asked)
     assert 0.2 < np.mean(hits) < 0.65
     assert stack.cache.config_get("maxmemory")["maxmemory"] == "0"
     assert stack.cache.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
-    assert math.isnan(measuring.bytes_per_entry(stack.cache, "features"))
+    assert math.isnan(lab.bytes_per_entry(stack.cache, "features"))
     ask(stack)
-    assert 48 < measuring.bytes_per_entry(stack.cache, "features") < 400
+    assert 48 < lab.bytes_per_entry(stack.cache, "features") < 400
 
 
 def test_steps_are_timed():
     """A step that costs nothing because it was never done."""
-    steps = measuring.step_seconds("rows", dossier(40.0), measuring.loaded_prepare())
+    steps = lab.step_seconds("rows", dossier(40.0), lab.loaded_prepare())
     assert 0 < steps["of that: decode"] < steps["use the entry"]
-    assert set(measuring.step_seconds("tensor", dossier(40.0), measuring.loaded_prepare())) == {
+    assert set(lab.step_seconds("tensor", dossier(40.0), lab.loaded_prepare())) == {
         "make the entry", "use the entry",
     }  # fmt: skip
 
 
 def test_old_weather_is_what_was_known_then():
     """A report from the hour of departure, or one that a station made up."""
-    source = measuring.Source(50)
+    source = lab.Source(50)
     fresh, old = source.said_with_weather_of(0), source.said_with_weather_of(24)
     assert len(fresh) == 50 and (fresh != old).any()
     source.reports = source.reports.assign(temp=999.0)
@@ -324,34 +325,34 @@ def test_old_weather_is_what_was_known_then():
 
 def test_stale_hits_by_hand():
     """uT/2 for short lives, nearly all for long ones, none without changes."""
-    assert measuring.stale_hits(1.0, 0.01) == pytest.approx(0.005, rel=0.01)
-    assert measuring.stale_hits(1.0, 1.0) == pytest.approx(np.exp(-1))
-    assert measuring.stale_hits(10.0, 100.0) == pytest.approx(1.0, abs=0.01)
-    assert measuring.stale_hits(0.0, 5.0) == 0.0
+    assert lab.stale_hits(1.0, 0.01) == pytest.approx(0.005, rel=0.01)
+    assert lab.stale_hits(1.0, 1.0) == pytest.approx(np.exp(-1))
+    assert lab.stale_hits(10.0, 100.0) == pytest.approx(1.0, abs=0.01)
+    assert lab.stale_hits(0.0, 5.0) == 0.0
 
 
 def test_random_eviction_against_a_simulation():
     """A formula with a factor too many."""
-    popularity, random = measuring.zipf(100), np.random.default_rng(0)
+    popularity, random = lab.zipf(100), np.random.default_rng(0)
     kept, hits = list(range(20)), 0
-    asked = measuring.drawn(popularity, 20_000)
+    asked = lab.drawn(popularity, 20_000)
     for flight in asked:
         if flight in kept:
             hits += 1
         else:
             kept[random.integers(20)] = flight
-    assert measuring.random_eviction(popularity, 20) == pytest.approx(hits / len(asked), abs=0.02)
-    assert measuring.random_eviction(popularity, 100) == 1.0
-    assert math.isnan(measuring.random_eviction(popularity, math.nan))
+    assert lab.random_eviction(popularity, 20) == pytest.approx(hits / len(asked), abs=0.02)
+    assert lab.random_eviction(popularity, 100) == 1.0
+    assert math.isnan(lab.random_eviction(popularity, math.nan))
 
 
 def test_popularity_and_different_flights():
     """Shares that do not add up; more different flights than there are."""
-    popularity = measuring.zipf(100)
+    popularity = lab.zipf(100)
     assert popularity.sum() == pytest.approx(1) and popularity[0] == pytest.approx(
         2 * popularity[1]
     )
-    assert measuring.different(popularity, 1) == pytest.approx(1, abs=0.1)
-    assert measuring.different(popularity, 1e6) == pytest.approx(100)
-    asked = measuring.drawn(popularity, 300, seed=4)
-    assert len(set(asked)) == pytest.approx(measuring.different(popularity, 300), abs=10)
+    assert lab.different(popularity, 1) == pytest.approx(1, abs=0.1)
+    assert lab.different(popularity, 1e6) == pytest.approx(100)
+    asked = lab.drawn(popularity, 300, seed=4)
+    assert len(set(asked)) == pytest.approx(lab.different(popularity, 300), abs=10)

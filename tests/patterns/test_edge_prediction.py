@@ -17,10 +17,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from lab_services import payloads
+from lab_services.labs.serving.edge_prediction import compact, lab
 from lab_services.models import build, features, store
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
-from lab_services.patterns.serving.edge_prediction import compact, measuring, packages
+from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.patterns.serving.edge_prediction.packages import EdgeModel, Failed, Refused
 from lab_services.patterns.serving.edge_prediction.updater import Updater
 from tests.patterns.standing_in import Answer, standing_in
@@ -38,7 +39,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def known(models):
-    return measuring.known_answers(payloads.flights(10, seed=7))
+    return lab.known_answers(payloads.flights(10, seed=7))
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def downloads(shelf):
 def test_eight_bits_are_smaller_and_say_nearly_the_same(models):
     """A quantisation that left the weights alone, or broke them."""
     flights = payloads.flights(200)
-    small, large = (measuring.chances(f"edge-{name}", flights) for name in ("int8", "float32"))
+    small, large = (lab.chances(f"edge-{name}", flights) for name in ("int8", "float32"))
     assert models["edge-int8"].stat().st_size < 0.35 * models["edge-float32"].stat().st_size
     assert 0 < abs(small - large).max() < packages.TOLERANCE
 
@@ -174,7 +175,7 @@ def test_it_never_goes_back_to_an_older_one(shelf, look, tmp_path):
 
 
 def broken(shelf, kind):
-    noise = measuring.damaged(shelf.content)
+    noise = lab.damaged(shelf.content)
     match kind:
         case "damaged":
             shelf.publish(2)
@@ -394,7 +395,7 @@ def updates(seconds, every=2.0):
 
 
 def test_the_share_with_the_new_version_is_counted():
-    found = measuring.spread(updates([0.5, 1.0, 1.5, 2.0]), 100, [0.1, 1.2, 2.0])
+    found = lab.spread(updates([0.5, 1.0, 1.5, 2.0]), 100, [0.1, 1.2, 2.0])
     shares = [each.value for each in found["looks every 2 s"].values()]
     assert shares == [0, 0.5, 1]
 
@@ -402,20 +403,20 @@ def test_the_share_with_the_new_version_is_counted():
 def test_the_distance_from_the_line():
     """A claim that no fleet could fail."""
     even = updates(np.linspace(0, 2, 41))
-    assert measuring.distance(even, 100, 2.0) < 0.05
+    assert lab.distance(even, 100, 2.0) < 0.05
     together = updates([1.9] * 41)
-    assert measuring.distance(together, 100, 2.0) == pytest.approx(0.95)
+    assert lab.distance(together, 100, 2.0) == pytest.approx(0.95)
     never_in_time = updates([5.0] * 41)
-    assert measuring.distance(never_in_time, 100, 2.0) == pytest.approx(1)
+    assert lab.distance(never_in_time, 100, 2.0) == pytest.approx(1)
 
 
 def test_devices_that_have_not_updated_are_no_traceback():
     """A fleet that is too slow for its interval taken for one that is all there, or an error."""
     half_there = updates([0.5, 1.0, np.inf, np.inf])
-    shares = measuring.spread(half_there, 100, [2.0])["looks every 2 s"]
+    shares = lab.spread(half_there, 100, [2.0])["looks every 2 s"]
     assert shares[2.0].value == 0.5
-    assert measuring.distance(half_there, 100, 2.0) == pytest.approx(0.5)
-    assert np.isnan(measuring.distance(half_there, 100, 4.0))  # nobody looks so often
+    assert lab.distance(half_there, 100, 2.0) == pytest.approx(0.5)
+    assert np.isnan(lab.distance(half_there, 100, 4.0))  # nobody looks so often
 
 
 class Slow:
@@ -430,15 +431,15 @@ class Slow:
 
 def test_devices_are_not_waited_for_without_end(monkeypatch):
     """A lab that ends in a traceback because the machine was busy."""
-    monkeypatch.setattr(measuring, "PATIENCE", 0.05)
-    assert measuring.wait_for_fleet(Slow(), 1)["at"].tolist() == [5.0, np.inf]
-    assert measuring.wait_for_fleet(Slow(), 2)["at"].tolist() == [np.inf, np.inf]
-    came = {version: measuring.outcome(Slow(), version) for version in (1, 2)}
+    monkeypatch.setattr(lab, "PATIENCE", 0.05)
+    assert lab.wait_for_fleet(Slow(), 1)["at"].tolist() == [5.0, np.inf]
+    assert lab.wait_for_fleet(Slow(), 2)["at"].tolist() == [np.inf, np.inf]
+    came = {version: lab.outcome(Slow(), version) for version in (1, 2)}
     assert came[1]["outcome"] == "installed"
     assert came[2]["outcome"] is None and "has not looked at package 2" in came[2]["reason"]
-    assert measuring.as_it_should(came, {1: "installed"}).value == 1
-    assert measuring.as_it_should(came, {1: "refused"}).value == 0
-    both = measuring.as_it_should(came, {1: "installed", 2: "refused"})
+    assert lab.as_it_should(came, {1: "installed"}).value == 1
+    assert lab.as_it_should(came, {1: "refused"}).value == 0
+    both = lab.as_it_should(came, {1: "installed", 2: "refused"})
     assert not both.known and both.note == came[2]["reason"]
 
 
@@ -449,19 +450,19 @@ def test_who_answered_and_with_which_model():
             "answered_by": ["server", "device, version 2", "device, version 12", ""],
         }
     )
-    by = measuring.by_whom(table).tolist()
+    by = lab.by_whom(table).tolist()
     assert by == ["by the server", "by the device", "by the device", "not at all"]
-    model = measuring.by_model([2])(table).tolist()
+    model = lab.by_model([2])(table).tolist()
     assert model == ["right model", "wrong model", "right model", "no answer"]
 
 
 def test_damage_is_in_the_middle_and_changes_no_length():
     content = bytes(800)
-    found = measuring.damaged(content)
+    found = lab.damaged(content)
     assert len(found) == 800 and found[:400] == content[:400] and found[500:] == content[500:]
     assert found != content
 
 
 def test_verdicts_are_compared_at_the_threshold():
-    found = measuring.same_verdict(np.array([0.1, 0.31, 0.9]), np.array([0.2, 0.29, 0.8]), 0.3)
+    found = lab.same_verdict(np.array([0.1, 0.31, 0.9]), np.array([0.2, 0.29, 0.8]), 0.3)
     assert found.value == pytest.approx(2 / 3)

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import ClientError
 from starlette.testclient import TestClient
 
+from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE, FEATURES
-from lab_services.patterns.serving.microservice_horizontal import measuring, parts
+from lab_services.patterns.serving.microservice_horizontal import parts
 from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
 from lab_services.traffic.recording import Recording
@@ -315,32 +316,32 @@ def test_a_branch_of_no_part_is_refused(branch):
 
 def test_the_share_of_slow_requests():
     """The closed form against numbers that the paper gives."""
-    assert measuring.slow_share(0.01, 100) == pytest.approx(0.634, abs=5e-4)
-    assert measuring.slow_share(0.05, 1) == pytest.approx(0.05)
-    assert measuring.slow_share(0.05, 4, calls=2) == pytest.approx(1 - (1 - 0.0025) ** 4)
-    assert measuring.slow_share(0, 10) == 0 and measuring.slow_share(1, 1) == 1
+    assert lab.slow_share(0.01, 100) == pytest.approx(0.634, abs=5e-4)
+    assert lab.slow_share(0.05, 1) == pytest.approx(0.05)
+    assert lab.slow_share(0.05, 4, calls=2) == pytest.approx(1 - (1 - 0.0025) ** 4)
+    assert lab.slow_share(0, 10) == 0 and lab.slow_share(1, 1) == 1
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="chance"):
-            measuring.slow_share(wrong, 2)
+            lab.slow_share(wrong, 2)
 
 
 def test_the_number_of_branches_is_its_inverse():
     """An exercise whose solution contradicts its check."""
     for p, share in ((0.01, 0.1), (0.05, 0.5)):
-        assert measuring.slow_share(p, measuring.branches_until(p, share)) == pytest.approx(share)
+        assert lab.slow_share(p, lab.branches_until(p, share)) == pytest.approx(share)
     with pytest.raises(ValueError, match="between"):
-        measuring.branches_until(0, 0.5)
+        lab.branches_until(0, 0.5)
 
 
 def test_what_arrives_by_a_deadline():
     """Chances that do not add up, or a branch that is late and early at once."""
     for deadline in (0.01, 0.1, 0.5):
-        assert sum(measuring.arrivals(DELAYS, deadline).values()) == pytest.approx(1)
-    assert measuring.complete_share(DELAYS, 0.01) == pytest.approx(0.7 * 0.8)
-    assert measuring.complete_share(DELAYS, 0.1) == pytest.approx(0.8)
-    assert measuring.complete_share(DELAYS, 0.5) == 1
-    assert measuring.arrivals(DELAYS, 0.1)["carrier", "hour", "weather"] == pytest.approx(0.2)
-    assert measuring.arrivals({}, 0.1) == {tuple(parts.PARTS): 1}
+        assert sum(lab.arrivals(DELAYS, deadline).values()) == pytest.approx(1)
+    assert lab.complete_share(DELAYS, 0.01) == pytest.approx(0.7 * 0.8)
+    assert lab.complete_share(DELAYS, 0.1) == pytest.approx(0.8)
+    assert lab.complete_share(DELAYS, 0.5) == 1
+    assert lab.arrivals(DELAYS, 0.1)["carrier", "hour", "weather"] == pytest.approx(0.2)
+    assert lab.arrivals({}, 0.1) == {tuple(parts.PARTS): 1}
 
 
 # --- from recordings ----------------------------------------------------------------------------
@@ -362,24 +363,24 @@ def recording(**columns):
 def test_how_many_wait_at_the_worst_moment():
     """Little's law read off wrongly: those who have left still counted."""
     of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
-    assert measuring.most_open(of) == 3
-    assert measuring.most_open(replace(of, table=of.table.head(0))) is None
+    assert lab.most_open(of) == 3
+    assert lab.most_open(replace(of, table=of.table.head(0))) is None
 
 
 def test_calls_beyond_one_each():
     """Extra load that forgets how wide the fan is."""
-    assert measuring.extra_load(recording(sent=[4, 5, 4, 4]), 4).value == pytest.approx(1 / 16)
+    assert lab.extra_load(recording(sent=[4, 5, 4, 4]), 4).value == pytest.approx(1 / 16)
     # Of the second one the front noted nothing: it has not made four calls too few.
-    assert measuring.extra_load(recording(sent=[5, 0]), 4).value == pytest.approx(1 / 4)
+    assert lab.extra_load(recording(sent=[5, 0]), 4).value == pytest.approx(1 / 4)
 
 
 def test_calls_that_nobody_noted_are_unknown():
     """A traceback, or no extra load at all, where the front noted nothing."""
     silent = recording(sent=[0, 0], seconds=[(), ()])
-    for found in (measuring.extra_load(silent, 4), measuring.call_quantile(silent, 0.95)):
+    for found in (lab.extra_load(silent, 4), lab.call_quantile(silent, 0.95)):
         assert not found.known and found.note
     noted = recording(seconds=[(0.1, 0.3), (0.2,)])
-    assert measuring.call_quantile(noted, 0.5) == Interval.exact(0.2, "s")
+    assert lab.call_quantile(noted, 0.5) == Interval.exact(0.2, "s")
 
 
 class Front:
@@ -396,7 +397,7 @@ class Front:
 
 def test_every_request_has_a_number_of_its_own():
     """Two requests with one number: the notes of one are taken for the other's."""
-    made, schedule = measuring.arms(
+    made, schedule = lab.arms(
         Front(), [EXAMPLE], {"a": {}, "b": {"deadline": 0.5}}, each=10, rate=50, oftener={"a": 2}
     )
     numbers = [request.labels["number"] for request in made]
@@ -413,10 +414,10 @@ def test_what_the_front_noted_finds_its_request():
     notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
     front = Front()
     front.notes = notes
-    found = measuring.with_joins(front, recording(number=[7, 8]))
+    found = lab.with_joins(front, recording(number=[7, 8]))
     assert found.table["sent"].tolist() == [0, 5]
     assert found.table["arrived"].tolist() == [(), ("hour",)]
-    assert measuring.call_seconds(found).tolist() == [0.1, 0.2]
+    assert lab.call_seconds(found).tolist() == [0.1, 0.2]
 
 
 # --- quality ------------------------------------------------------------------------------------
@@ -427,7 +428,7 @@ def quality():
     from lab_services.models import build
 
     build.ensure()
-    return measuring.Quality(400)
+    return lab.Quality(400)
 
 
 EVERYTHING = tuple(parts.PARTS)
@@ -455,7 +456,7 @@ def test_a_mixture_lies_between_its_parts(quality):
 def test_the_auc_is_that_of_the_textbook(quality):
     """A tie that counts whole, or late and punctual flights taken for each other."""
     scores = np.round(quality.whole, 2)[:, None]
-    of_late, of_punctual, _ = measuring.adds_to_auc(quality.late, scores, np.ones(1))
+    of_late, of_punctual, _ = lab.adds_to_auc(quality.late, scores, np.ones(1))
     late, punctual = scores[quality.late], scores[~quality.late].T
     textbook = np.mean((late > punctual) + (late == punctual) / 2)
     assert of_late.mean() == pytest.approx(textbook)
@@ -467,7 +468,7 @@ def test_the_interval_is_as_wide_as_the_bootstraps(quality):
     random, found = np.random.default_rng(0), []
     for _ in range(200):
         at = random.integers(0, len(quality.late), len(quality.late))
-        of_late, *_ = measuring.adds_to_auc(quality.late[at], quality.whole[at, None], np.ones(1))
+        of_late, *_ = lab.adds_to_auc(quality.late[at], quality.whole[at, None], np.ones(1))
         found.append(of_late.mean())
     told = quality.of_one_model()
     assert (told.high - told.low) / (2 * 1.96) == pytest.approx(np.std(found), rel=0.25)
@@ -489,13 +490,13 @@ def test_counted_kinds_add_their_own_uncertainty(quality):
 def test_kinds_of_answers_are_counted_where_there_is_an_answer():
     """A failed request that counts as an answer without branches."""
     of = recording(arrived=[("hour",), ("hour",), ("route", "hour"), ()], ok=[True] * 3 + [False])
-    assert measuring.kinds(of) == {("hour",): pytest.approx(2 / 3), ("route", "hour"): 1 / 3}
+    assert lab.kinds(of) == {("hour",): pytest.approx(2 / 3), ("route", "hour"): 1 / 3}
 
 
 def test_what_nobody_answered_has_no_quality(quality):
     """A traceback, or a number of nothing, where no request was answered at all."""
     of = recording(arrived=[(), ()], ok=[False, False])
-    lost = quality.lost(measuring.kinds(of), len(of))
+    lost = quality.lost(lab.kinds(of), len(of))
     assert not lost.known and lost.note == "no request was answered"
 
 
@@ -507,9 +508,7 @@ def test_the_chart_tells_whole_from_partial_from_none():
     fault = SimpleNamespace(kind="pause", service="weather", replica=1, start=1.0, end=None)
     of = recording(status=[200, 203, 503], ok=[True, True, False])
     queued = recording(status=[202, 202, 202], joined=[0.0, 2.0, math.nan])
-    chart = measuring.answers(
-        {"deadline": of, "queue": queued}, [fault], name="stall", title="A stall"
-    )
+    chart = lab.answers({"deadline": of, "queue": queued}, [fault], name="stall", title="A stall")
     assert "deadline: 1 complete" in chart.alt and "1 partial" in chart.alt
     assert "1 no answer" in chart.alt
     assert "queue: 2 complete, after 0.001 to 2 s; 3 taken in" in chart.alt
@@ -519,6 +518,4 @@ def test_the_chart_tells_whole_from_partial_from_none():
 def test_too_many_labels_are_refused():
     """Panels that nobody can tell apart."""
     with pytest.raises(ValueError, match="series"):
-        measuring.answers(
-            {str(n): recording(status=[200]) for n in range(5)}, [], name="x", title="x"
-        )
+        lab.answers({str(n): recording(status=[200]) for n in range(5)}, [], name="x", title="x")

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from lab_services.labs.serving import microservice_vertical as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.models.scoring import chances
-from lab_services.patterns.serving.microservice_vertical import measuring
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.report.stats import Interval
@@ -264,11 +264,11 @@ def test_the_sum_of_independent_times_is_their_convolution():
     random = np.random.default_rng(0)
     parts = [np.where(random.random(4000) < 0.1, 0.05, 0.002) for _ in range(3)]
     # 0.9^3 = 72.9 % have no delay, 97.2 % at most one.
-    assert measuring.independent(parts)(0.70) == pytest.approx(0.006, abs=0.001)
-    assert measuring.independent(parts)(0.80) == pytest.approx(0.054, abs=0.001)
-    assert measuring.independent(parts)(0.96) == pytest.approx(0.054, abs=0.001)
-    assert measuring.independent(parts)(0.985) == pytest.approx(0.102, abs=0.001)
-    assert measuring.together(parts, 0.95) == pytest.approx(0.150, abs=0.001)
+    assert lab.independent(parts)(0.70) == pytest.approx(0.006, abs=0.001)
+    assert lab.independent(parts)(0.80) == pytest.approx(0.054, abs=0.001)
+    assert lab.independent(parts)(0.96) == pytest.approx(0.054, abs=0.001)
+    assert lab.independent(parts)(0.985) == pytest.approx(0.102, abs=0.001)
+    assert lab.together(parts, 0.95) == pytest.approx(0.150, abs=0.001)
 
 
 def table_of(slow):
@@ -282,13 +282,11 @@ def test_what_is_slow_together_is_told_from_what_is_slow_by_chance():
     random = np.random.default_rng(1)
     chance = table_of(random.random((2000, 3)) < 0.09)
     together = table_of(np.repeat(random.random((2000, 1)) < 0.09, 3, axis=1))
-    assert measuring.sum_of_quantiles(chance, 0.95).high < 0.5
-    assert measuring.sum_of_quantiles(together, 0.95).value == pytest.approx(1)
-    assert measuring.slow_share_gain(chance, 0.04).low > 2.4
-    assert measuring.slow_share_gain(together, 0.04).value == pytest.approx(1)
-    assert measuring.stages_share(chance).value == pytest.approx(
-        1 - 0.001 / chance["latency"].mean()
-    )
+    assert lab.sum_of_quantiles(chance, 0.95).high < 0.5
+    assert lab.sum_of_quantiles(together, 0.95).value == pytest.approx(1)
+    assert lab.slow_share_gain(chance, 0.04).low > 2.4
+    assert lab.slow_share_gain(together, 0.04).value == pytest.approx(1)
+    assert lab.stages_share(chance).value == pytest.approx(1 - 0.001 / chance["latency"].mean())
 
 
 def test_requests_are_joined_with_what_the_chain_noted():
@@ -299,11 +297,11 @@ def test_requests_are_joined_with_what_the_chain_noted():
     noted = pd.DataFrame(
         {"screen": [0.1, 0.2], "forecast": [0.1, 0.1], "advice": [np.nan, 0.1]}, index=["a", "b"]
     )
-    joined = measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted)
+    joined = lab.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted)
     assert joined["screen"].tolist() == [0.2, 0.1]
     assert joined["rest"].tolist() == pytest.approx([0.1, 0.2])
     # The chain is not done with one of them: what is left of its latency is nobody's rest.
-    joined = measuring.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted.drop("a"))
+    joined = lab.with_stages(Recording(sent, begin=0.0, seconds=1.0), noted.drop("a"))
     assert joined["rest"].isna().tolist() == [False, True]
 
 
@@ -311,7 +309,7 @@ def test_requests_are_joined_with_what_the_chain_noted():
 def test_links_are_counted_from_what_was_answered(links):
     """An exponent that fits any product."""
     answered = {e: (round(100_000 * (1 - e) ** links), 100_000) for e in (0.1, 0.4)}
-    found = measuring.links(answered)
+    found = lab.links(answered)
     assert found.value == pytest.approx(links, abs=0.01)
     assert found.low < links < found.high
     assert found.high - found.low < 0.05
@@ -319,17 +317,17 @@ def test_links_are_counted_from_what_was_answered(links):
 
 def test_nobody_in_time_once_the_queue_outlasts_patience():
     """A curve that goes up where it must fall."""
-    assert measuring.expected_in_time(20, 30, 2, 0.2) == 20
+    assert lab.expected_in_time(20, 30, 2, 0.2) == 20
     # Twice the capacity: the queue grows a second a second, so 0.2 s of 2 s are in time.
-    assert measuring.expected_in_time(60, 30, 2, 0.2) == pytest.approx(6)
+    assert lab.expected_in_time(60, 30, 2, 0.2) == pytest.approx(6)
 
 
 def test_the_slowest_of_those_who_go_on():
     """A quantile of the wrong requests."""
     full = np.arange(1, 101) / 1000
-    assert measuring.expected_slow(full, 1.0, 0.9) == pytest.approx(0.09)
-    assert measuring.expected_slow(full, 0.5, 0.9) == pytest.approx(0.08)
-    assert np.isnan(measuring.expected_slow(full, 0.1, 0.9))
+    assert lab.expected_slow(full, 1.0, 0.9) == pytest.approx(0.09)
+    assert lab.expected_slow(full, 0.5, 0.9) == pytest.approx(0.08)
+    assert np.isnan(lab.expected_slow(full, 0.1, 0.9))
 
 
 def test_ending_early_is_judged_by_the_flights(paths):
@@ -337,7 +335,7 @@ def test_ending_early_is_judged_by_the_flights(paths):
     from lab_services.models import payloads
 
     flights, late = payloads.flights(3000), np.array(payloads.outcomes(3000))
-    judged = measuring.Judged(flights, late)
+    judged = lab.Judged(flights, late)
     assert judged.goes_on(0.0) == 1 and judged.goes_on(1.0) == 0
     lost = judged.lost([0.0, 0.15, 1.0], draws=5)
     assert lost[0.0] == Interval(0.0, 0.0, 0.0, 3000)
@@ -347,7 +345,7 @@ def test_ending_early_is_judged_by_the_flights(paths):
 def test_a_ratio_of_two_samples_has_an_interval():
     """A comparison that hides how little was seen."""
     fast, slow = pd.Series([1.0, 1.1, 0.9] * 40), pd.Series([2.0, 2.2, 1.8] * 40)
-    found = measuring.ratio(slow, fast, np.mean)
+    found = lab.ratio(slow, fast, np.mean)
     assert found.value == pytest.approx(2)
     assert 1.9 < found.low < 2 < found.high < 2.1
     assert (found.n, found.unit) == (120, "ratio")
@@ -361,10 +359,10 @@ def test_too_few_requests_are_unknown(left):
     """A traceback, or an interval of no width, where hardly a request was answered."""
     table = table_of(np.zeros((2, 3), dtype=bool)).head(left)
     for found in (
-        measuring.latency_quantile(table, 0.9),
-        measuring.sum_of_quantiles(table, 0.95),
-        measuring.stages_share(table),
-        measuring.ratio(table["latency"], pd.Series([0.1, 0.2]), np.median),
+        lab.latency_quantile(table, 0.9),
+        lab.sum_of_quantiles(table, 0.95),
+        lab.stages_share(table),
+        lab.ratio(table["latency"], pd.Series([0.1, 0.2]), np.median),
     ):
         assert not found.known and f"{left} requests are too few" in found.note
 
@@ -372,21 +370,21 @@ def test_too_few_requests_are_unknown(left):
 def test_theory_of_nothing_is_unknown():
     """A curve over points that are not there, drawn from no time at all."""
     parts = [np.full(3, 0.1), np.empty(0)]
-    assert np.isnan(measuring.independent(parts)(0.9))
-    assert np.isnan(measuring.together(parts, 0.9))
-    assert np.isnan(measuring.expected_slow(np.empty(0), 1.0, 0.9))
+    assert np.isnan(lab.independent(parts)(0.9))
+    assert np.isnan(lab.together(parts, 0.9))
+    assert np.isnan(lab.expected_slow(np.empty(0), 1.0, 0.9))
 
 
 def test_where_no_stage_was_slow_none_was_met():
     """A share divided by none."""
-    found = measuring.slow_share_gain(table_of(np.zeros((20, 3), dtype=bool)), 0.04)
+    found = lab.slow_share_gain(table_of(np.zeros((20, 3), dtype=bool)), 0.04)
     assert not found.known and found.note == "no stage was slow"
 
 
 def test_links_of_a_chain_that_answered_next_to_nobody():
     """A traceback where nobody was answered, or a number of links that any other explains too."""
-    assert not measuring.links({0.2: (0, 20)}).known
-    found = measuring.links({0.4: (1, 10_000)})
+    assert not lab.links({0.2: (0, 20)}).known
+    found = lab.links({0.4: (1, 10_000)})
     assert 14 < found.low < found.value < found.high
-    assert not measuring.links({0.05: (1, 10_000)}).known
-    assert measuring.links({0.4: (20, 20)}).value == 0
+    assert not lab.links({0.05: (1, 10_000)}).known
+    assert lab.links({0.4: (20, 20)}).value == 0

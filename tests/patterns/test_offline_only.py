@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from lab_services.labs.qa.offline_only import candidates, lab, users
 from lab_services.models import apart, features, scoring, source
-from lab_services.patterns.qa.offline_only import candidates, measuring, users
 from lab_services.report import Change
 from lab_services.report.ranking import auc, auc_interval
 from tests.patterns.standing_in import Answer, standing_in
@@ -78,7 +78,7 @@ def ask(client, user, **flight):
 
 
 def rows(log, number, shadow=False):
-    return measuring.logged(log, "t", number, shadow=shadow).set_index("request")
+    return lab.logged(log, "t", number, shadow=shadow).set_index("request")
 
 
 @pytest.mark.parametrize(("share", "model"), [(0, "today"), (1, "candidate")])
@@ -101,7 +101,7 @@ def test_half_of_the_travellers_are_half(gate, log):
     for _ in range(2):
         for number in range(40):
             ask(gate, f"u{number}")
-    models_met = measuring.logged(log, "t", 80).groupby("request")["model"].nunique()
+    models_met = lab.logged(log, "t", 80).groupby("request")["model"].nunique()
     assert set(models_met) == {1}
     assert 8 < (rows(log, 80)["model"] == "candidate").sum() / 2 < 32
 
@@ -175,10 +175,10 @@ def test_what_the_log_does_not_take_is_kept(module, monkeypatch):
 
 def test_the_log_tells_points_as_the_rules_do(gate, log):
     """A query of other rules than those of the travellers."""
-    for better in measuring.made_up(log).items():
-        assert measuring.per_model(log, better[0])["points"].idxmax() == better[1]
-    measuring.made_up(log)
-    found = measuring.per_model(log, "made-up-slow")
+    for better in lab.made_up(log).items():
+        assert lab.per_model(log, better[0])["points"].idxmax() == better[1]
+    lab.made_up(log)
+    found = lab.per_model(log, "made-up-slow")
     assert found.loc["candidate"].to_dict() == {
         "travellers": 10,
         "warned": 1.0,
@@ -190,20 +190,20 @@ def test_the_log_tells_points_as_the_rules_do(gate, log):
 def test_travellers_are_written_down(gate, log):
     """Outcomes that cannot be joined."""
     table = pd.DataFrame({"request": ["u1", "u2"], "stayed": [True, False], "late": [False, True]})
-    measuring.tell(log, table)
+    lab.tell(log, table)
     kept = log.execute("SELECT * FROM travellers ORDER BY request").fetchall()
     assert kept == [("u1", True, False), ("u2", False, True)]
 
 
 def test_answers_that_do_not_come_are_not_waited_for(gate, log, monkeypatch):
     """A lab that waits for ever for a row that is lost, or ends because of it."""
-    monkeypatch.setattr(measuring, "_PATIENCE", 0.01)
-    answers = measuring.logged(log, "t", 3)
+    monkeypatch.setattr(lab, "_PATIENCE", 0.01)
+    answers = lab.logged(log, "t", 3)
     assert answers.empty
     asked = pd.DataFrame(
         {"request": ["t-0", "t-1"], "intended": [1.0, 2.0], "latency": 0.0, "ok": [True, False]}
     )
-    table = measuring.behaved(asked, answers, [True, True])
+    table = lab.behaved(asked, answers, [True, True])
     assert table["request"].tolist() == ["t-1"], "of whom the log should know is left out"
     assert table.loc[0, ["stayed", "warned", "points"]].tolist() == [False, False, 0]
 
@@ -219,7 +219,7 @@ def test_travellers_do_what_answers_and_patience_let_them():
         }
     )
     answers = pd.DataFrame({"request": ["t-0", "t-3", "t-2"], "model": "today", "warned": True})
-    table = measuring.behaved(asked, answers, [True, True, True, False])
+    table = lab.behaved(asked, answers, [True, True, True, False])
     assert table["request"].tolist() == ["t-0", "t-2", "t-3"]
     assert table["points"].tolist() == [5, 0, 0]
 
@@ -276,12 +276,12 @@ def random():
 def test_a_difference_is_welchs(random):
     """An interval that is narrower than what was seen allows."""
     a, b = random.normal(1.0, 2.0, 300), random.normal(0.5, 0.5, 200)
-    found = measuring.points_differ(a, b)
+    found = lab.points_differ(a, b)
     assert found.value == pytest.approx(a.mean() - b.mean())
     half = 1.97 * math.sqrt(a.var(ddof=1) / 300 + b.var(ddof=1) / 200)
     assert found.high - found.value == pytest.approx(half, rel=0.02)
-    assert not measuring.points_differ(a[:1], b).known
-    assert not measuring.points_differ(a, b[:0]).known
+    assert not lab.points_differ(a[:1], b).known
+    assert not lab.points_differ(a, b[:0]).known
 
 
 def test_the_size_of_a_test_is_that_of_the_formula(random):
@@ -289,21 +289,21 @@ def test_the_size_of_a_test_is_that_of_the_formula(random):
     a, b = random.normal(1.0, 1.0, 20_000), random.normal(1.2, 1.0, 20_000)
     spread = (a.var() + b.var()) / 2
     expected = 2 * 2 * spread * (1.96 + 0.8416) ** 2 / (a.mean() - b.mean()) ** 2
-    assert measuring.travellers_needed(a, b).value == pytest.approx(expected, rel=0.01)
-    same = measuring.travellers_needed(a, a).value
+    assert lab.travellers_needed(a, b).value == pytest.approx(expected, rel=0.01)
+    same = lab.travellers_needed(a, a).value
     assert same > 100_000, "no division by a difference of nothing"
     for one, other in ((np.ones(5), np.ones(5)), (a, b[:0])):
-        assert not measuring.travellers_needed(one, other).known
+        assert not lab.travellers_needed(one, other).known
 
 
 def test_the_shadow_is_sure_soon_and_rarely_in_vain(random):
     """A shadow that sees a fault where there is none, or none where there is one."""
-    assert 0 < measuring.seen_at(random.random(500) < 0.02, 0.25) < 60
-    vain = sum(measuring.seen_at(random.random(200) < 0.25, 0.25) > 0 for _ in range(300))
+    assert 0 < lab.seen_at(random.random(500) < 0.02, 0.25) < 60
+    vain = sum(lab.seen_at(random.random(200) < 0.25, 0.25) > 0 for _ in range(300))
     assert vain / 300 < 0.05
-    assert measuring.seen_at(np.array([], dtype=bool), 0.25) is None
+    assert lab.seen_at(np.array([], dtype=bool), 0.25) is None
     with pytest.raises(ValueError, match="share"):
-        measuring.seen_at(np.array([True]), 0.0)
+        lab.seen_at(np.array([True]), 0.0)
 
 
 def trip(random, number=60):
@@ -319,19 +319,19 @@ def trip(random, number=60):
 
 def test_phases_are_told_apart(random):
     """Travellers of the release counted as those before it."""
-    parts = measuring.phases(trip(random), Change("release", "candidate", 1001.95, 1003.95))
+    parts = lab.phases(trip(random), Change("release", "candidate", 1001.95, 1003.95))
     assert [len(part) for part in parts.values()] == [20, 20, 20]
-    late = measuring.phases(trip(random), Change("release", "candidate", 1002, 2000))
+    late = lab.phases(trip(random), Change("release", "candidate", 1002, 2000))
     assert late["after"].empty and len(late["during"]) == 40
     with pytest.raises(ValueError, match="not ended"):
-        measuring.phases(trip(random), Change("release", "candidate", 1002, None))
+        lab.phases(trip(random), Change("release", "candidate", 1002, None))
 
 
 def test_the_chart_of_a_release_says_what_it_shows(random):
     """A chart without its words."""
     promise = {"warned": 0.2, "points": 1.5}
     change = [Change("release", "candidate", 1002, 1004)]
-    chart = measuring.worth(trip(random), change, promise=promise, name="r", title="T")
+    chart = lab.worth(trip(random), change, promise=promise, name="r", title="T")
     assert "release from 2 s" in chart.alt and "Promised: 20%" in chart.alt
 
 
@@ -347,28 +347,28 @@ def test_the_chart_of_a_release_shows_its_gaps(random, kept, said):
     """A traceback where nobody asked for a while; a curve through the time of which none knows."""
     change = [Change("release", "candidate", 1002, 1004)]
     promise = {"warned": 0.2, "points": math.nan}
-    chart = measuring.worth(trip(random)[kept], change, promise=promise, name="r", title="T")
+    chart = lab.worth(trip(random)[kept], change, promise=promise, name="r", title="T")
     assert said in chart.alt and "nan%" not in chart.alt
 
 
 def test_the_chart_of_promises_names_both_scores():
     """A promise beside what came of another model."""
     live = {"leak": auc_interval(np.array([True, False] * 50), np.arange(100.0))}
-    chart = measuring.promises({"leak": 0.92}, live, name="p", title="T")
+    chart = lab.promises({"leak": 0.92}, live, name="p", title="T")
     assert "leak: offline 0.920" in chart.alt
     with pytest.raises(ValueError, match="same"):
-        measuring.promises({"plain": 0.7}, live, name="p", title="T")
+        lab.promises({"plain": 0.7}, live, name="p", title="T")
 
 
 def test_the_farthest_point():
     """A curve that is praised because nothing was compared with it."""
-    points = {1.0: measuring.mean_points(np.array([1.0, 1.2])), 2.0: measuring.mean_points([2.5])}
-    assert measuring.farthest(points, lambda x: x) == pytest.approx(0.5)
+    points = {1.0: lab.mean_points(np.array([1.0, 1.2])), 2.0: lab.mean_points([2.5])}
+    assert lab.farthest(points, lambda x: x) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="Nothing"):
-        measuring.farthest({}, lambda x: x)
+        lab.farthest({}, lambda x: x)
     for order in ((3.0, 1.0), (1.0, 3.0)):  # wherever it stands, it may be the farthest
-        some = {at: points.get(at, measuring.mean_points(np.array([]))) for at in order}
-        assert math.isnan(measuring.farthest(some, lambda x: x))
+        some = {at: points.get(at, lab.mean_points(np.array([]))) for at in order}
+        assert math.isnan(lab.farthest(some, lambda x: x))
 
 
 # --- the candidates ------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from lab_services import report
 from lab_services.errors import LabError
+from lab_services.labs.serving.online_bigsize import forests, lab
 from lab_services.models import build, store
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
-from lab_services.patterns.serving.online_bigsize import forests, measuring
 from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
 from lab_services.traffic import Schedule, poisson
@@ -173,34 +173,34 @@ def test_models_are_asked_of_the_same_flights_as_the_outcomes():
 def test_loads_are_read_out_of_the_logs():
     """The line of another service's start, or a line that is no JSON."""
     logs = 'x {"message": "model loaded", "seconds": 0.7}\nUvicorn\n{"message": "ready"}\n'
-    assert measuring.load_time(logs) == Interval.exact(0.7, "s")
-    assert measuring.load_time(logs + logs.replace("0.7", "0.8")).value == 0.8
-    assert not measuring.load_time("Uvicorn\n").known
+    assert lab.load_time(logs) == Interval.exact(0.7, "s")
+    assert lab.load_time(logs + logs.replace("0.7", "0.8")).value == 0.8
+    assert not lab.load_time("Uvicorn\n").known
 
 
 def test_one_worker_serves_one_after_another():
     """A queue that forgets who came before, or one that begins before anybody has come."""
-    latency = measuring.one_after_another(np.array([0.0, 0.1, 5.0, 5.0]), 1.0)
+    latency = lab.one_after_another(np.array([0.0, 0.1, 5.0, 5.0]), 1.0)
     assert latency == pytest.approx([1.0, 1.9, 1.0, 2.0])
     with pytest.raises(ValueError, match="sorted"):
-        measuring.one_after_another(np.array([1.0, 0.0]), 1.0)
+        lab.one_after_another(np.array([1.0, 0.0]), 1.0)
     with pytest.raises(ValueError, match="above 0"):
-        measuring.one_after_another(np.array([0.0]), 0.0)
+        lab.one_after_another(np.array([0.0]), 0.0)
 
 
 def test_who_waits_is_counted_at_any_moment():
     """A request that has been answered counted as waiting, or one that has not come yet."""
     recording = recorded([0.5, 0.5], Schedule(np.array([0.0, 0.2]), 1.0, "two"))
     at = 1000 + np.array([-0.1, 0.1, 0.3, 0.6, 0.8])
-    assert measuring.waiting(recording, at) == pytest.approx([0, 1, 2, 1, 0])
-    alone = measuring.expected(recording, 0.3)
+    assert lab.waiting(recording, at) == pytest.approx([0, 1, 2, 1, 0])
+    alone = lab.expected(recording, 0.3)
     assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
 
 
 def test_results_are_timed_from_when_they_were_asked_for():
     """Tickets' latencies shown as those of results."""
     tickets = recorded([0.01] * 30)
-    done = measuring.completed(tickets, tickets.table["intended"].to_numpy() + 2)
+    done = lab.completed(tickets, tickets.table["intended"].to_numpy() + 2)
     assert done.table["latency"].to_numpy() == pytest.approx(2)
     assert tickets.table["latency"].to_numpy() == pytest.approx(0.01)
 
@@ -221,7 +221,7 @@ class Queue:
 @pytest.mark.parametrize(("answers", "window"), [(["a", "b"], True), (["a"], False), ([], False)])
 def test_answers_that_never_come_are_unknown(redis_server, monkeypatch, answers, window):
     """A lab that ends in a traceback, or a night that is over before its last answer."""
-    monkeypatch.setattr(measuring.loopback, "post", lambda *_, **__: SimpleNamespace(
+    monkeypatch.setattr(lab.loopback, "post", lambda *_, **__: SimpleNamespace(
         raise_for_status=lambda: None
     ))  # fmt: skip
     stack, finished = Queue(redis_server), time.time() + 2
@@ -229,10 +229,10 @@ def test_answers_that_never_come_are_unknown(redis_server, monkeypatch, answers,
         client.flushall()
         for ident in answers:
             client.hset("answers", ident, json.dumps({"finished": finished}))
-    done = measuring.finished(stack, ["a", "b"], patience=0.1)
+    done = lab.finished(stack, ["a", "b"], patience=0.1)
     assert np.isnan(done).sum() == 2 - len(answers)
-    monkeypatch.setattr(measuring, "finished", lambda *_: done)
-    took = measuring.window(stack, [{"id": "a"}, {"id": "b"}])
+    monkeypatch.setattr(lab, "finished", lambda *_: done)
+    took = lab.window(stack, [{"id": "a"}, {"id": "b"}])
     assert took.known == window
     if not window:
         assert f"{2 - len(answers)} of 2 answers are missing" in took.note
@@ -243,10 +243,10 @@ def test_a_question_without_an_answer_is_no_fast_one():
     tickets = recorded([0.01] * 30)
     done = tickets.table["intended"].to_numpy() + 2
     done[3] = np.nan
-    results = measuring.completed(tickets, done)
+    results = lab.completed(tickets, done)
     assert report.error_share(results).value == pytest.approx(1 / len(results))
     assert report.P50(results).value == pytest.approx(2)
-    assert measuring.waiting(results, np.array([2000.0])) == [1]
+    assert lab.waiting(results, np.array([2000.0])) == [1]
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -255,24 +255,24 @@ def test_a_question_without_an_answer_is_no_fast_one():
 def test_the_charts_show_every_model_and_every_line():
     """A model without its name, or a deadline that nobody sees."""
     point = Interval(0.01, 0.009, 0.011, 50, "s"), Interval(0.7, 0.69, 0.71, 1000)
-    chart = measuring.front(
+    chart = lab.front(
         {"good": point, "forest-10": point}, deadlines={"page": 0.02}, name="front", title="Front"
     )
     assert "forest-10" in chart.alt
     with pytest.raises(ValueError, match="no model"):
-        measuring.front({}, deadlines={"page": 0.02}, name="front", title="Front")
+        lab.front({}, deadlines={"page": 0.02}, name="front", title="Front")
     unknown = Interval.unknown("10 requests, p50 latency needs 20", "s"), point[1]
     open_end = Interval(0.01, 0.009, np.inf, 20, "s"), point[1]
-    chart = measuring.front(
+    chart = lab.front(
         {"good": unknown, "forest-10": open_end},
         deadlines={"page": np.nan},
         name="front",
         title="Front",
     )
     assert "Not known: good: 10 requests, p50 latency needs 20. Not known: page." in chart.alt
-    assert measuring.front({"good": unknown}, deadlines={}, name="front", title="Front")
+    assert lab.front({"good": unknown}, deadlines={}, name="front", title="Front")
     recordings = {"forest": recorded([0.1] * 40), "small": recorded([0.01] * 40)}
-    chart = measuring.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
+    chart = lab.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
     assert "Theory: at most" in chart.alt
     with pytest.raises(ValueError):
-        measuring.doubling(recordings, {"huge": 0.05}, [1, 2, 1], name="day", title="A day")
+        lab.doubling(recordings, {"huge": 0.05}, [1, 2, 1], name="day", title="A day")

@@ -11,10 +11,11 @@ import pytest
 from redis import Redis
 from starlette.testclient import TestClient
 
+from lab_services.labs.serving import prediction_cache as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.prediction_cache import app as front_module
-from lab_services.patterns.serving.prediction_cache import measuring, predictor
+from lab_services.patterns.serving.prediction_cache import predictor
 from lab_services.patterns.serving.prediction_cache.questions import key
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
@@ -253,39 +254,39 @@ def simulated(shares, size, policy, requests=60_000):
 @pytest.mark.parametrize(("policy", "order"), [("lru", "lru"), ("random", "fifo")])
 def test_the_theory_of_hit_rates_against_a_simulation(policy, order):
     """A formula that looks right."""
-    shares = measuring.zipf(500, 0.9)
-    expected = measuring.hit_rate(shares, 60, policy=policy)
+    shares = lab.zipf(500, 0.9)
+    expected = lab.hit_rate(shares, 60, policy=policy)
     assert simulated(shares, 60, order) == pytest.approx(expected, abs=0.015)
 
 
 def test_policies_in_their_order():
     """LFU, which knows the future, below LRU; or one-off questions that cost nothing."""
-    shares = measuring.zipf(500, 0.9)
-    rates = [measuring.hit_rate(shares, 60, policy=p) for p in ("lfu", "lru", "random")]
+    shares = lab.zipf(500, 0.9)
+    rates = [lab.hit_rate(shares, 60, policy=p) for p in ("lfu", "lru", "random")]
     assert rates == sorted(rates, reverse=True)
-    assert measuring.hit_rate(shares, 60, once=0.3) < 0.7 * rates[1]
-    assert measuring.hit_rate(shares, 60, policy="lfu", once=0.3) == pytest.approx(0.7 * rates[0])
+    assert lab.hit_rate(shares, 60, once=0.3) < 0.7 * rates[1]
+    assert lab.hit_rate(shares, 60, policy="lfu", once=0.3) == pytest.approx(0.7 * rates[0])
     with pytest.raises(ValueError, match="no theory"):
-        measuring.hit_rate(shares, 60, policy="mru")
+        lab.hit_rate(shares, 60, policy="mru")
     # A cache whose size was measured may have held nothing, or all: then theory has no rate.
-    assert all(math.isnan(measuring.hit_rate(shares, size)) for size in (0.0, 500))
+    assert all(math.isnan(lab.hit_rate(shares, size)) for size in (0.0, 500))
 
 
 def test_a_cache_that_has_run_for_long_hits_as_theory_says():
     """A beginning that is too good or too bad."""
-    shares = measuring.zipf(2000, 0.9)
-    held = [shares[measuring.long_running(shares, 300, seed)].sum() for seed in range(20)]
-    assert np.mean(held) == pytest.approx(measuring.hit_rate(shares, 300), abs=0.01)
-    assert len(set(measuring.long_running(shares, 300))) == 300
+    shares = lab.zipf(2000, 0.9)
+    held = [shares[lab.long_running(shares, 300, seed)].sum() for seed in range(20)]
+    assert np.mean(held) == pytest.approx(lab.hit_rate(shares, 300), abs=0.01)
+    assert len(set(lab.long_running(shares, 300))) == 300
 
 
 def test_stale_answers_by_theory():
     """A share that does not end with the lifetime."""
     rates = np.array([1e6, 1e6])
-    assert measuring.stale_share(0, 2, rates) == pytest.approx(1, abs=1e-3)
-    assert measuring.stale_share(1, 2, rates) == pytest.approx(0.5, abs=1e-3)
-    assert measuring.stale_share(3, 2, rates) == 0
-    assert measuring.stale_share(0, 2, np.array([0.5])) == pytest.approx(0.5)
+    assert lab.stale_share(0, 2, rates) == pytest.approx(1, abs=1e-3)
+    assert lab.stale_share(1, 2, rates) == pytest.approx(0.5, abs=1e-3)
+    assert lab.stale_share(3, 2, rates) == 0
+    assert lab.stale_share(0, 2, np.array([0.5])) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("eager", [1.0, 2.0])
@@ -298,13 +299,13 @@ def test_early_renewals_against_a_simulation(rate, eager):
         draws = np.exp(np.minimum(arrivals, 0) / (eager * seconds)) > random.random(len(arrivals))
         first = arrivals[draws][0]
         counts.append((draws & (arrivals >= first) & (arrivals < first + seconds)).sum())
-    expected = measuring.renewed_early(rate, seconds, eager)
+    expected = lab.renewed_early(rate, seconds, eager)
     assert np.mean(counts) == pytest.approx(expected, rel=0.06)
 
 
 def test_at_the_expiry_all_come_who_arrive_meanwhile():
     """A crowd without the first of it."""
-    assert measuring.at_expiry(200, 0.025) == 6
+    assert lab.at_expiry(200, 0.025) == 6
 
 
 # --- what the lab reads --------------------------------------------------------------------------
@@ -319,10 +320,10 @@ def recording(*rows, **columns):
 
 def test_caches_are_filled_limited_and_asked(redis):
     """A limit that does not limit, or a cache that forgets what it has just been given."""
-    shares = measuring.zipf(5000, 1.0)
-    measuring.set_up(redis, "allkeys-lru", measuring.long_running(shares, 1000))
+    shares = lab.zipf(5000, 1.0)
+    lab.set_up(redis, "allkeys-lru", lab.long_running(shares, 1000))
     assert 700 < redis.dbsize() <= 1000  # what passes the limit goes at once
-    hits, held = measuring.replay([redis], measuring.draw(shares, 4000, seed=1), rate=1e6)
+    hits, held = lab.replay([redis], lab.draw(shares, 4000, seed=1), rate=1e6)
     assert hits.shape == (1, 4000) and 0.5 < hits.mean() < 0.75
     assert 600 < held[0] < 1300
     redis.config_set("maxmemory", 0)
@@ -331,8 +332,8 @@ def test_caches_are_filled_limited_and_asked(redis):
 def test_where_answers_came_from():
     """A hit rate that counts failures as hits."""
     sent = recording((0.0, "cache a", 0.1), (1.0, "model a", 0.1), (2.0, "", 0.1))
-    assert measuring.hits(sent).value == pytest.approx(1 / 3)
-    assert measuring.only(sent, "model")["started"].tolist() == [1.0]
+    assert lab.hits(sent).value == pytest.approx(1 / 3)
+    assert lab.only(sent, "model")["started"].tolist() == [1.0]
 
 
 def test_the_break_even_is_the_price_of_a_look_over_what_a_hit_saves():
@@ -340,13 +341,13 @@ def test_the_break_even_is_the_price_of_a_look_over_what_a_hit_saves():
     steps = [("plain", "model a", 10.0), ("miss", "model a", 11.0), ("hit", "cache a", 1.0)]
     rows = [(0.0, who, took) for _, who, took in steps * 30]
     labels = {"step": [s for s, *_ in steps * 30], "question": np.arange(90) // 3, "round": 0}
-    costs = measuring.lookup_costs(recording(*rows, **labels))
-    found = measuring.break_even(costs)
+    costs = lab.lookup_costs(recording(*rows, **labels))
+    found = lab.break_even(costs)
     assert len(costs) == 30 and found.value == pytest.approx(0.1)
-    assert measuring.capacity(costs).value == pytest.approx(0.1)
+    assert lab.capacity(costs).value == pytest.approx(0.1)
     # A hit that the model has answered is none, and its question is left out.
     rows[2] = (0.0, "model a", 11.0)
-    assert len(measuring.lookup_costs(recording(*rows, **labels))) == 29
+    assert len(lab.lookup_costs(recording(*rows, **labels))) == 29
 
 
 @pytest.mark.parametrize(("rows", "reason"), [(0, "in all three ways"), (1, "one question")])
@@ -354,16 +355,16 @@ def test_too_few_questions_tell_no_break_even(rows, reason):
     """A traceback, or a break-even without an interval, of next to no question."""
     sent = recording((0.0, "model a", 10.0), step="plain", question=1, round=0)
     costs = pd.DataFrame({"plain": [10.0], "miss": [11.0], "hit": [1.0]}).head(rows)
-    assert measuring.lookup_costs(sent).empty
-    found = measuring.break_even(costs)
+    assert lab.lookup_costs(sent).empty
+    found = lab.break_even(costs)
     assert not found.known and reason in found.note
 
 
 def test_a_capacity_that_no_hit_tells_is_unknown():
     """A rate below nothing, which no schedule can have."""
     costs = pd.DataFrame({"plain": [1.0], "miss": [1.0], "hit": [1.1]})
-    assert "no faster" in measuring.capacity(costs).note
-    assert "three ways" in measuring.capacity(costs.head(0)).note
+    assert "no faster" in lab.capacity(costs).note
+    assert "three ways" in lab.capacity(costs.head(0)).note
 
 
 def test_stale_is_what_the_old_model_says_once_it_is_gone():
@@ -372,11 +373,11 @@ def test_stale_is_what_the_old_model_says_once_it_is_gone():
         *((0.0, "model old", 0.1), (0.5, "cache old", 0.1), (1.0, "model new", 0.1)),
         *((2.0, "cache old", 0.1), (2.1, "cache new", 0.1), (2.2, "", 0.1)),
     )
-    since = measuring.exchanged(sent)
+    since = lab.exchanged(sent)
     assert since == pytest.approx(0.1)
-    kinds = measuring.freshness(sent.table, 0.6).tolist()
+    kinds = lab.freshness(sent.table, 0.6).tolist()
     assert kinds == ["old model", "old model", "new model", "stale", "new model", "no answer"]
-    assert measuring.stale(sent, 0.6, 0, 1.6).value == pytest.approx(1 / 4)
+    assert lab.stale(sent, 0.6, 0, 1.6).value == pytest.approx(1 / 4)
 
 
 def test_stampedes_are_told_apart():
@@ -385,30 +386,30 @@ def test_stampedes_are_told_apart():
         *((0.0, "model a", 0.03), (0.01, "model a", 0.05), (0.02, "shared a", 0.01)),
         *((0.1, "cache a", 0.001), (0.5, "model a", 0.02)),
     )
-    found = measuring.stampedes(sent, gap=0.1)
+    found = lab.stampedes(sent, gap=0.1)
     assert found["asked"].tolist() == [2, 1] and found["waited"].tolist() == [3, 1]
     assert found["first"].tolist() == [0.03, 0.02] and found["slowest"].tolist() == [0.05, 0.02]
-    assert measuring.per_expiry(found, "asked").value == 1.5
-    assert measuring.most_asked([found, found]).value == 2
+    assert lab.per_expiry(found, "asked").value == 1.5
+    assert lab.most_asked([found, found]).value == 2
 
 
 def test_where_nothing_was_renewed_there_is_no_crowd():
     """A traceback where an answer did not expire while it was asked for."""
-    none = measuring.stampedes(recording((0.0, "cache a", 0.1)), 0.1)
+    none = lab.stampedes(recording((0.0, "cache a", 0.1)), 0.1)
     assert len(none) == 0 and np.isnan(none["slowest"].median())
-    for found in (measuring.per_expiry(none, "asked"), measuring.most_asked([none])):
+    for found in (lab.per_expiry(none, "asked"), lab.most_asked([none])):
         assert not found.known and found.note == "nothing has been renewed"
 
 
 def test_an_exchange_without_an_answer():
     """A traceback where no request was answered while the model was exchanged."""
     silent = recording((0.0, "", 0.1), (1.0, "", 0.1))
-    since = measuring.exchanged(silent)
+    since = lab.exchanged(silent)
     assert math.isnan(since)
-    assert measuring.freshness(silent.table, since).tolist() == ["no answer"] * 2
-    assert measuring.who_answered(silent.table).tolist() == ["no answer"] * 2
-    assert not measuring.stale(silent, since, 0, 1).known
+    assert lab.freshness(silent.table, since).tolist() == ["no answer"] * 2
+    assert lab.who_answered(silent.table).tolist() == ["no answer"] * 2
+    assert not lab.stale(silent, since, 0, 1).known
     # The traffic ended with the rollout: nobody has asked after it.
-    late = measuring.stale(recording((0.0, "model a", 0.1)), 5.0, 0, 1)
-    assert not late.known and not measuring.counted(late, "answers").known
-    assert measuring.counted(Interval(0.25, 0.1, 0.5, 8, "share"), "answers").value == 2
+    late = lab.stale(recording((0.0, "model a", 0.1)), 5.0, 0, 1)
+    assert not late.known and not lab.counted(late, "answers").known
+    assert lab.counted(Interval(0.25, 0.1, 0.5, 8, "share"), "answers").value == 2

@@ -10,10 +10,10 @@ import yaml
 from starlette.testclient import TestClient
 
 from lab_services import paths, report
+from lab_services.labs.serving import prediction_circuit_break as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.models.scoring import chances
-from lab_services.patterns.serving.prediction_circuit_break import measuring
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.standing_in import Answer, standing_in
@@ -187,7 +187,7 @@ def test_the_limits_of_the_lab_are_those_of_the_proxy(envoy):
         rate = bucket["tokens_per_fill"] / float(bucket["fill_interval"].removesuffix("s"))
         assert bucket["max_tokens"] == pytest.approx(0.2 * rate)  # as theory has it
         found[int(descriptor["entries"][0]["value"])] = pytest.approx(rate)
-    assert found == {limit: limit for limit in measuring.LIMITS}
+    assert found == {limit: limit for limit in lab.LIMITS}
 
 
 def test_the_callers_doors_are_the_proxys(envoy):
@@ -213,16 +213,16 @@ SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.
 def test_times_to_trip_and_to_recover():
     """A slow answer of the fallback taken for a circuit that is open."""
     recording = recorded(ROWS)
-    assert measuring.time_to_trip(recording, SLOW, prompt=0.1).value == pytest.approx(0.6)
-    assert measuring.time_to_recover(recording, 2.6).value == pytest.approx(0.4)
+    assert lab.time_to_trip(recording, SLOW, prompt=0.1).value == pytest.approx(0.6)
+    assert lab.time_to_recover(recording, 2.6).value == pytest.approx(0.4)
 
 
 def test_what_never_tripped_or_recovered_is_unknown():
     """A time that nobody has seen, or a table of the run that ends in a traceback."""
     never = recorded(ROWS[:2])
-    trip = measuring.time_to_trip(never, SLOW, prompt=0.1)
+    trip = lab.time_to_trip(never, SLOW, prompt=0.1)
     assert not trip.known and "never answered at once" in trip.note
-    recover = measuring.time_to_recover(never, 2.6)
+    recover = lab.time_to_recover(never, 2.6)
     assert not recover.known and "did not answer again" in recover.note
 
 
@@ -234,8 +234,8 @@ def test_the_next_opening_of_a_circuit():
         {"circuit": "5", "state": "half-opened", "at": 3.5},
         {"circuit": "5", "state": "opened", "at": 4.0},
     ]
-    assert measuring.opened_after(changes, "5", 2.0) == 2.0
-    assert measuring.opened_after(changes, "16", 2.0) == np.inf
+    assert lab.opened_after(changes, "5", 2.0) == 2.0
+    assert lab.opened_after(changes, "16", 2.0) == np.inf
 
 
 def test_a_circuit_that_stays_closed_in_an_outage_has_no_time_to_open():
@@ -245,11 +245,11 @@ def test_a_circuit_that_stays_closed_in_an_outage_has_no_time_to_open():
         {"circuit": "5", "state": "opened", "at": 3.25},
     ]
     outages = [SimpleNamespace(**{**vars(SLOW), "start": start}) for start in (1.0, 3.0, 9.0)]
-    found = measuring.time_to_open(changes, "5", outages[:2])
+    found = lab.time_to_open(changes, "5", outages[:2])
     assert (found.value, found.low, found.high, found.n) == (0.375, 0.25, 0.5, 2)
     for seen in (outages, []):
-        assert not measuring.time_to_open(changes, "5", seen).known
-    assert "in 1 of 3 outages" in measuring.time_to_open(changes, "5", outages).note
+        assert not lab.time_to_open(changes, "5", seen).known
+    assert "in 1 of 3 outages" in lab.time_to_open(changes, "5", outages).note
 
 
 def test_the_time_until_a_run_of_failures_against_chance():
@@ -261,10 +261,10 @@ def test_the_time_until_a_run_of_failures_against_chance():
         if failed == 3:
             took.append(count)
             count = failed = 0
-    assert np.mean(took) == pytest.approx(measuring.requests_until_run(3, 0.4), rel=0.03)
+    assert np.mean(took) == pytest.approx(lab.requests_until_run(3, 0.4), rel=0.03)
     for bad in ((0, 0.4), (3, 0.0), (3, 1.0)):
         with pytest.raises(ValueError, match="Runs need"):
-            measuring.requests_until_run(*bad)
+            lab.requests_until_run(*bad)
 
 
 def test_the_fallback_share_against_chance():
@@ -285,21 +285,21 @@ def test_the_fallback_share_against_chance():
             opens_until, half, in_row = now + open_seconds, True, 0
         elif half:
             half = False
-    expected = measuring.expected_fallback_share(failures, errors, rate, open_seconds)
+    expected = lab.expected_fallback_share(failures, errors, rate, open_seconds)
     assert fallback / count == pytest.approx(expected, rel=0.03)
 
 
 def test_the_fluid_model_of_the_limit():
     """A limit that is kept gives itself, one above the capacity falls off the cliff."""
     known = {"calm": 45, "offered": 270, "capacity": 90, "seconds": 1.2, "wait": 0.24}
-    assert measuring.expected_good(30, **known) == pytest.approx(30)
-    assert 60 < measuring.expected_good(60, **known) < 75
-    assert measuring.expected_good(400, **known) == measuring.expected_good(300, **known)
-    assert measuring.expected_good(300, **known) < 30
+    assert lab.expected_good(30, **known) == pytest.approx(30)
+    assert 60 < lab.expected_good(60, **known) < 75
+    assert lab.expected_good(400, **known) == lab.expected_good(300, **known)
+    assert lab.expected_good(300, **known) < 30
     # Who takes as long as the deadline by itself is late even where nobody waits.
-    assert measuring.expected_good(30, **{**known, "wait": -0.1}) == 0
-    assert measuring.limit_below(99) == 90
-    assert measuring.limit_below(1) == measuring.LIMITS[0]
+    assert lab.expected_good(30, **{**known, "wait": -0.1}) == 0
+    assert lab.limit_below(99) == 90
+    assert lab.limit_below(1) == lab.LIMITS[0]
 
 
 def test_the_chart_says_who_answered_and_when_the_circuit_was_open():
@@ -309,7 +309,7 @@ def test_the_chart_says_who_answered_and_when_the_circuit_was_open():
         {"circuit": "5", "state": "half-opened", "at": 2.2},
         {"circuit": "5", "state": "closed", "at": 2.3},
     ]
-    chart = measuring.answers(
+    chart = lab.answers(
         {"breaker": recorded(ROWS)},
         [SLOW],
         name="ill",
@@ -322,6 +322,4 @@ def test_the_chart_says_who_answered_and_when_the_circuit_was_open():
     assert "delay predictor" in chart.svg
     assert "breaker: the predictor, in time" in chart.alt
     with pytest.raises(ValueError, match="No series is called"):
-        measuring.answers(
-            {"a": recorded(ROWS)}, name="x", title="x", deadline=1, circuits={"b": []}
-        )
+        lab.answers({"a": recorded(ROWS)}, name="x", title="x", deadline=1, circuits={"b": []})

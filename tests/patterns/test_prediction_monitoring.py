@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisGone
 from starlette.testclient import TestClient
 
+from lab_services.labs.operation.prediction_monitoring import live_traffic, months
+from lab_services.labs.operation.prediction_monitoring.live_traffic import Phase
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE, FEATURES
-from lab_services.patterns.operation.prediction_monitoring import drift, live, months
-from lab_services.patterns.operation.prediction_monitoring.live import Phase
+from lab_services.patterns.operation.prediction_monitoring import drift
 from lab_services.report.claims import Claim, Verdict
 from lab_services.report.stats import Interval
 from lab_services.stack.catalogue import compose_path
@@ -257,46 +258,48 @@ def test_each_request_is_of_its_phase():
     """A fault that begins a request too late."""
     phases = [Phase("healthy", 2), Phase("", 1), Phase("zero", 2, lambda f: {**f, "wind": 0.0})]
     flights = [{"wind": 5.0}, {"wind": 6.0}]
-    requests, schedule = live.traffic_in(phases, "http://127.0.0.1:1/predict", flights, rate=50)
+    requests, schedule = live_traffic.traffic_in(
+        phases, "http://127.0.0.1:1/predict", flights, rate=50
+    )
     assert len(requests) == len(schedule)
     for request, offset in zip(requests, schedule.offsets, strict=True):
         assert (request.json["wind"] == 0) == (offset >= 3)
         assert request.labels["phase"] == (
             "healthy" if offset < 2 else "" if offset < 3 else "zero"
         )
-    assert live.spans(phases) == {"healthy": (0, 2), "zero": (3, 5)}
+    assert live_traffic.spans(phases) == {"healthy": (0, 2), "zero": (3, 5)}
 
 
 def test_times_are_joined_to_spans():
     """Two alarms told as one, or one as many."""
-    assert live.joined([]) == []
-    assert live.joined([1.0, 1.25, 1.5, 4.0, 4.25]) == [(1.0, 1.5), (4.0, 4.25)]
+    assert live_traffic.joined([]) == []
+    assert live_traffic.joined([1.0, 1.25, 1.5, 4.0, 4.25]) == [(1.0, 1.5), (4.0, 4.25)]
 
 
 def test_seconds_on_and_first_on():
     """An alarm from before a fault that is taken for its discovery."""
     on = [(1.0, 2.0), (6.0, 9.0)]
-    assert live.seconds_on(on, (1.5, 7.0)) == pytest.approx(1.5)
-    assert live.seconds_on(on, (3.0, 5.0)) == 0
-    assert live.first_on(on, (4.0, 8.0)) == 2.0
-    assert live.first_on(on, (8.0, 10.0)) == 0.0
-    assert live.first_on(on, (3.0, 5.0)) == math.inf
+    assert live_traffic.seconds_on(on, (1.5, 7.0)) == pytest.approx(1.5)
+    assert live_traffic.seconds_on(on, (3.0, 5.0)) == 0
+    assert live_traffic.first_on(on, (4.0, 8.0)) == 2.0
+    assert live_traffic.first_on(on, (8.0, 10.0)) == 0.0
+    assert live_traffic.first_on(on, (3.0, 5.0)) == math.inf
 
 
 def test_an_alarm_that_stays_silent_is_no_number_and_fails_its_claim():
     """An infinite delay that is kept; a claim that an alarm which never came leaves undecided."""
-    assert live.delay(1.5) == Interval.exact(1.5, "s")
-    assert not live.delay(math.inf).known
-    assert live.latest([1.5, 0.5], 8.0) == Interval.exact(1.5, "s")
+    assert live_traffic.delay(1.5) == Interval.exact(1.5, "s")
+    assert not live_traffic.delay(math.inf).known
+    assert live_traffic.latest([1.5, 0.5], 8.0) == Interval.exact(1.5, "s")
     claim = Claim(
-        "It is noticed", live.latest([1.5, math.inf], 8.0).scaled(1 / 8, ""), -math.inf, 1
+        "It is noticed", live_traffic.latest([1.5, math.inf], 8.0).scaled(1 / 8, ""), -math.inf, 1
     )
     assert claim.verdict is Verdict.FAILS
 
 
 def test_the_graph_page_has_every_expression():
     """An expression with a brace that breaks the address."""
-    page = live.graph("http://127.0.0.1:9090", 'up{job="a"}', "b")
+    page = live_traffic.graph("http://127.0.0.1:9090", 'up{job="a"}', "b")
     assert page.startswith("http://127.0.0.1:9090/graph?g0.expr=up%7Bjob")
     assert "g1.expr=b" in page
 

@@ -10,10 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from lab_services import paths, payloads
+from lab_services.labs.serving.prep_pred import lab, versions
 from lab_services.models import build, features, store
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
-from lab_services.patterns.serving.prep_pred import measuring, preparing, versions, wire
+from lab_services.patterns.serving.prep_pred import preparing, wire
 from lab_services.report.stats import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
@@ -244,7 +245,7 @@ def test_the_whole_answers_what_the_halves_do(models, prediction, monkeypatch):
 
 def test_version_2_answers_what_version_1_does():
     """A threshold in a wrong unit, or a leaf that was taken for one."""
-    said = measuring.answers(payloads.flights(3000, seed=3))
+    said = lab.answers(payloads.flights(3000, seed=3))
     late = {pair: chances > 0.3 for pair, chances in said.items()}
     same = late["good", "good"] == late[versions.METRIC, versions.METRIC]
     assert same.mean() > 0.999
@@ -278,76 +279,76 @@ def interval(value, low=None, high=None):
 
 
 def test_the_line_of_a_hop():
-    line = measuring.Line.through({100: interval(0.002), 1100: interval(0.004), 500: interval(9.0)})
+    line = lab.Line.through({100: interval(0.002), 1100: interval(0.004), 500: interval(9.0)})
     assert line(0) == pytest.approx(0.0018)
     assert line(1000) == pytest.approx(0.0038)
     with pytest.raises(ValueError, match="two sizes"):
-        measuring.Line.through({1: interval(1.0)})
+        lab.Line.through({1: interval(1.0)})
 
 
 def test_a_quotient_is_as_wide_as_it_may_be():
-    found = measuring.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
+    found = lab.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
     assert (found.value, found.low, found.high, found.unit) == (2.0, 1.0, 5.0, "ratio")
 
 
 def test_a_quotient_by_what_may_be_0_is_not_known():
     """Noise as large as what the smallest hop adds ends the run."""
     may_be_none = Interval(0.1, -0.1, 0.2, 9, "s")
-    assert "may be 0" in measuring.quotient(interval(1.0), may_be_none).note
+    assert "may be 0" in lab.quotient(interval(1.0), may_be_none).note
     few = Interval.unknown("3 requests, p50 latency needs 20", "s", 3)
     for a, b in ((few, interval(1.0)), (interval(1.0), few)):
-        assert measuring.quotient(a, b).note == few.note
+        assert lab.quotient(a, b).note == few.note
 
 
 def test_the_work_of_a_half():
     """Noise must not make more hours take less work."""
-    assert measuring.Work.through({0: 0.001, 40: 0.009})(10) == pytest.approx(0.003)
-    assert measuring.Work.through({0: 0.003, 40: 0.002})(90) == pytest.approx(0.0025)
+    assert lab.Work.through({0: 0.001, 40: 0.009})(10) == pytest.approx(0.003)
+    assert lab.Work.through({0: 0.003, 40: 0.002})(90) == pytest.approx(0.0025)
 
 
 def test_the_tightest_pool_decides():
-    assert measuring.expected([0.01, 0.01], [1, 3], 1.0) == pytest.approx(100)
-    assert measuring.expected([0.01, 0.01], [2, 2], 0.5) == pytest.approx(100)
-    assert measuring.expected([0.03, 0.01], [3, 1], 1.0) == pytest.approx(100)
+    assert lab.expected([0.01, 0.01], [1, 3], 1.0) == pytest.approx(100)
+    assert lab.expected([0.01, 0.01], [2, 2], 0.5) == pytest.approx(100)
+    assert lab.expected([0.03, 0.01], [3, 1], 1.0) == pytest.approx(100)
     with pytest.raises(ValueError, match="zip"):
-        measuring.expected([0.01], [1, 2], 1.0)
+        lab.expected([0.01], [1, 2], 1.0)
 
 
 def test_work_too_little_to_be_measured_divides_nothing():
     """A processor's clock that has not ticked, and a division by 0."""
-    assert measuring.expected([0.0, 0.01], [1, 3], 1.0) == pytest.approx(300)
-    assert np.isnan(measuring.expected([0.0, 0.0], [1, 3], 1.0))
+    assert lab.expected([0.0, 0.01], [1, 3], 1.0) == pytest.approx(300)
+    assert np.isnan(lab.expected([0.0, 0.0], [1, 3], 1.0))
 
 
 def test_hours_that_make_a_ratio():
     """Hours of another ratio, or a search without an end, where no hours make it."""
-    prediction = measuring.Work(0.002, 0.0)
-    assert measuring.hours_for(3.0, measuring.Work(0.001, 0.0005), prediction) == 10
-    assert measuring.hours_for(0, measuring.Work(0.001, 0.0), prediction) == 0
-    assert measuring.hours_for(3.0, measuring.Work(0.001, 0.0), prediction) is None
+    prediction = lab.Work(0.002, 0.0)
+    assert lab.hours_for(3.0, lab.Work(0.001, 0.0005), prediction) == 10
+    assert lab.hours_for(0, lab.Work(0.001, 0.0), prediction) == 0
+    assert lab.hours_for(3.0, lab.Work(0.001, 0.0), prediction) is None
 
 
 def test_of_no_request_nothing_is_said():
     """A phase that the traffic did not reach, in which nothing was wrong."""
     found = pd.Series(["right", "right", "refused"])
-    assert measuring.share(found, "right").value == pytest.approx(2 / 3)
-    assert measuring.count(found, "right").value == 2
+    assert lab.share(found, "right").value == pytest.approx(2 / 3)
+    assert lab.count(found, "right").value == 2
     one = pd.DataFrame({"status": [200], "ok": [True], "answered_by": ["a+a"]})
-    none = measuring.outcomes(one.iloc[:0])
-    assert "no request" in measuring.share(none, "right").note
-    assert "no request" in measuring.count(none, "right").note
+    none = lab.outcomes(one.iloc[:0])
+    assert "no request" in lab.share(none, "right").note
+    assert "no request" in lab.count(none, "right").note
     whole, half, unknown = (Interval.exact(v, "share") for v in (1.0, 0.5, None))
-    assert measuring.least([whole, half]).value == 0.5
-    assert not measuring.least([whole, unknown, half]).known
+    assert lab.least([whole, half]).value == 0.5
+    assert not lab.least([whole, unknown, half]).known
 
 
 def test_changes_made_at_once_are_all_made_and_errors_come_back():
     """A split that is not what it says, because one of its pools was not scaled."""
     made = []
-    measuring.at_once(*[lambda n=n: made.append(n) for n in range(3)])
+    lab.at_once(*[lambda n=n: made.append(n) for n in range(3)])
     assert sorted(made) == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
-        measuring.at_once(lambda: made.append(3), lambda: 1 / 0)
+        lab.at_once(lambda: made.append(3), lambda: 1 / 0)
     assert 3 in made
 
 
@@ -358,7 +359,7 @@ def recording(**columns):
 
 def test_answers_count_when_they_come():
     """Answers after the end, or none of those that were asked for in the warm-up."""
-    found = measuring.completions(
+    found = lab.completions(
         recording(
             intended=[9.0, 9.5, 10.5, 11.5, 11.0],
             latency=[0.5, 1.0, 1.0, 1.0, 0.5],
@@ -379,7 +380,7 @@ def test_what_became_of_a_request():
             "answered_by": ["a+a", "a+b", "a+b", "", "a+", ""],
         }
     )
-    assert measuring.outcomes(table).tolist() == [
+    assert lab.outcomes(table).tolist() == [
         "right",
         "silently wrong",
         "refused",
@@ -387,12 +388,12 @@ def test_what_became_of_a_request():
         "failed",
         "silently wrong",
     ]
-    assert measuring.outcomes(table.iloc[3:4]).tolist() == ["failed"]
+    assert lab.outcomes(table.iloc[3:4]).tolist() == ["failed"]
 
 
 def test_serialisation_takes_time(models):
     rows = prepared(models["good"], weathers=200, hours=1)
-    assert measuring.serialisation("records", rows) > measuring.serialisation("tensor", rows) > 0
+    assert lab.serialisation("records", rows) > lab.serialisation("tensor", rows) > 0
 
 
 def test_the_proxy_stands_before_every_pool(monkeypatch):

@@ -14,15 +14,10 @@ from plumbum import local
 
 from lab_services import paths
 from lab_services.errors import LabError
+from lab_services.labs.serving.serving_template import lab, workshop
+from lab_services.labs.serving.serving_template.lab import Cost
 from lab_services.models.features import EXAMPLE
-from lab_services.patterns.serving.serving_template import (
-    callers,
-    contract,
-    measuring,
-    stamped,
-    workshop,
-)
-from lab_services.patterns.serving.serving_template.measuring import Cost
+from lab_services.patterns.serving.serving_template import callers, contract, stamped
 from lab_services.traffic.recording import Recording
 from tests.patterns.standing_in import Answer, standing_in
 
@@ -189,12 +184,12 @@ def test_lines_are_counted_as_a_person_writes_them():
 
 def test_where_the_template_pays():
     template, copies = Cost(80, 5), Cost(50, 10)
-    assert measuring.pays_from(template, copies) == 7
+    assert lab.pays_from(template, copies) == 7
     assert template.of(7) == copies.of(7) == 110
     after = Cost(80, 5, 10), Cost(50, 10, 5, by_service=True)
-    assert measuring.pays_from(*after) == 4.5
-    assert measuring.pays_from(template, Cost(50, 5)) == float("inf")
-    assert measuring.pays_from(Cost(40, 5), copies) == 1
+    assert lab.pays_from(*after) == 4.5
+    assert lab.pays_from(template, Cost(50, 5)) == float("inf")
+    assert lab.pays_from(Cost(40, 5), copies) == 1
 
 
 # --- the contract --------------------------------------------------------------------------------
@@ -224,12 +219,12 @@ def test_the_contract_finds_what_is_broken_and_nothing_else(bench, board, tmp_pa
 
 def test_what_the_contract_says_is_summed_up():
     found = {"a/x": {"health": True, "predict": False}, "a/y": {"health": True, "predict": True}}
-    inside = measuring.below(found, "a")
+    inside = lab.below(found, "a")
     assert list(inside) == ["x", "y"]
-    assert measuring.shares(inside) == {"health": 1.0, "predict": 0.5}
-    assert (measuring.broken(inside), measuring.breaking(inside)) == (1, 1)
+    assert lab.shares(inside) == {"health": 1.0, "predict": 0.5}
+    assert (lab.broken(inside), lab.breaking(inside)) == (1, 1)
     with pytest.raises(LabError, match="nothing below b"):
-        measuring.below(found, "b")
+        lab.below(found, "b")
 
 
 def test_requests_are_counted_by_what_became_of_them():
@@ -242,10 +237,10 @@ def test_requests_are_counted_by_what_became_of_them():
         }
     )
     recording = Recording(table, begin=0.0, seconds=4.0)
-    assert list(measuring.kinds(table)) == ["answered", "failed", "not understood", measuring.AWAY]
-    assert measuring.count(recording, "failed") == 1
-    assert measuring.count(recording, "failed", ["b"]) == 0
-    assert measuring.share(recording, "failed", ["a"]).value == 0.5
+    assert list(lab.kinds(table)) == ["answered", "failed", "not understood", lab.AWAY]
+    assert lab.count(recording, "failed") == 1
+    assert lab.count(recording, "failed", ["b"]) == 0
+    assert lab.share(recording, "failed", ["a"]).value == 0.5
 
 
 # --- callers -------------------------------------------------------------------------------------

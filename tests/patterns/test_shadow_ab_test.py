@@ -17,9 +17,9 @@ from psycopg import AsyncConnection
 from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
+from lab_services.labs.qa import shadow_ab_test as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.patterns.qa.shadow_ab_test import measuring
 from lab_services.patterns.qa.shadow_ab_test import notes as noting
 from lab_services.patterns.qa.shadow_ab_test.notes import Note, Notes
 from lab_services.report import Interval
@@ -160,7 +160,7 @@ def log(postgres_server):
     with psycopg.connect(postgres_server, autocommit=True) as database:
         database.execute("DROP TABLE IF EXISTS answers, notices")
         database.execute(noting.SCHEMA)
-    log = measuring.Log(postgres_server)
+    log = lab.Log(postgres_server)
     yield log
     log.close()
 
@@ -196,23 +196,23 @@ def test_the_join_keeps_what_the_candidate_has_not_answered(postgres_server, log
     table = log.joined("mine")
     assert table["place"].tolist() == [0, 1]
     assert table["answered"].tolist() == [False, True]
-    assert measuring.answered(table).value == 0.5
-    assert measuring.agreement(table).value == 0.0
+    assert lab.answered(table).value == 0.5
+    assert lab.agreement(table).value == 0.0
 
 
 def test_of_an_experiment_without_a_note_nothing_is_known(postgres_server, log):
     """A traceback where the log was too slow, or numbers made of nothing."""
     write(postgres_server, (note("mine-mirrored-0"), True))
     flights = [{"carrier": "AA"}, {"carrier": "9E"}]
-    table = measuring.with_flights(log.joined("another", patience=0), flights, [True, False])
+    table = lab.with_flights(log.joined("another", patience=0), flights, [True, False])
     assert table.empty
     assert table[table["carrier"].str[0].str.isdigit()].empty
-    assert measuring.disagreements(table, 5).empty
-    costs = measuring.costs(table, missed=4)
-    paired, split = measuring.saved_paired(costs, ""), measuring.saved_split(costs, "")
+    assert lab.disagreements(table, 5).empty
+    costs = lab.costs(table, missed=4)
+    paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
     for found in (
-        *(measuring.agreement(table), measuring.answered(table), measuring.first_silent(table)),
-        *(paired, split, measuring.narrower(paired, split)),
+        *(lab.agreement(table), lab.answered(table), lab.first_silent(table)),
+        *(paired, split, lab.narrower(paired, split)),
     ):
         assert not found.known
         assert found.note
@@ -351,21 +351,21 @@ def joined(*pairs):
 def test_agreement_counts_those_who_were_asked_twice():
     """A missing answer taken for a disagreement, or for an agreement."""
     table = joined((True, True), (True, False), (False, None), (False, False))
-    agree = measuring.agreement(table)
+    agree = lab.agreement(table)
     assert (agree.value, agree.n) == (pytest.approx(2 / 3), 3)
-    assert measuring.answered(table).value == 0.75
-    assert measuring.disagreements(table, 5)["place"].tolist() == [1]
-    assert not measuring.agreement(joined((True, None))).known
-    assert not measuring.order_quantile(np.empty(0, dtype=np.int64), 0.95).known
-    assert measuring.first_silent(table).value == 3
-    assert not measuring.first_silent(joined((True, True))).known
+    assert lab.answered(table).value == 0.75
+    assert lab.disagreements(table, 5)["place"].tolist() == [1]
+    assert not lab.agreement(joined((True, None))).known
+    assert not lab.order_quantile(np.empty(0, dtype=np.int64), 0.95).known
+    assert lab.first_silent(table).value == 3
+    assert not lab.first_silent(joined((True, True))).known
 
 
 def test_flights_are_put_beside_their_rows():
     """A row joined to the flight before or after its own; rows left in the order of the log."""
     table = joined((True, True), (False, True)).iloc[::-1]
     flights = [{"carrier": "AA"}, {"carrier": "9E"}]
-    about = measuring.with_flights(table, flights, [True, False])
+    about = lab.with_flights(table, flights, [True, False])
     assert about["carrier"].tolist() == ["AA", "9E"]
     assert about["candidate_late"].tolist() == [True, True]
     assert about["production_late"].tolist() == [True, False]
@@ -377,12 +377,12 @@ def test_what_answers_cost():
     table = joined((True, True), (True, False), (False, True), (False, None)).assign(
         late=[True, False, True, True]
     )
-    costs = measuring.costs(table, missed=4)
+    costs = lab.costs(table, missed=4)
     assert costs["production"].tolist() == [0, 1, 4]
     assert costs["candidate"].tolist() == [0, 0, 0]
-    assert measuring.saved_paired(costs, "").value == pytest.approx(5 / 3)
+    assert lab.saved_paired(costs, "").value == pytest.approx(5 / 3)
     # In turns: production told the first and the third flight, the candidate the second.
-    assert measuring.saved_split(costs, "").value == pytest.approx(2)
+    assert lab.saved_split(costs, "").value == pytest.approx(2)
 
 
 def test_pairs_tell_more_than_a_split():
@@ -391,26 +391,26 @@ def test_pairs_tell_more_than_a_split():
     production = random.normal(size=4000)
     candidate = production + random.normal(scale=0.5, size=4000)
     costs = pd.DataFrame({"production": production, "candidate": candidate})
-    paired, split = measuring.saved_paired(costs, ""), measuring.saved_split(costs, "")
+    paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
     assert paired.value == pytest.approx(0, abs=0.05)
     # Variances for n flights: 0.25 / n of the pairs, (1 + 1.25) / (n / 2) of the split.
     expected = math.sqrt(0.25 / (2 * 2.25))
-    assert measuring.narrower(paired, split).value == pytest.approx(expected, rel=0.1)
+    assert lab.narrower(paired, split).value == pytest.approx(expected, rel=0.1)
 
 
 def test_nothing_is_narrower_than_what_does_not_vary():
     """A division by no width: every flight of a short test was told rightly by both."""
-    costs = measuring.costs(joined(*[(True, True)] * 6).assign(late=True), missed=4)
-    paired, split = measuring.saved_paired(costs, ""), measuring.saved_split(costs, "")
+    costs = lab.costs(joined(*[(True, True)] * 6).assign(late=True), missed=4)
+    paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
     assert (paired.value, split.value) == (0, 0)
-    assert not measuring.narrower(paired, split).known
+    assert not lab.narrower(paired, split).known
 
 
 def test_what_is_not_known_may_be_the_worst():
     """The worst of the known ones taken for the worst of all."""
     some, more = Interval(0.1, 0.0, 0.3, 9, "share"), Interval(0.2, 0.1, 0.4, 9, "share")
-    assert measuring.worst([some, more, some]) == more
-    assert not measuring.worst([more, Interval.unknown("nobody asked", "share")]).known
+    assert lab.worst([some, more, some]) == more
+    assert not lab.worst([more, Interval.unknown("nobody asked", "share")]).known
 
 
 def test_requests_without_an_answer_can_be_slow():
@@ -418,8 +418,8 @@ def test_requests_without_an_answer_can_be_slow():
     table = pd.DataFrame(
         {"latency": [0.2, 0.3, 0.01, 0.02], "ok": [True, False, True, True], "warmup": False}
     )
-    assert measuring.slower(Recording(table, 0.0, 1.0), 0.1).value == 0.5
-    assert not measuring.slower(Recording(table[:0], 0.0, 1.0), 0.1).known
+    assert lab.slower(Recording(table, 0.0, 1.0), 0.1).value == 0.5
+    assert not lab.slower(Recording(table[:0], 0.0, 1.0), 0.1).known
 
 
 class Telling:
@@ -438,12 +438,12 @@ class Telling:
 def test_what_services_tell_of_themselves():
     """Histograms taken for counters; a processor time of zero where none is told."""
     text = "# HELP x\nprocess_cpu_seconds_total 1.25\n"
-    assert measuring.cpu_seconds(Telling(text), "production") == 1.25
-    assert math.isnan(measuring.cpu_seconds(Telling(), "production"))
-    names = [*measuring.WAITING, measuring.DROPPED]
+    assert lab.cpu_seconds(Telling(text), "production") == 1.25
+    assert math.isnan(lab.cpu_seconds(Telling(), "production"))
+    names = [*lab.WAITING, lab.DROPPED]
     values = zip(names, (3, 4, 9), strict=True)
     stats = [{"name": f"cluster.copies.{name}", "value": value} for name, value in values]
-    found = measuring.copies(Telling(stats=[*stats, {"histograms": {}}]))
+    found = lab.copies(Telling(stats=[*stats, {"histograms": {}}]))
     assert found == {"waiting": 7, "dropped": 9}
 
 
@@ -451,7 +451,7 @@ def test_what_services_tell_of_themselves():
 def test_only_whole_per_cents_are_mirrored(share):
     """A share that the proxy would round without a word."""
     with pytest.raises(ValueError, match="whole per cents"):
-        measuring.mirror(Telling(), share)
+        lab.mirror(Telling(), share)
 
 
 # --- theory ---------------------------------------------------------------------------------------
@@ -459,37 +459,37 @@ def test_only_whole_per_cents_are_mirrored(share):
 
 def test_the_later_of_two():
     """Shares that add up to more than all."""
-    assert measuring.awaited(0.25) == 0.25
-    assert measuring.awaited(0.5, 0.5) == 0.75
-    assert measuring.awaited(1.0, 0.3) == 1.0
+    assert lab.awaited(0.25) == 0.25
+    assert lab.awaited(0.5, 0.5) == 0.75
+    assert lab.awaited(1.0, 0.3) == 1.0
 
 
 def test_copies_held():
     """A share that is forgotten; a limit that limits nothing."""
-    assert measuring.held(400, 0.25, 2) == 200
-    assert measuring.held(400, 0.25, 2, limit=64) == 64
+    assert lab.held(400, 0.25, 2) == 200
+    assert lab.held(400, 0.25, 2, limit=64) == 64
 
 
 def test_requests_until_a_fault_is_seen():
     """Three divided by the rarity (Hanley and Lippman-Hand 1983); shares that are none."""
-    assert measuring.requests_until_seen(1.0, 0.001) == pytest.approx(2994, abs=1)
-    assert measuring.requests_until_seen(0.1, 0.01) == measuring.requests_until_seen(0.01, 0.1)
-    assert measuring.requests_until_seen(1.0, 1.0) == 1
+    assert lab.requests_until_seen(1.0, 0.001) == pytest.approx(2994, abs=1)
+    assert lab.requests_until_seen(0.1, 0.01) == lab.requests_until_seen(0.01, 0.1)
+    assert lab.requests_until_seen(1.0, 1.0) == 1
     for share, rarity in ((0, 0.1), (0.1, 0), (1.1, 0.1)):
         with pytest.raises(ValueError):
-            measuring.requests_until_seen(share, rarity)
+            lab.requests_until_seen(share, rarity)
 
 
 def test_replays_are_what_the_theory_says():
     """Flights that are not mirrored and found all the same; a fault that is never seen as seen."""
     random = np.random.default_rng(2)
     carriers = ["9E"] * 50 + ["AA"] * 950
-    firsts = measuring.first_seen(carriers, ["9E"], [1.0, 0.2], 800, 2000, random)
+    firsts = lab.first_seen(carriers, ["9E"], [1.0, 0.2], 800, 2000, random)
     for share in (1.0, 0.2):
-        found = measuring.order_quantile(firsts[share, "9E"], 0.95)
-        assert found.value == pytest.approx(measuring.requests_until_seen(share, 0.05), rel=0.2)
+        found = lab.order_quantile(firsts[share, "9E"], 0.95)
+        assert found.value == pytest.approx(lab.requests_until_seen(share, 0.05), rel=0.2)
         assert found.low <= found.value <= found.high
-    never = measuring.first_seen(["AA", "9E"], ["9E"], [1e-12], 3, 10, random)
+    never = lab.first_seen(["AA", "9E"], ["9E"], [1e-12], 3, 10, random)
     assert never[1e-12, "9E"].tolist() == [11, 11, 11]
 
 
@@ -517,9 +517,9 @@ async def asks_nobody(ask_production, ask_candidate):
 
 def test_only_a_shadow_is_harmless():
     """A shadow that a hang stops; one that never asks; something that is no coroutine."""
-    assert measuring.is_harmless(task_of_its_own)
+    assert lab.is_harmless(task_of_its_own)
     for wrong in (awaits_both, takes_the_candidates, asks_nobody, lambda a, b: "production"):
-        assert not measuring.is_harmless(wrong)
+        assert not lab.is_harmless(wrong)
 
 
 def test_settings_that_make_no_sense(monkeypatch):

@@ -8,7 +8,8 @@ import matplotlib.style
 import numpy as np
 import pytest
 
-from lab_services.report import charts, drawing
+from lab_services.report import charts
+from lab_services.report.charts import style
 from lab_services.report.stats import Interval
 from lab_services.stack.fault import Fault
 
@@ -102,7 +103,7 @@ def test_chart_takes_the_colours_of_the_page(make, kind):
     """Black text on a dark page, a white box around the chart, a font that is not there."""
     drawn = make(kind).svg
     assert "currentColor" in drawn
-    allowed = {colour.lower() for colour in drawing.COLOURS}
+    allowed = {colour.lower() for colour in style.COLOURS}
     assert {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", drawn)} <= allowed
     assert "DejaVu" not in drawn
     assert "<style" not in drawn  # its rules would be the whole page's
@@ -176,15 +177,15 @@ def test_colours_stand_out_on_either_page(page):
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return float(linear @ (0.2126, 0.7152, 0.0722))
 
-    for colour in drawing.COLOURS:
+    for colour in style.COLOURS:
         light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 3
 
 
 def test_series_differ_in_more_than_colour():
     """Two series that a colour-blind reader cannot tell apart."""
-    for looks in (drawing.MARKERS, drawing.DASHES):
-        assert len({str(look) for look in looks}) == len(drawing.COLOURS)
+    for looks in (style.MARKERS, style.DASHES):
+        assert len({str(look) for look in looks}) == len(style.COLOURS)
 
 
 def test_sweep_draws_the_theory_and_the_open_end(record):

@@ -13,10 +13,10 @@ import pytest
 from lab_services import report
 from lab_services.report import bootstrap, charts, proportions, queueing, ranking, rounds, stats
 from lab_services.report.answered import Answered
+from lab_services.report.charts.timeline import Change
 from lab_services.report.claims import Claims, Verdict
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval, Quantile, Throughput
-from lab_services.report.timeline import Change
 from tests.recordings import recorded
 
 NAN, INF = math.nan, math.inf

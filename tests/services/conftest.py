@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from lab_services.models import build
 
-MODULE = "lab_services.patterns.serving.web_single.app"
+MODULE = "lab_services.services.flights_app"
 
 
 @pytest.fixture(scope="session", autouse=True)

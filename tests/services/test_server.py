@@ -200,7 +200,7 @@ import fastapi, numpy, onnxruntime, uvicorn, uvloop
 import lab_services.services.predictor
 if os.fork() == 0:
     os.environ.update(PORT="{port}", MODEL={str(good)!r}, LATE_ABOVE="0")
-    sys.argv = ["server", "lab_services.patterns.serving.web_single.app:app"]
+    sys.argv = ["server", "lab_services.services.flights_app:app"]
     runpy.run_module("lab_services.services.server", run_name="__main__")
     os._exit(0)
 _, status = os.wait()

@@ -46,7 +46,7 @@ def test_context_is_small_and_complete(checkout: Path) -> None:
     sent = names(pack(Options(), checkout))
     assert {"uv.lock", "pyproject.toml", "Dockerfile"} <= sent
     assert "lab_services/services/__init__.py" in sent
-    unwanted = r"\.venv|__pycache__|lab_services/(report|traffic|stack)"
+    unwanted = r"\.venv|__pycache__|lab_services/(labs|report|runs|traffic|stack)"
     assert [name for name in sent if re.match(unwanted, name)] == []
 
 

@@ -110,4 +110,4 @@ def test_nothing_starts_python_in_another_way() -> None:
         if starts_python(file.read_text())
     }
     # The second is the kernel itself, which imports from the notebook's folder as every one does.
-    assert found == {"python.py", "report/engine.py"}
+    assert found == {"python.py", "runs/papermill_engine.py"}

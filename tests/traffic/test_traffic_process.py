@@ -115,11 +115,11 @@ def altered(tmp_path, monkeypatch):
     """Have all generators of a test run this code before their own."""
 
     def alter(code):
-        program = tmp_path / "generator"
-        program.write_text(
-            f"#!{sys.executable} -P\n"
-            "from lab_services.traffic.generator.__main__ import main\n"
-            f"{code}\nmain()\n"
+        program, script = tmp_path / "generator", tmp_path / "generator.py"
+        # A shell between: a first line of `#!` splits a path at its spaces.
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P "{script}" "$@"\n')
+        script.write_text(
+            f"from lab_services.traffic.generator.__main__ import main\n{code}\nmain()\n"
         )
         program.chmod(0o700)
         end_idle()

@@ -1,0 +1,1 @@
+"""Helpers of the labs of the group *qa*."""

@@ -1,0 +1,458 @@
+"""What the lab reads off the queue, the store and the recordings; no service imports this."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from redis import Redis
+
+from lab_services.report.charts import style
+from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import FaultLike
+from lab_services.report.rounds import mean_of
+from lab_services.report.stats import Interval
+from lab_services.services.worker import wait_until_done
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Request
+from lab_services.traffic.schedules import Schedule
+
+STREAM = "jobs"
+PATIENCE = 30.0  # seconds for a request, or for the next job to be done
+Times = npt.NDArray[np.float64]
+
+
+# --- what is asked for ---------------------------------------------------------------------------
+
+
+def job(ident: str, flight: Mapping[str, Any], weathers: int, **changed: Any) -> dict[str, Any]:
+    """A job as the front takes it: not keyed, paid for by nobody in particular."""
+    asked = {"id": ident, "flight": flight, "weathers": weathers, "late_above": 0.3}
+    return asked | {"account": "nobody", "keyed": False} | changed
+
+
+def jobs(
+    stack: Stack,
+    flights: Sequence[Mapping[str, Any]],
+    name: str,
+    count: int,
+    weathers: int,
+    *,
+    path: str = "/jobs",
+    change: Callable[[int], Mapping[str, Any]] = lambda number: {},
+    **labels: str | int,
+) -> list[Request]:
+    """`count` requests to submit a job, each with an id of its own, which is the label `job`.
+
+    `change(number)` says what is different about the job of that number. Names must differ from one
+    call to the next.
+    """
+    url = stack.url("front", path)
+    made = []
+    for number in range(count):
+        flight = flights[number % len(flights)]
+        body = job(f"{name}-{number}", flight, weathers, **change(number))
+        made.append(Request(url, json=body, labels={"job": body["id"], **labels}))
+    return made
+
+
+# --- from the running stack ----------------------------------------------------------------------
+
+
+def connect(stack: Stack, service: str) -> Any:
+    """A client of one of the stack's Redis servers."""
+    return Redis.from_url(f"redis://{stack.address(service)}", decode_responses=True)
+
+
+def clear(stack: Stack) -> None:
+    """Forget all jobs, dead letters, results and charges; the workers join the queue again."""
+    for service in ("queue", "store"):
+        with connect(stack, service) as redis:
+            redis.flushall()
+
+
+def drained(stack: Stack, patience: float = PATIENCE) -> None:
+    """Wait until each job is done or buried. Raises LabError where nothing happens for too long."""
+    with connect(stack, "queue") as queue:
+        wait_until_done(queue, STREAM, patience=patience)
+
+
+def work(stack: Stack) -> pd.DataFrame:
+    """One row for each time that a job was done, in that order.
+
+    `job`, `place` in the queue as a number that rises, `queued` and `finished` in Unix seconds,
+    `worker`, and `again`: whether it had been done before.
+    """
+    with connect(stack, "store") as store:
+        lines = [orjson.loads(line) for line in store.lrange("log", 0, -1)]
+    table = pd.DataFrame(lines, columns=["job", "place", "worker", "finished"])
+    parts = table["place"].str.split("-", expand=True).reindex(columns=[0, 1]).astype(float)
+    table["queued"] = parts[0] / 1000
+    table["place"] = parts[0] + parts[1] / 1e6
+    table["again"] = table["job"].duplicated()
+    return table
+
+
+def charges(stack: Stack) -> dict[str, int]:
+    """How often each account was charged."""
+    with connect(stack, "store") as store:
+        return {account: int(count) for account, count in store.hgetall("bill").items()}
+
+
+def results(stack: Stack) -> set[str]:
+    """The ids of all jobs that have a result."""
+    with connect(stack, "store") as store:
+        return set(store.hkeys("results"))
+
+
+def dead_letters(stack: Stack) -> list[dict[str, Any]]:
+    """The jobs that were given up, with `reason` and `attempts`."""
+    with connect(stack, "queue") as queue:
+        return [
+            orjson.loads(fields["job"]) | {key: fields[key] for key in ("reason", "attempts")}
+            for _, fields in queue.xrange(f"{STREAM}-dead")
+        ]
+
+
+# --- clients who wait ----------------------------------------------------------------------------
+
+
+def collect(
+    stack: Stack,
+    bodies: Sequence[Mapping[str, Any]],
+    schedule: Schedule,
+    intervals: Sequence[float | None],
+) -> pd.DataFrame:
+    """Clients that submit a job each and come for its result: every `interval` seconds, in turn.
+
+    An interval of None stands for one request that the front holds back until the result is there.
+    The first look comes at a random moment of the first interval, so that clients who came
+    together do not ask together. One row a client: `interval`, `delay` from the finish of the job
+    until its client had the result, `latency` from the submission until the finish (seconds), and
+    `empty`, how many looks found nothing.
+    """
+    # A notebook has an event loop of its own, and two do not fit into one thread.
+    with ThreadPoolExecutor(1) as thread:
+        url = stack.url("front", "/jobs")
+        rows = thread.submit(
+            lambda: asyncio.run(_collect(url, bodies, schedule.offsets, intervals))
+        ).result()
+    return pd.DataFrame(rows, columns=["interval", "delay", "latency", "empty"])
+
+
+async def _collect(
+    url: str,
+    bodies: Sequence[Mapping[str, Any]],
+    offsets: Times,
+    intervals: Sequence[float | None],
+) -> list[dict[str, Any]]:
+    random = np.random.default_rng(0)
+    limit = aiohttp.ClientTimeout(total=PATIENCE)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=limit, raise_for_status=True
+    ) as session:
+        begin = time.monotonic()
+
+        async def client(number: int) -> dict[str, Any]:
+            interval, body = intervals[number % len(intervals)], bodies[number % len(bodies)]
+            phase = random.uniform(0, interval or 0)
+            await asyncio.sleep(begin + offsets[number] - time.monotonic())
+            sent = time.time()
+            async with session.post(url, json=body) as answer:
+                await answer.read()
+            told, empty = await _look(session, f"{url}/{body['id']}", interval, phase)
+            seen = time.time()
+            return {
+                "interval": interval or 0.0,
+                "delay": seen - told["finished"],
+                "latency": told["finished"] - sent,
+                "empty": empty,
+            }
+
+        return await asyncio.gather(*(client(number) for number in range(len(offsets))))
+
+
+async def _look(
+    session: aiohttp.ClientSession, url: str, interval: float | None, phase: float
+) -> tuple[dict[str, Any], int]:
+    """The result, and how many looks found nothing."""
+    empty, due = 0, time.monotonic() + phase
+    while True:
+        if interval is not None:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        async with session.get(url, params={"wait": 0 if interval else 10}) as answer:
+            told: dict[str, Any] = await answer.json()
+            if answer.status == 200:
+                return told, empty
+        empty += 1
+        due += interval or 0.0
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def ticket(recording: Recording) -> Recording:
+    """The same requests, timed from their actual start.
+
+    Few requests share two cores with a model that computes, so some start milliseconds late: as
+    late as a ticket takes. The generator waits for no answer, so no queue is hidden by leaving that
+    out; what is left is the time of the front and the queue.
+    """
+    table = recording.table.assign(latency=recording.table["response_time"])
+    return replace(recording, table=table, late=False, note="")
+
+
+def completion(recording: Recording, done: pd.DataFrame) -> Recording:
+    """The same jobs, timed by the queue's clock and the worker's: from the queue to the result."""
+    first = done.loc[~done["again"]].set_index("job")
+    finished = recording.table["job"].map(first["finished"])
+    queued = recording.table["job"].map(first["queued"])
+    table = recording.table.assign(
+        ok=finished.notna(), latency=(finished - queued).fillna(math.inf)
+    )
+    return replace(recording, table=table, late=False, note="")
+
+
+def service_time(done: pd.DataFrame) -> Interval:
+    """Seconds from one finish to the next while jobs were waiting, with a 95 % t interval.
+
+    Unknown from fewer than three finishes.
+    """
+    gaps = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
+    if len(gaps) < 2:
+        return Interval.unknown(f"{len(done)} jobs done, a service time needs 3", "s", len(done))
+    return mean_of(gaps, "s")
+
+
+def depth(done: pd.DataFrame, at: Times) -> Times:
+    """How many jobs were in the queue or in work at those moments (Unix seconds)."""
+    first = done[~done["again"]]
+    came = np.searchsorted(np.sort(first["queued"]), at, side="right")
+    left = np.searchsorted(np.sort(first["finished"]), at, side="right")
+    return np.asarray(came - left, dtype=float)
+
+
+def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Interval:
+    """Jobs per second by which the queue grows from `begin` to `end` (Unix seconds).
+
+    The mean over equal slices of that time, so that the interval shows how even the growth was.
+    """
+    edges = np.linspace(begin, end, slices + 1)
+    return mean_of(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
+
+
+def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
+    """Seconds from `since` until at most one job was left.
+
+    Unknown where there were no more then already, and where more were left to the end.
+    """
+    if depth(done, np.array([since]))[0] <= 1:
+        return Interval.unknown("no job was waiting that could have drained", "s")
+    moments = np.sort(done["finished"].to_numpy(dtype=float))
+    moments = moments[(moments >= since) & np.isfinite(moments)]
+    empty = moments[depth(done, moments) <= 1]
+    if not len(empty):
+        return Interval.unknown("the queue has not drained", "s")
+    return Interval.exact(float(empty[0] - since), "s")
+
+
+def done_again(done: pd.DataFrame, kills: int) -> Interval:
+    """How many jobs of a killed worker were done again, on average.
+
+    Workers that are started again have new names. A kill after which nothing was done again counts
+    as 0. Unknown where more workers than `kills` lost jobs: some were slow, and taken for dead.
+    """
+    first = done.loc[~done["again"]].set_index("job")["worker"]
+    counts: list[int] = done.loc[done["again"], "job"].map(first).value_counts().tolist()
+    if len(counts) > kills:
+        lost = f"{len(counts)} workers lost jobs and {kills} were killed: some were only slow"
+        return Interval.unknown(lost, "jobs", len(counts))
+    return mean_of(counts + [0] * (kills - len(counts)), "jobs", least=0)
+
+
+def overtaken(done: pd.DataFrame) -> tuple[int, int]:
+    """How many results came after the result of a job that was queued later; and of how many."""
+    places = done.loc[~done["again"]].sort_values("finished", kind="stable")["place"].to_numpy()
+    return int((places < np.maximum.accumulate(places)).sum()), len(places)
+
+
+def rate(moments: "pd.Series[float]", begin: float, end: float) -> Interval:
+    """Events per second from `begin` to `end` (Unix seconds); unknown where that is no time."""
+    if not begin < end:
+        return Interval.unknown("it ended before it could be measured", "jobs/s")
+    counted = int(moments.between(begin, end).sum())
+    return Interval.exact(counted / (end - begin), "jobs/s")
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def fluid_depth(parts: Sequence[tuple[float, float]], capacity: float) -> tuple[Times, Times]:
+    """Corners of the line that a queue's depth follows: seconds, jobs.
+
+    `parts` are (arrivals per second, seconds). It grows by what arrives less what can be done, and
+    is never below none: the fluid limit (Newell, "Applications of Queueing Theory", 2nd edition,
+    1982, chapter 2).
+    """
+    times, depths = [0.0], [0.0]
+    for arrivals, seconds in parts:
+        grows, begin, before = arrivals - capacity, times[-1], depths[-1]
+        if grows < 0 < before and (empty := -before / grows) < seconds:
+            times.append(begin + empty)
+            depths.append(0.0)
+        times.append(begin + seconds)
+        depths.append(max(0.0, before + grows * seconds))
+    return np.array(times), np.array(depths)
+
+
+def useful_under_poison(
+    seconds: float, offered: float, share: float, capacity: float, again_every: float
+) -> float:
+    """Useful results per second, `seconds` after a share of all jobs began to fail for ever.
+
+    Each failed job comes back every `again_every` seconds and is served before new ones, so P of
+    them leave capacity - P / again_every for new jobs, of which a `share` joins P. First everybody
+    is served and P rises evenly; once the capacity is used up, what is left for new jobs shrinks by
+    share / again_every of itself a second. Rates are in jobs per second.
+    """
+    if offered > capacity or not 0 <= share < 1:
+        raise ValueError("This takes a queue that is stable without poison, and a share below 1.")
+    if not share:
+        return offered
+    full = again_every * (capacity - offered) / (share * offered)
+    beyond = max(0.0, seconds - full)
+    return (1 - share) * offered * math.exp(-share / again_every * beyond)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def depths(
+    runs: Mapping[str, tuple[pd.DataFrame, float]],
+    parts: Sequence[tuple[float, float]],
+    capacities: Mapping[str, float],
+    *,
+    name: str,
+    title: str,
+) -> Chart:
+    """The queue's depth over time, and the fluid model's line over those whose capacity is given.
+
+    `runs[label]` is the work done and the beginning (Unix seconds); `parts` are the arrivals as in
+    `fluid_depth`, and `capacities[label]` what the workers can do, in jobs per second.
+    """
+    style.check_labels(runs, capacities)
+    total = sum(seconds for _, seconds in parts)
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        axes = figure.add_subplot()
+        legend, words = [], []
+        at = np.linspace(0, total, 300)
+        for index, (label, (done, begin)) in enumerate(runs.items()):
+            measured = depth(done, begin + at)
+            look = {"color": COLOURS[index], "ls": DASHES[index]}
+            axes.plot(at, measured, **look, lw=2.2)
+            legend.append(Line2D([], [], **look, lw=2.2, label=label))
+            words.append(f"{label}: at most {measured.max():.0f} jobs.")
+            if label in capacities:
+                times, expected = fluid_depth(parts, capacities[label])
+                axes.plot(times, expected, color=INK, lw=1.1)
+                words.append(f"Theory: at most {expected.max():.0f}.")
+        legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory"))
+        edges = np.cumsum([seconds for _, seconds in parts])
+        for edge in edges[:-1]:
+            axes.axvline(edge, **MARK)
+        legend.append(Line2D([], [], **MARK, label="arrivals change"))
+        axes.set(xlabel="seconds", ylabel="jobs in queue and in work", xlim=(0, total))
+        axes.set_ylim(bottom=0)
+        return style.finish(figure, name, title, " ".join(words), legend)
+
+
+def flow(
+    panels: Mapping[str, Mapping[str, Any]],
+    *,
+    name: str,
+    title: str,
+    every: float = 0.25,
+) -> Chart:
+    """What came and what was finished, per second over time, one panel a label.
+
+    Each panel is a mapping: `begin` and `seconds`; `came` and `finished`, moments in Unix seconds;
+    and where there are any `again` (moments of work done twice), `theory` (a function of seconds
+    after the beginning) and `changes` (faults, which are shaded and named).
+    """
+    style.check_labels(panels)
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 0.9 + 2.0 * len(panels)))
+        rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        words, highest = [], 0.0
+        for axes, (label, panel) in zip(rows, panels.items(), strict=True):
+            begin, seconds = panel["begin"], panel["seconds"]
+            edges = np.arange(0, seconds + every / 2, every)
+            came = np.histogram(np.asarray(panel["came"]) - begin, edges)[0] / every
+            done = np.histogram(np.asarray(panel["finished"]) - begin, edges)[0] / every
+            axes.stairs(came, edges, **{**MARK, "baseline": None})
+            axes.stairs(done, edges, color=COLOURS[2], lw=1.8, baseline=None)
+            highest = max(highest, came.max(), done.max())
+            if "theory" in panel:
+                at = np.linspace(0, seconds, 200)
+                axes.plot(at, [panel["theory"](one) for one in at], color=INK, lw=1.2)
+            again = np.asarray(panel.get("again", ())) - begin
+            if len(again):  # what is empty and not clipped has no extent to lay the chart out by
+                look: Any = {"color": COLOURS[1], "ls": "none", "mew": 1.6, "clip_on": False}
+                axes.plot(again, np.zeros(len(again)), marker="x", **look)
+            changes = [c for c in panel.get("changes", ()) if 0 <= c.start - begin < seconds]
+            _shade(axes, changes, begin, seconds)
+            axes.set_ylabel("jobs/s")
+            axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(changes))
+            words.append(
+                f"{label}: {came.mean():.0f} jobs/s came, {done.min():.0f} to {done.max():.0f} "
+                f"were finished, {len(again)} were done again."
+            )
+        for axes in rows:
+            axes.set_ylim(0, highest * 1.08)
+        rows[-1].set(xlabel="seconds", xlim=(0, max(p["seconds"] for p in panels.values())))
+        legend = [
+            Line2D([], [], **MARK, label="came"),
+            Line2D([], [], color=COLOURS[2], lw=1.8, label="useful results"),
+        ]
+        if any("again" in panel for panel in panels.values()):
+            crosses: Any = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+            legend.append(Line2D([], [], **crosses, label="done again"))
+        if any("theory" in panel for panel in panels.values()):
+            legend.append(Line2D([], [], color=INK, lw=1.2, label="line: theory"))
+        return style.finish(figure, name, title, " ".join(words), legend)
+
+
+def _shade(axes: Axes, changes: Sequence[FaultLike], begin: float, seconds: float) -> None:
+    """One change is shaded as long as it lasts; of several in a row the beginnings are marked."""
+    for change in changes:
+        left = change.start - begin
+        right = seconds if change.end is None else min(change.end - begin, seconds)
+        if len(changes) == 1:
+            axes.axvspan(left, right, facecolor=INK, alpha=0.12, lw=0)
+        axes.axvline(left, color=INK, lw=1.0)
+    for change in changes[:1]:
+        who = f"{change.service} {change.replica}" if change.replica else change.service
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        axes.annotate(
+            f"{change.kind} {who}{more}",
+            (change.start - begin, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            fontsize=10,
+        )

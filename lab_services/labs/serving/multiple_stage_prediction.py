@@ -1,0 +1,530 @@
+"""What the lab sends and reads off a run; no service imports this module."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from redis import Redis
+from scipy import stats as distributions
+
+from lab_services.models import features, store
+from lab_services.models.scoring import scorer
+from lab_services.report import bootstrap
+from lab_services.report.charts import style
+from lab_services.report.charts.style import COLOURS, DASHES, MARKERS, WIDTH, Chart
+from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import FaultLike, name_faults, shade
+from lab_services.report.stats import Interval
+from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.worker import wait_until_done
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.request import Request
+from lab_services.traffic.schedules import Schedule
+
+PATIENCE = 300.0  # seconds for the queue to drain
+WAIT = 20  # seconds that a page's held request stays open
+Numbers = npt.NDArray[np.float64]
+Truths = npt.NDArray[np.bool_]
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+
+def screens(
+    stack: Stack,
+    flights: Sequence[Mapping[str, Any]],
+    name: str,
+    count: int,
+    weathers: int,
+    *,
+    path: str = "/screens",
+    sessions: int = 1,
+    margin: float = 1.0,
+    patience: float = 0.0,
+    **labels: str | int,
+) -> list[Request]:
+    """`count` screens that open, each of a session drawn by lot, and so at random times.
+
+    Labels are `screen`, `session`, `stage` (first) and `number`, the place of the screen's flight
+    in `flights`. Names must differ from one call to the next, or an old answer is found at once.
+    """
+    url = stack.url("front", path)
+    drawn = np.random.default_rng(0).integers(0, sessions, count)
+    made = []
+    for place in range(count):
+        screen, session = f"{name}-{place}", f"{name}-of-{drawn[place]}"
+        number = place % len(flights)
+        body = {
+            "screen": screen,
+            "session": session,
+            "flight": flights[number],
+            "margin": margin,
+            "weathers": weathers,
+            "patience": patience,
+        }
+        told: dict[str, Any] = {
+            "screen": screen,
+            "session": session,
+            "stage": "first",
+            "number": number,
+        }
+        made.append(Request(url, json=body, labels={**told, **labels}))
+    return made
+
+
+def with_id(stack: Stack, opened: Sequence[Request]) -> list[Request]:
+    """For each screen the held request for its good answer (the label `stage` is `good`)."""
+    return _held(stack, opened, "good", "/screens/{screen}")
+
+
+def without_id(stack: Stack, opened: Sequence[Request]) -> list[Request]:
+    """For each screen a held request that takes what comes next for its session (`next`)."""
+    return _held(stack, opened, "next", "/sessions/{session}/next")
+
+
+def _held(stack: Stack, opened: Sequence[Request], stage: str, path: str) -> list[Request]:
+    front = stack.url("front")
+    return [
+        Request(
+            f"{front}{path.format(**each.labels)}?wait={WAIT}",
+            "GET",
+            labels={**each.labels, "stage": stage},
+        )
+        for each in opened
+    ]
+
+
+def at_once(
+    schedule: Schedule, *streams: Sequence[Request | None]
+) -> tuple[list[Request], Schedule]:
+    """At each arrival the next request of every stream; a stream's None sends nothing there."""
+    requests, offsets = [], []
+    for moment, together in zip(schedule.offsets.tolist(), zip(*streams, strict=True), strict=True):
+        for request in together:
+            if request is not None:
+                requests.append(request)
+                offsets.append(moment)
+    return requests, Schedule(np.array(offsets), schedule.seconds, schedule.name)
+
+
+def three_ways(
+    stack: Stack,
+    flights: Sequence[Mapping[str, Any]],
+    name: str,
+    schedule: Schedule,
+    weathers: int,
+    *,
+    seed: int = 0,
+) -> tuple[list[Request], Schedule]:
+    """Each arrival goes by lot one of three ways: rough only, good only, both in stages.
+
+    The label `way` says which. All three meet the same services at the same time.
+    """
+    count = len(schedule)
+    make = {
+        "rough only": {"margin": 0.0},
+        "good only": {"path": "/screens/good"},
+        "staged": {},
+    }
+    by_way: dict[str, list[Request]] = {
+        way: screens(stack, flights, f"{name}-{way[0]}", count, weathers, way=way, **kind)  # type: ignore[arg-type]
+        for way, kind in make.items()
+    }
+    drawn = np.random.default_rng(seed).choice(list(make), count).tolist()
+    opened = [by_way[way][place] for place, way in enumerate(drawn)]
+    later: list[Any] = with_id(stack, opened)
+    held = [each if way == "staged" else None for each, way in zip(later, drawn, strict=True)]
+    for place, way in enumerate(drawn):  # who has no first answer has the good one only
+        if way == "good only":
+            first = opened[place]
+            opened[place] = replace(first, labels={**first.labels, "stage": "good"})
+    return at_once(schedule, opened, held)
+
+
+# --- from the running stack ----------------------------------------------------------------------
+
+
+def connect(stack: Stack) -> Any:
+    """A client of the stack's queue."""
+    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
+
+
+def drained(stack: Stack, patience: float = PATIENCE) -> None:
+    """Wait until no job is left. Raises LabError where that takes too long."""
+    with connect(stack) as queue:
+        wait_until_done(queue, patience=patience)
+
+
+def work(stack: Stack) -> pd.DataFrame:
+    """What the worker has done since this was last asked, once it has nothing left to do.
+
+    One row a job, in order: `screen`, `queued` and `finished` in Unix seconds, `rough` and `good`
+    probability; `good` is nan where the job was too old and was skipped.
+    """
+    drained(stack)
+    with connect(stack) as queue, queue.pipeline(transaction=True) as steps:
+        steps.lrange("log", 0, -1)
+        steps.delete("log")
+        lines, _ = steps.execute()
+    columns = ["screen", "queued", "finished", "rough", "good"]
+    table = pd.DataFrame([orjson.loads(line) for line in lines], columns=columns)
+    return table.astype(dict.fromkeys(columns[1:], float))
+
+
+# --- delays --------------------------------------------------------------------------------------
+
+
+def service_time(done: pd.DataFrame) -> float:
+    """Seconds from one finish to the next while jobs were waiting: the median, for a pile of jobs.
+
+    nan for fewer than two jobs.
+    """
+    if len(done) < 2:
+        return math.nan
+    return float(np.median(np.diff(np.sort(done["finished"].to_numpy(dtype=float)))))
+
+
+def from_the_start(recording: Recording) -> Recording:
+    """The same requests, timed from their actual start.
+
+    Few requests share two cores with a model that computes, so some start milliseconds late: later
+    than a first answer takes. The generator waits for no answer, so no queue is hidden by leaving
+    that out.
+    """
+    table = recording.table.assign(latency=recording.table["response_time"])
+    return replace(recording, table=table, late=False, note="")
+
+
+def delays(recording: Recording, stage: str, **labels: object) -> Numbers:
+    """Seconds until the answers of that stage, in order; infinite for those that did not come."""
+    table = recording.where(stage=stage, **labels).measured
+    came = table["ok"] & (table["status"] == 200)
+    return table["latency"].where(came, math.inf).to_numpy(dtype=float)
+
+
+def asked_and_told(recording: Recording, done: pd.DataFrame) -> pd.DataFrame:
+    """One row a screen: `asked` (Unix seconds), and seconds until the `first` and `good` answer.
+
+    `good` is by the worker's clock, and infinite where the answer never came: not asked for, or
+    skipped.
+    """
+    table = recording.measured
+    table = table[table["stage"] == "first"]
+    finished = done[done["good"].notna()].set_index("screen")["finished"]
+    told = table["screen"].map(finished) - table["intended"]
+    return pd.DataFrame(
+        {
+            "asked": table["intended"].to_numpy(dtype=float),
+            "first": table["latency"].where(table["ok"], math.inf).to_numpy(dtype=float),
+            "good": told.fillna(math.inf).to_numpy(dtype=float),
+        }
+    )
+
+
+def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.inf) -> Interval:
+    """The mean of a series of neighbours that are alike, with its 95 % interval.
+
+    The interval is Student's, with as many values as their dependence leaves
+    (`bootstrap.design_effect`), and ends at what is possible. Unknown below two values.
+    """
+    if len(values) < 2:
+        reason = f"{len(values)} values are too few for a mean with an interval"
+        return Interval.unknown(reason, unit, len(values))
+    independent = max(2.0, len(values) / bootstrap.design_effect(values))
+    t = float(distributions.t.ppf((1 + bootstrap.CONFIDENCE) / 2, independent - 1))
+    half = t * float(values.std(ddof=1)) / math.sqrt(independent)
+    value = float(values.mean())
+    return Interval(value, max(low, value - half), min(high, value + half), len(values), unit)
+
+
+def more(a: Interval, b: Interval) -> Interval:
+    """`a` less `b`, two independent means: squares of the distances to their ends add up.
+
+    Unknown where one of the two is.
+    """
+    for each in (a, b):
+        if not each.known:
+            return Interval.unknown(each.note, each.unit, each.n)
+    value = a.value - b.value
+    down = math.hypot(a.value - a.low, b.high - b.value)
+    up = math.hypot(a.high - a.value, b.value - b.low)
+    return Interval(value, value - down, value + up, min(a.n, b.n), a.unit)
+
+
+# --- who still looks -----------------------------------------------------------------------------
+
+
+def still_there(waited: Numbers, patience: float) -> Interval:
+    """Share of screens that are still looked at when their good answer comes.
+
+    Users leave after an exponential time with mean `patience` (seconds), whatever they see: of
+    those who would wait w, exp(-w / patience) are still there.
+    """
+    return mean(np.exp(-waited / patience), "share", 0.0, 1.0)
+
+
+def still_there_expected(
+    patience: float, rate: float, service: float, overhead: float = 0.0
+) -> float:
+    """The same by theory: one worker, Poisson arrivals, every job as long as the other.
+
+    The mean of exp(-T / patience) over the times T in the system is their Laplace transform at
+    s = 1 / patience, which Pollaczek and Khinchine found: B (1 - r) s / (s - rate (1 - B)), with B
+    that of the service time and r the utilisation (Kleinrock, "Queueing Systems" volume 1, 1975,
+    section 5.7). None is there from saturation on, where there is no steady state.
+    """
+    if rate * service >= 1:
+        return 0.0
+    s = 1 / patience
+    served = math.exp(-service * s)
+    inside = served * (1 - rate * service) * s / (s - rate * (1 - served))
+    return inside * math.exp(-overhead * s)
+
+
+def elsewhere(recording: Recording) -> Interval:
+    """Share of screens that heard the answer to another screen first, of those that heard any."""
+    table = recording.where(stage="next").measured
+    table = table[table["answered_by"] != ""]
+    wrong = np.asarray(table["answered_by"] != table["screen"], dtype=float)
+    return mean(wrong, "share", 0.0, 1.0)
+
+
+def wrong_updates(recording: Recording, stage: str) -> int:
+    """How many screens were told what was meant for another."""
+    table = recording.where(stage=stage).measured
+    return int(((table["answered_by"] != "") & (table["answered_by"] != table["screen"])).sum())
+
+
+# --- how good answers are ------------------------------------------------------------------------
+
+
+def forecasts(
+    flights: Sequence[Mapping[str, Any]], weathers: int, error: float
+) -> tuple[Numbers, Numbers]:
+    """What the rough and the good stage say of each flight, asked without a service.
+
+    Fewer weathers than the worker uses give the same answer within a little noise.
+    """
+    codes = features.Codes(**store.card("good")["codes"])
+    rows = features.prepare(flights, codes)
+    rough = scorer(store.model_path("rough"))(rows).astype(float)
+    ask = scorer(store.model_path("good"))
+    by = changes(weathers, error)
+    parts = np.array_split(rows, max(1, len(rows) // 2000))
+    good = [ask(in_all_weathers(part, by)).reshape(-1, weathers).mean(axis=1) for part in parts]
+    return rough, np.concatenate(good).astype(float)
+
+
+def brier(late: Truths, said: Numbers | float) -> float:
+    """Mean squared distance between what was said and what happened; 0 is perfect."""
+    return float(np.mean((np.asarray(said, dtype=float) - late) ** 2))
+
+
+def worth(late: Truths, said: Numbers, good: Numbers, known: float) -> float:
+    """How much of the good model's gain an answer has: 0 for a blank screen, 1 for the good one.
+
+    A gain is what the Brier score improves over saying the probability `known` beforehand of
+    every flight. Raises ValueError where the good model gains nothing.
+    """
+    blank, best = brier(late, known), brier(late, good)
+    if best >= blank:
+        raise ValueError("The good model says no more than what is known beforehand.")
+    return (blank - brier(late, said)) / (blank - best)
+
+
+def on_screen(
+    first: Numbers | None, good: Numbers | None, rough_worth: float, at: Numbers
+) -> Numbers:
+    """What screens are worth on average, `at` so many seconds after they were opened.
+
+    A blank screen is worth 0, a good answer 1. `first` and `good` are when each came.
+    """
+    shown = np.zeros(len(at))
+    if first is not None:
+        shown += rough_worth * np.searchsorted(np.sort(first), at, side="right") / len(first)
+    if good is not None:
+        had = 0.0 if first is None else rough_worth
+        shown += (1 - had) * np.searchsorted(np.sort(good), at, side="right") / len(good)
+    return shown
+
+
+def over_time(
+    first: Numbers | None, good: Numbers | None, rough_worth: float, horizon: float
+) -> Interval:
+    """What a screen is worth on average over its first `horizon` seconds."""
+    total: Numbers | float = 0.0
+    if first is not None:
+        total = total + rough_worth * (1 - np.minimum(first, horizon) / horizon)
+    if good is not None:
+        had = 0.0 if first is None else rough_worth
+        total = total + (1 - had) * (1 - np.minimum(good, horizon) / horizon)
+    return mean(np.asarray(total, dtype=float), "share", 0.0, 1.0)
+
+
+def selected(rough: Numbers, good: Numbers, threshold: float, margin: float) -> tuple[float, float]:
+    """Of all screens, and of the answers that change: which share is asked for at that margin."""
+    asked = np.abs(rough - threshold) < margin
+    changed = (rough > threshold) != (good > threshold)
+    if not changed.any():
+        raise ValueError("The good model changes no answer.")
+    return float(asked.mean()), float(asked[changed].mean())
+
+
+# --- a worker that stands still ------------------------------------------------------------------
+
+
+def expected_delay(
+    asked: Numbers, pause: tuple[float, float], rate: float, service: float
+) -> Numbers:
+    """Seconds until the good answer of screens opened at those moments, around a pause.
+
+    The work that has piled up at a moment, what is left of the pause, and the service: the fluid
+    limit (Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2).
+    """
+    begin, end = pause
+    busy = rate * service
+    piled = busy * np.clip(asked - begin, 0, end - begin)
+    left = np.where((asked >= begin) & (asked < end), end - asked, 0.0)
+    drained_since = (1 - busy) * np.clip(asked - end, 0, None)
+    return np.asarray(np.maximum(piled - drained_since, 0) + left + service, dtype=float)
+
+
+def expected_drain(pause: float, rate: float, service: float, limit: float) -> float:
+    """Seconds after a pause until the delay of a new screen has come down to `limit`.
+
+    By the fluid limit, as `expected_delay`. nan where the worker has no time left to catch up.
+    """
+    busy = rate * service
+    if not busy < 1:
+        return math.nan
+    return max(0.0, (busy * pause + service - limit) / (1 - busy))
+
+
+def late_after(told: pd.DataFrame, end: float, limit: float) -> tuple[float, float]:
+    """Of the screens opened after `end` (Unix seconds): those whose good answer was late.
+
+    Late is more than `limit` seconds after, or never. How many seconds after `end` the last of them
+    was opened, and how many there were; zeros where there was none, nan where no screen was opened.
+    """
+    if not (told["asked"] >= end).any():
+        return math.nan, math.nan
+    late = told.loc[(told["asked"] >= end) & (told["good"] > limit), "asked"]
+    return (float(late.max() - end), len(late)) if len(late) else (0.0, 0)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def quality(
+    curves: Mapping[str, Callable[[Numbers], Numbers]],
+    expected: Callable[[Numbers], Numbers],
+    until: float,
+    *,
+    name: str,
+    title: str,
+) -> Chart:
+    """What is on screen over time, one line a way, and the theory for the stages."""
+    style.check_labels(curves)
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        axes = figure.add_subplot()
+        axes.set_xscale("log")
+        at = np.geomspace(until / 1000, until, 400)
+        legend, words = [], []
+        for index, (label, curve) in enumerate(curves.items()):
+            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
+            axes.plot(at, curve(at), **look)
+            legend.append(Line2D([], [], **look, label=label))
+            told = ", ".join(
+                f"{float(curve(np.array([t]))[0]):.2f} after {1000 * t:.0f} ms"
+                for t in (until / 100, until / 10, until)
+            )
+            words.append(f"{label}: {told}.")
+        axes.plot(at, expected(at), color=INK, lw=1.1)
+        legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory, staged"))
+        axes.set(ylabel="worth of what is shown", ylim=(0, 1.05), xlim=(at[0], until))
+        style.unit_axis(axes, "x", "s")
+        style.unit_axis(axes, "y", "share")
+        axes.set_xlabel("time since the screen was opened")
+        return style.finish(figure, name, title, " ".join(words), legend)
+
+
+def standstill(
+    panels: Mapping[str, tuple[pd.DataFrame, Sequence[FaultLike]]],
+    expected: Callable[[Numbers, tuple[float, float]], Numbers],
+    *,
+    name: str,
+    title: str,
+) -> Chart:
+    """When each screen had its two answers, by when it was opened; one panel a policy.
+
+    The line is `expected` of the moments and of the fault's beginning and end, for a worker that
+    skips nothing. Crosses on top are screens whose good answer never came.
+    """
+    style.check_labels(panels)
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 1.0 + 2.3 * len(panels)))
+        rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        words, longest = [], 0.0
+        top = 2 * max(_slowest(told) for told, _ in panels.values())
+        for axes, (label, (told, faults)) in zip(rows, panels.items(), strict=True):
+            begin, end = float(told["asked"].min()), float(told["asked"].max())
+            longest = max(longest, end - begin)
+            words.append(f"{label}: {_draw_answers(axes, told, begin, top)}")
+            for fault in faults[:1]:
+                stop = end if fault.end is None else fault.end
+                at = np.linspace(begin, end, 300)
+                axes.plot(at - begin, expected(at, (fault.start, stop)), color=INK, lw=1.2)
+            shade(axes, faults, begin, end)
+            name_faults(axes, faults, begin, end)
+            axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(faults))
+            axes.set_ylabel("time until")
+        least = min(_fastest(told) for told, _ in panels.values())
+        rows[0].set(yscale="log", ylim=(least / 1.5, top * 1.6))
+        for axes in rows:
+            style.unit_axis(axes, "y", "s")
+        rows[-1].set(xlabel="seconds", xlim=(0, longest))
+        legend = [
+            Line2D([], [], color=COLOURS[0], marker=MARKERS[0], ls="none", ms=4, label="first"),
+            Line2D([], [], color=COLOURS[2], marker=MARKERS[2], ls="none", ms=4, label="good"),
+            Line2D([], [], color=COLOURS[1], marker="x", ls="none", label="never came"),
+            Line2D([], [], color=INK, lw=1.2, label="line: theory"),
+        ]
+        return style.finish(figure, name, title, " ".join(words), legend)
+
+
+def _fastest(told: pd.DataFrame) -> float:
+    came = told["first"].to_numpy()
+    came = came[np.isfinite(came)]
+    return float(came.min()) if len(came) else 1.0
+
+
+def _slowest(told: pd.DataFrame) -> float:
+    came = told["good"].to_numpy()
+    came = came[np.isfinite(came)]
+    return float(came.max()) if len(came) else 1.0
+
+
+def _draw_answers(axes: Axes, told: pd.DataFrame, begin: float, top: float) -> str:
+    seconds = told["asked"] - begin
+    came = np.isfinite(told["good"])
+    axes.plot(seconds, told["first"], color=COLOURS[0], marker=MARKERS[0], ls="none", ms=2.6)
+    axes.plot(
+        seconds[came], told.loc[came, "good"], color=COLOURS[2], marker=MARKERS[2], ls="none", ms=3
+    )
+    if not came.all():
+        never = seconds[~came]
+        axes.plot(never, np.full(len(never), top), color=COLOURS[1], marker="x", ls="none", ms=4)
+    return (
+        f"first answers after at most {1000 * told['first'].max():.0f} ms, good ones after at most "
+        f"{_slowest(told):.2f} s, {int((~came).sum())} never."
+    )

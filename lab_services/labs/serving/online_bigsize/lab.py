@@ -1,0 +1,232 @@
+"""What only the cells of this lab use: load times, answers, the theory of a queue, two charts."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from redis import Redis
+
+from lab_services.report.charts import style
+from lab_services.report.charts.style import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
+from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import Change, name_faults, shade
+from lab_services.report.stats import Interval, rows
+from lab_services.stack import Stack, loopback
+from lab_services.traffic.recording import Recording
+
+Numbers = npt.NDArray[np.float64]
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def load_time(logs: str) -> Interval:
+    """How long the last start in the logs of a service took to load its model, in seconds.
+
+    Unknown where the logs, or as many lines of them as were asked for, tell of none.
+    """
+    for line in reversed(logs.splitlines()):
+        _, brace, rest = line.partition("{")
+        if '"model loaded"' in line:
+            return Interval.exact(float(json.loads(brace + rest)["seconds"]), "s")
+    return Interval.unknown("the logs tell of no model that was loaded", "s")
+
+
+# --- the queue -----------------------------------------------------------------------------------
+
+
+def _store(stack: Stack) -> "Redis":
+    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
+
+
+def finished(stack: Stack, idents: Sequence[str], patience: float = 30) -> Numbers:
+    """When the answer to each of these questions was there (Unix seconds); waits for all.
+
+    Where none has come for `patience` seconds it waits no longer: what is missing is nan.
+    """
+    before, deadline = 0, time.monotonic() + patience
+    with _store(stack) as redis:
+        while True:
+            told: Any = redis.hmget("answers", list(idents))
+            there = sum(map(bool, told))
+            if there > before:
+                before, deadline = there, time.monotonic() + patience
+            if there == len(told) or time.monotonic() > deadline:
+                return np.array(
+                    [json.loads(one)["finished"] if one else np.nan for one in told], dtype=float
+                )
+            time.sleep(0.05)
+
+
+def window(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> Interval:
+    """Seconds from the moment a night's list is handed over until its last answer is there.
+
+    Unknown where an answer is missing.
+    """
+    began = time.time()
+    loopback.post(
+        stack.url("front", "/nights"), json=list(questions), timeout=30
+    ).raise_for_status()
+    done = finished(stack, [one["id"] for one in questions])
+    if missing := int(np.isnan(done).sum()):
+        return Interval.unknown(f"{missing} of {len(done)} answers are missing", "s", len(done))
+    return Interval.exact(float(done.max() - began), "s")
+
+
+def completed(recording: Recording, done: Numbers) -> Recording:
+    """The same questions, timed from their intended start until the answer was there.
+
+    `done` has the moment (Unix seconds) for each row of the recording's table; where it is nan, the
+    question got no answer.
+    """
+    table = recording.table
+    latency = done - table["intended"].to_numpy()
+    answered = table["ok"].astype(bool) & ~np.isnan(done)
+    return replace(recording, table=table.assign(latency=latency, ok=answered))
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def one_after_another(arrivals: Numbers, service: float) -> Numbers:
+    """Seconds from each arrival until its answer, where one worker takes `service` seconds each.
+
+    Each begins when it arrives or when the one before is done, whichever is later: Lindley,
+    Proceedings of the Cambridge Philosophical Society 48, 1952. Raises ValueError unless arrivals
+    are sorted and `service` is above 0.
+    """
+    arrivals = np.asarray(arrivals, dtype=float)
+    if service <= 0 or (np.diff(arrivals) < 0).any():
+        raise ValueError("Arrivals are sorted, and a service time is above 0.")
+    # done[n] = max(arrival[n], done[n - 1]) + service, without a loop
+    steps = service * np.arange(len(arrivals))
+    done = np.maximum.accumulate(arrivals - steps) + steps + service
+    return np.asarray(done - arrivals, dtype=float)
+
+
+def expected(recording: Recording, service: float) -> Recording:
+    """The same arrivals as one worker would have answered them, with `service` seconds each."""
+    table = rows(recording)
+    latency = one_after_another(table["intended"].to_numpy(), service)
+    return replace(recording, table=table.assign(latency=latency))
+
+
+def waiting(recording: Recording, at: Numbers) -> Numbers:
+    """How many requests had no answer yet at those moments (Unix seconds)."""
+    table = rows(recording)
+    came = np.searchsorted(np.sort(table["intended"]), at, side="right")
+    answered = np.searchsorted(np.sort(table["intended"] + table["latency"]), at, side="right")
+    return np.asarray(came - answered, dtype=float)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def front(
+    points: Mapping[str, tuple[Interval, Interval]],
+    *,
+    deadlines: Mapping[str, float],
+    name: str,
+    title: str,
+) -> Chart:
+    """How well each model ranks (AUC) against how long one answer takes, the deadlines marked.
+
+    `points[model]` is (latency in seconds, AUC); what is not known leaves a gap, with its reason
+    under the chart. Raises ValueError without a model.
+    """
+    if not points:
+        raise ValueError("There is no model to show.")
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        axes = figure.add_subplot()
+        axes.set_xscale("log")
+        words, missing, seen = [], [], []
+        for model, (latency, auc) in points.items():
+            if not (latency.known and auc.known):
+                missing.append(style.gap(model, latency.note or auc.note))
+                continue
+            seen += [end for end in (latency.low, latency.value, latency.high) if isfinite(end)]
+            forest = model.startswith("forest")
+            axes.plot([latency.low, latency.high], [auc.value] * 2, color=INK, lw=1.2)
+            axes.plot([latency.value] * 2, [auc.low, auc.high], color=INK, lw=1.2)
+            axes.plot(
+                latency.value,
+                auc.value,
+                marker=MARKERS[forest],
+                ms=SIZES[forest],
+                color=COLOURS[forest],
+            )
+            at = {"xytext": (5, 5), "textcoords": "offset points", "fontsize": 10}
+            axes.annotate(model, (latency.value, auc.value), **at)  # type: ignore[arg-type]
+            words.append(f"{model}: {latency}, AUC {auc.value:.3f}.")
+        for label, seconds in deadlines.items():
+            if not isfinite(seconds):
+                missing.append(style.gap(label))
+                continue
+            seen.append(seconds)
+            axes.axvline(seconds, **MARK)
+            axes.annotate(
+                label,
+                (seconds, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3, 3),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                va="bottom",
+                fontsize=10,
+            )
+        if seen:
+            axes.set_xlim(min(seen) / 1.5, max(seen) * 1.9)
+        axes.set_ylabel("AUC")
+        style.unit_axis(axes, "x", "s")
+        style.noted(axes, "time for one answer (median)", [], missing=missing)
+        return style.finish(figure, name, title, style.in_words(" ".join(words), missing))
+
+
+def doubling(
+    recordings: Mapping[str, Recording],
+    services: Mapping[str, float],
+    phases: Sequence[float],
+    *,
+    name: str,
+    title: str,
+) -> Chart:
+    """Requests that wait for an answer over time, and what one worker makes of the arrivals.
+
+    Each recording begins at 0; `phases` are the seconds before, during and after the doubling,
+    which is shaded. `services[label]` is the service time in seconds from which a line is
+    computed. Raises ValueError for a label without a recording.
+    """
+    style.check_labels(recordings, services)
+    before, double, after = phases
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        axes = figure.add_subplot()
+        at = np.linspace(0, before + double + after, 400)
+        legend, words = [], []
+        for index, (label, recording) in enumerate(recordings.items()):
+            measured = waiting(recording, recording.begin + at)
+            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
+            axes.plot(at, measured, **look)
+            legend.append(Line2D([], [], **look, label=label))
+            words.append(f"{label}: at most {measured.max():.0f} requests.")
+            if label in services:
+                ideal = waiting(expected(recording, services[label]), recording.begin + at)
+                axes.plot(at, ideal, color=INK, lw=1)
+                words.append(f"Theory: at most {ideal.max():.0f}.")
+        change = Change("traffic doubles", "", before, before + double)
+        shade(axes, [change], 0, before + double + after)
+        name_faults(axes, [change], 0, before + double + after)
+        axes.set(xlabel="seconds", ylabel="requests that wait", xlim=(0, at[-1]))
+        axes.set_ylim(bottom=0)
+        if services:
+            legend.append(Line2D([], [], color=INK, lw=1, label="line: theory"))
+        return style.finish(figure, name, title, " ".join(words), legend)

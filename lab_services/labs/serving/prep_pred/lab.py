@@ -1,0 +1,200 @@
+"""What the lab of this chapter computes: the hop's line, the split's theory, right and wrong."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from prometheus_client.parser import text_string_to_metric_families
+
+from lab_services.labs.serving.prep_pred import versions
+from lab_services.models import scoring, store
+from lab_services.models.features import Flight
+from lab_services.patterns.serving.prep_pred.preparing import Preparation
+from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
+from lab_services.report.stats import Interval
+from lab_services.services.predictor import Rows
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+
+REFUSED = 409  # what a handshake answers that fails
+
+# --- the hop -------------------------------------------------------------------------------------
+
+
+def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
+    """Seconds to encode these rows and decode them again, in this process: the least of `times`.
+
+    The rest of a measurement is what else the machine did meanwhile, so the least is nearest.
+    """
+    wire = WIRES[encoding]
+
+    def once() -> float:
+        began = time.perf_counter()
+        wire.decode(wire.encode(rows))
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(times))
+
+
+def quotient(a: Interval, b: Interval) -> Interval:
+    """`a` over `b`, both above 0, with ends that hold wherever the two lie in theirs.
+
+    At least as wide as a 95 % interval of the ratio. Unknown where one of the two is, and where
+    `b` may be 0.
+    """
+    for each in (a, b):
+        if not each.known:
+            return Interval.unknown(each.note, "ratio", each.n)
+    if b.low <= 0:
+        return Interval.unknown(f"it would be divided by {b}, which may be 0", "ratio", b.n)
+    note = "; ".join(dict.fromkeys(text for text in (a.note, b.note) if text))
+    ends = a.low / b.high, a.high / b.low
+    return Interval(a.value / b.value, *ends, min(a.n, b.n), "ratio", note)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a hop costs: `fixed` seconds, and `per_byte` seconds for each byte of its body."""
+
+    fixed: float
+    per_byte: float
+
+    def __call__(self, size: float) -> float:
+        return self.fixed + self.per_byte * size
+
+    @classmethod
+    def through(cls, points: Mapping[float, Interval]) -> "Line":
+        """The line through the smallest and the largest size. Raises ValueError for one size."""
+        small, large = min(points), max(points)
+        if small == large:
+            raise ValueError("A line needs two sizes.")
+        slope = (points[large].value - points[small].value) / (large - small)
+        return cls(points[small].value - slope * small, slope)
+
+
+# --- the split -----------------------------------------------------------------------------------
+
+
+def at_once(*changes: Callable[[], None]) -> None:
+    """Make changes to different services of a stack side by side. Raises what they raise."""
+    with ThreadPoolExecutor(len(changes)) as pool:
+        for change in [pool.submit(change) for change in changes]:
+            change.result()
+
+
+def processor_seconds(stack: Stack, service: str) -> float:
+    """What the first replica of a service has used of processors since it began, as it says."""
+    families = text_string_to_metric_families(stack.text(service, "/metrics"))
+    (used,) = [family for family in families if family.name == "process_cpu_seconds"]
+    return float(used.samples[0].value)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Processor seconds that one request takes, by how many hours ahead it looks."""
+
+    fixed: float
+    per_hour: float
+
+    def __call__(self, hours: float) -> float:
+        return self.fixed + self.per_hour * hours
+
+    @classmethod
+    def through(cls, measured: Mapping[float, float]) -> "Work":
+        """From the work at two numbers of hours; more hours never take less work."""
+        (few, least), (many, most) = sorted(measured.items())
+        slope = max(0.0, (most - least) / (many - few))
+        return cls(least, slope) if slope else cls((least + most) / 2, 0.0)
+
+
+def hours_for(ratio: float, preparation: Work, prediction: Work, most: int = 500) -> int | None:
+    """The least hours ahead at which the preparation works `ratio` times as much as the prediction.
+
+    None where fewer than `most` are not enough, because no work was measured that grows with them.
+    """
+    if not ratio:
+        return 0
+    enough = (h for h in range(most) if preparation(h) >= ratio * prediction(h))
+    return next(enough, None)
+
+
+def expected(work: Sequence[float], workers: Sequence[int], share: float) -> float:
+    """Requests per second that pools in a row can bear: the slowest pool decides.
+
+    A pool of `workers`, each of which may use `share` of a core, bears workers * share / work;
+    what every request passes through bears no more than its tightest place (the bottleneck law:
+    Denning and Buzen, ACM Computing Surveys 10, 1978). `work` is in processor seconds. A pool whose
+    work is too little to be measured is not the tightest; nan where that is so of all.
+    """
+    pools = zip(workers, work, strict=True)
+    return min((n * share / each for n, each in pools if each > 0), default=math.nan)
+
+
+def completions(recording: Recording) -> pd.DataFrame:
+    """The answers that came while requests were being sent, each at the time when it came.
+
+    In a closed loop those that were sent in the warm-up and answered after it count too: left out,
+    a slow service would look slower still.
+    """
+    table = recording.table
+    back = table["intended"] + table["latency"]
+    inside = table["ok"] & (back >= recording.begin) & (back < recording.begin + recording.seconds)
+    return table[inside].assign(intended=back[inside], latency=0.0, warmup=False)
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+RIGHT, WRONG, DECLINED, FAILED = OUTCOMES = ("right", "silently wrong", "refused", "failed")
+
+
+def outcomes(table: pd.DataFrame) -> "pd.Series[Any]":
+    """What became of each request of a recording's table: right, silently wrong, refused, failed.
+
+    An answer is wrong where the contract of its rows is not that of the model, as it says itself.
+    """
+    contracts = table["answered_by"].str.split("+", n=1, expand=True).reindex(columns=[0, 1])
+    same = (contracts[0] == contracts[1]) & (table["answered_by"] != "")
+    found = np.select(
+        [table["status"] == REFUSED, ~table["ok"], same], [DECLINED, FAILED, RIGHT], WRONG
+    )
+    return pd.Series(found, index=table.index)
+
+
+def share(found: "pd.Series[Any]", kind: str) -> Interval:
+    """The share of the requests of which this became, as counted; unknown of none."""
+    if found.empty:
+        return Interval.unknown("no request was meant for that time", "share")
+    return Interval.exact(float((found == kind).mean()), "share")
+
+
+def count(found: "pd.Series[Any]", kind: str) -> Interval:
+    """Of how many requests this became; unknown of none."""
+    if found.empty:
+        return Interval.unknown("no request was meant for that time", "requests")
+    return Interval.exact(int((found == kind).sum()), "requests")
+
+
+def least(shares: Sequence[Interval]) -> Interval:
+    """The smallest of these, or the first that is unknown."""
+    return min(shares, key=lambda each: each.value if each.known else -math.inf)
+
+
+def answers(flights: Sequence[Flight]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
+    """What each version of the model says of rows from each version of the preparation.
+
+    By (preparation, model), without a service; one weather for each flight, the forecast itself.
+    """
+    said = {}
+    for made_for in ("good", versions.METRIC):
+        preparation = Preparation()
+        preparation.load_for(store.model_path(made_for))
+        rows = np.concatenate([preparation.rows(flight, 1, 0) for flight in flights])
+        for name in ("good", versions.METRIC):
+            said[made_for, name] = scoring.scorer(store.model_path(name))(rows).astype(float)
+    return said

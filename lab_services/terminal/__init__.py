@@ -1,0 +1,1 @@
+"""Text for people: tables of columns, a line that is rewritten."""
