@@ -33,8 +33,8 @@ def _let_interrupt() -> None:
 _let_interrupt()
 
 
-# Tests that remove what dead keepers have left on the engine: also those of a test beside them.
-SWEEPING = {"test_keeper.py", "test_stacks.py"}
+# Tests that remove what dead supervisors have left on the engine: also those of a test beside them.
+SWEEPING = {"test_supervisor.py", "test_stacks.py"}
 
 
 @functools.cache

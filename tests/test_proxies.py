@@ -12,7 +12,7 @@ import pytest
 
 from lab_services.labs.qa.loading_test.swarm import Swarm
 from lab_services.stack import Stack, engine, loopback
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 from tests.stack.conftest import ECHO
 from tests.test_directions import cells
 
@@ -51,7 +51,7 @@ def closed_proxy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    with standing_in(lambda asked: Answer({"ApiVersion": "1.47", "path": asked.path})) as service:
+    with fake_service(lambda asked: Answer({"ApiVersion": "1.47", "path": asked.path})) as service:
         yield service.url
 
 

@@ -17,8 +17,8 @@ from lab_services.errors import LabError
 from lab_services.models import build
 from lab_services.runs.beside import beside
 from lab_services.stack import state
-from lab_services.stack.client import Keeper
 from lab_services.stack.image import build as image
+from lab_services.stack.supervisor_client import SupervisorClient
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_stack_without_a_place_says_so_once(
     """Two tracebacks around one sentence, which a reader does not find."""
     monkeypatch.setenv("LAB_STATE", place.format(wall=wall))
     with pytest.raises(LabError) as caught:
-        Keeper.begin()
+        SupervisorClient.begin()
     first, second = str(caught.value).splitlines()
     assert said in first
     assert second.startswith("Set LAB_STATE to a short folder on a local disk")
@@ -153,7 +153,7 @@ def test_a_disk_without_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(state, "place", lambda: tmp_path / "lab")
     state.check()
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(state.KeeperInfo, "socket", tmp_path / "none/keeper.sock")
+    monkeypatch.setattr(state.SupervisorInfo, "socket", tmp_path / "none/supervisor.sock")
     with pytest.raises(LabError, match=r"no socket in .*\nSet LAB_STATE"):
         state.check()
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from lab_services import ending, paths, python, writing
-from lab_services.book import catalogue, mirror, serve, sources
+from lab_services.book import catalogue, chapters, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.errors import LabError
 from lab_services.report import numbers
@@ -57,7 +57,7 @@ def build(
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
-    for slug in mirror.slugs(root):
+    for slug in chapters.slugs(root):
         kept = sources.kept_runs(root, runs, slug)
         there = {run.runtime for run in kept if run.ok or not again}
         asked = runtimes or [run.runtime for run in kept] or ["process"]

@@ -29,15 +29,15 @@ import lab_services
 from lab_services import paths
 from lab_services.book import (
     bundle,
-    code,
+    durations,
     guide,
+    highlighting,
     in_browser,
     launch,
-    looks,
     mathml,
     overview,
     repository,
-    times,
+    theme,
 )
 from lab_services.book.from_run import (
     LESS,
@@ -63,16 +63,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     overview.setup(app)
     guide.setup(app)
     repository.setup(app)
-    times.setup(app)
+    durations.setup(app)
     app.add_role("measured", Measured(_value))
     app.add_role("measured-range", Measured(_range))
     app.add_directive("figure-from-run", FigureFromRun)
     app.add_directive("claims-from-run", ClaimsFromRun)
     app.add_directive("run-info", RunInfo)
     app.add_directive("topology", Topology)
-    code.setup(app)
+    highlighting.setup(app)
     in_browser.setup(app)
-    looks.setup(app)
+    theme.setup(app)
     bundle.setup(app)
     launch.setup(app)
     # Pages are read anew when what draws them has changed.

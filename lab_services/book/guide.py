@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
-from lab_services.book import catalogue, elements
+from lab_services.book import catalogue, html_nodes
 from lab_services.book.catalogue import STEPS, Catalogue, Entry, Kind, Question
 from lab_services.book.from_run import FromRun, missing
 from lab_services.errors import LabError
@@ -56,7 +56,7 @@ class _FromCatalogue(FromRun):
         name = nodes.inline("", entry.title, classes=["lab-name"])
         shown: list[nodes.Node] = [name]
         if entry.slug in book.written:
-            shown = [elements.page_link(f"book/{entry.slug}", name, self.env.docname)]
+            shown = [html_nodes.page_link(f"book/{entry.slug}", name, self.env.docname)]
         for tag in _tags(book, entry):
             shown += [nodes.Text(" "), nodes.inline("", tag, classes=_tag_classes(tag))]
         return shown
@@ -107,7 +107,7 @@ class Situations(_FromCatalogue):
             for entry in book.group(group):
                 for situation in entry.situations:
                     rows.setdefault(situation, []).append(entry)
-            table = elements.table(
+            table = html_nodes.table(
                 ("What you see", "Where to look"),
                 [(situation, self._names(book, found)) for situation, found in rows.items()],
                 "lab-situations",
@@ -201,7 +201,7 @@ class PatternName(SphinxRole):
             return [missing(error, self.get_source_info(), self.rawtext)], []
         title: nodes.Node = nodes.Text(book.entries[self.text].title)
         if self.text in book.written:
-            title = elements.page_link(f"book/{self.text}", title, self.env.docname)
+            title = html_nodes.page_link(f"book/{self.text}", title, self.env.docname)
         return [nodes.strong("", "", title)], []
 
 

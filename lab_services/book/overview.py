@@ -14,7 +14,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from lab_services.book import elements, front_matter, mirror
+from lab_services.book import chapters, front_matter, html_nodes
 from lab_services.book.from_run import (
     LESS,
     PLACES,
@@ -67,7 +67,7 @@ class _Overview(FromRun):
         """Every chapter. Raises LabError."""
         # Whatever has changed in a chapter or its runs, this page shows it.
         self.env.note_reread()
-        return [self._chapter(slug) for slug in mirror.slugs(self.root)]
+        return [self._chapter(slug) for slug in chapters.slugs(self.root)]
 
     def section(self, chapter: Chapter, content: Iterator[nodes.Node]) -> nodes.section:
         """A section with an anchor and the way to the chapter's page and lab."""
@@ -82,10 +82,10 @@ class _Overview(FromRun):
     def _chapter(self, slug: str) -> Chapter:
         run = shown_run(self, slug)
         beside = [Run.load(file.parent) for file in sorted(run.folder.glob(f"*/{FILE}"))]
-        return Chapter(slug, (self.root / mirror.file("page", slug)).read_text(), [run, *beside])
+        return Chapter(slug, (self.root / chapters.file("page", slug)).read_text(), [run, *beside])
 
     def _link(self, page: str, text: str) -> nodes.Node:
-        return elements.page_link(page, nodes.inline("", text), self.env.docname)
+        return html_nodes.page_link(page, nodes.inline("", text), self.env.docname)
 
 
 class KeyNumbers(_Overview):
@@ -99,7 +99,7 @@ class KeyNumbers(_Overview):
         if run.failed:
             yield _when_and_where(run)
             return
-        file = self.root / mirror.file("page", chapter.slug)
+        file = self.root / chapters.file("page", chapter.slug)
         yield _when_and_where(run)
         rows = []
         try:
@@ -118,7 +118,7 @@ class KeyNumbers(_Overview):
         except LabError as error:
             yield missing(error, (str(file), 1), chapter.slug)
         if rows:
-            yield elements.table(
+            yield html_nodes.table(
                 ["What was measured", "Value", "95\N{NO-BREAK SPACE}% interval"], rows, *_CLASSES
             )
 
@@ -140,7 +140,7 @@ class ClaimsIndex(_Overview):
             rows.append([_cell(name), _cell(str(total)), *map(_cell, counts)])
         heads = ["Chapter", "Claims", *(PLACES[runtime].capitalize() for runtime in runtimes)]
         sections = [self.section(chapter, _verdicts(chapter)) for chapter in chapters]
-        return [elements.table(heads, rows, *_CLASSES), *sections]
+        return [html_nodes.table(heads, rows, *_CLASSES), *sections]
 
 
 def _claims(chapters: Sequence[Chapter], runtime: str) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
             cells.append(_verdict(found) if found else _cell("not claimed"))
         rows.append(cells)
     heads = [PLACES[run.runtime].capitalize() for run in chapter.runs]
-    yield elements.table(["Claim", *heads], rows, *_CLASSES)
+    yield html_nodes.table(["Claim", *heads], rows, *_CLASSES)
 
 
 def _verdict(claim: dict[str, Any]) -> list[nodes.Node]:

@@ -2,8 +2,8 @@
 
 import click
 
-from lab_services.command.chosen import choose, stack_option
 from lab_services.command.group import Lab
+from lab_services.command.selection import choose, stack_option
 
 _replica = click.option(
     "--replica", type=click.IntRange(min=1), default=1, show_default=True, help="Which one."
@@ -24,7 +24,7 @@ _service = click.argument("service")
     Examples:
       lab fault kill predictor --replica 2
       lab fault delay predictor 0.2 --share 0.1
-      lab fault heal predictor
+      lab fault clear predictor
       lab fault scale predictor 4 --stack serving/web-single
     """,
 )
@@ -84,9 +84,9 @@ def resume(service: str, replica: int, name: str | None) -> None:
 @stack_option
 def delay(service: str, seconds: float, share: float, name: str | None) -> None:
     """Let the proxy in front of SERVICE hold requests for SECONDS."""
-    choose(name).attach().delay(service, seconds, share)
+    choose(name).attach().inject_delay(service, seconds, share)
     click.echo(
-        f"{service}: {share:.0%} of requests wait {seconds:g} s until: lab fault heal {service}"
+        f"{service}: {share:.0%} of requests wait {seconds:g} s until: lab fault clear {service}"
     )
 
 
@@ -97,17 +97,17 @@ def delay(service: str, seconds: float, share: float, name: str | None) -> None:
 @stack_option
 def errors(service: str, status: int, share: float, name: str | None) -> None:
     """Let the proxy in front of SERVICE answer requests with an error."""
-    choose(name).attach().errors(service, status, share)
-    click.echo(f"{service}: {share:.0%} of requests get {status} until: lab fault heal {service}")
+    choose(name).attach().inject_errors(service, status, share)
+    click.echo(f"{service}: {share:.0%} of requests get {status} until: lab fault clear {service}")
 
 
-@fault.command(epilog="Example: lab fault heal predictor")
+@fault.command(epilog="Example: lab fault clear predictor")
 @_service
 @stack_option
-def heal(service: str, name: str | None) -> None:
+def clear(service: str, name: str | None) -> None:
     """End delays and errors of SERVICE."""
-    choose(name).attach().heal(service)
-    click.echo(f"{service} is healed.")
+    choose(name).attach().clear_faults(service)
+    click.echo(f"{service} has no delays and errors any more.")
 
 
 @fault.command(epilog="Example: lab fault scale predictor 4")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab_services.command.chosen import choose
+from lab_services.command.selection import choose
 from lab_services.errors import LabError
 from lab_services.terminal.text_table import columns
 

@@ -116,7 +116,7 @@ def settle(kept: "Run") -> None:
     if kept.failed:
         raise ACellFails(kept.failed, f"The notebook as far as it came: {kept.notebook}")
     if not kept.claims:
-        raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.settle().")
+        raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.check().")
     if kept.length is Length.SHORTEST:
         return
     if failing := kept.failing:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from lab_services.command.chosen import choose, lab_name, running, stack_option
+from lab_services.command.selection import choose, lab_name, running, stack_option
 from lab_services.errors import LabError
 from lab_services.terminal.text_table import columns
 
@@ -34,16 +34,18 @@ runtime_option = click.option(
 def up(lab: str, runtime: str) -> None:
     """Start the services of LAB (or of a Compose file); they run until `lab down`."""
     from lab_services.stack import Stack
-    from lab_services.stack.client import Keeper
+    from lab_services.stack.supervisor_client import SupervisorClient
 
     lab = lab_name(lab)
-    Stack(lab, runtime)  # refuses what cannot start before there is a keeper to end again
-    keeper = Keeper.begin(alone=True)
+    Stack(lab, runtime)  # refuses what cannot start before there is a supervisor to end again
+    supervisor = SupervisorClient.begin(alone=True)
     try:
-        stack = Stack(lab, runtime, keeper=keeper).up()
+        stack = Stack(lab, runtime, supervisor=supervisor).up()
     except BaseException:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C leaves no keeper
-        keeper.close()
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # an impatient second Ctrl-C leaves no supervisor
+        supervisor.close()
         raise
     click.echo(f"{stack}\nid {stack.ident}; end it with: lab down {stack.ident}")
 
@@ -113,30 +115,31 @@ def down(stack: str | None, everything: bool) -> None:
         _end_everything()
         return
     chosen = choose(stack)
-    chosen.keeper.call("down", stack=chosen.ident)
+    chosen.supervisor.call("down", stack=chosen.ident)
     click.echo(f"{chosen.lab} ({chosen.ident}) is down.")
-    if chosen.keeper.info.owner is None and not chosen.keeper.call("ps"):
-        chosen.keeper.close()
+    if chosen.supervisor.info.owner is None and not chosen.supervisor.call("ps"):
+        chosen.supervisor.close()
 
 
 def _end_everything() -> None:
-    from lab_services.stack.client import living
-    from lab_services.stack.sweep import sweep
+    from lab_services.stack.prune import prune
+    from lab_services.stack.supervisor_client import living
 
     for each in running():
         click.echo(f"{each.lab} ({each.ident}) goes down.")
-    keepers = living()
-    threads = [threading.Thread(target=keeper.close, daemon=True) for keeper in keepers]
+    supervisors = living()
+    threads = [threading.Thread(target=supervisor.close, daemon=True) for supervisor in supervisors]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + _CLOSE_TIMEOUT
-    for keeper, thread in zip(keepers, threads, strict=True):
+    for supervisor, thread in zip(supervisors, threads, strict=True):
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             raise LabError(
-                f"The keeper {keeper.info.ident} (process {keeper.info.pid}) does not end.",
-                f"kill -9 {keeper.info.pid}, then `lab down --all` again.",
+                f"The supervisor {supervisor.info.ident}"
+                f" (process {supervisor.info.pid}) does not end.",
+                f"kill -9 {supervisor.info.pid}, then `lab down --all` again.",
             )
-    for line in sweep():
+    for line in prune():
         click.echo(f"removed: {line}")
     click.echo("Nothing is left.")

@@ -11,18 +11,18 @@ import sys
 from pathlib import Path
 
 from lab_services import paths
-from lab_services.command import watch
+from lab_services.command import stacks_page
 from lab_services.command.labs import notebooks
 
 # As jupyter-server-proxy's front end and JupyterLab's restorer build them from their parts.
-_WIDGET = f"server-proxy:{watch.NAME}"
+_WIDGET = f"server-proxy:{stacks_page.NAME}"
 _RESTORED = f"server-proxy:{_WIDGET}"
 
 
 def layout(lab: str, notebook: Path) -> dict[str, object]:
     """The workspace; `notebook` is relative to JupyterLab's root."""
     opened = f"notebook:{notebook}"
-    address = f"{os.environ.get('JUPYTERHUB_SERVICE_PREFIX', '/')}{watch.NAME}/"
+    address = f"{os.environ.get('JUPYTERHUB_SERVICE_PREFIX', '/')}{stacks_page.NAME}/"
     dock = {
         "type": "split-area",
         "orientation": "horizontal",
@@ -46,7 +46,7 @@ def layout(lab: str, notebook: Path) -> dict[str, object]:
             _RESTORED: {
                 "data": {
                     "id": _WIDGET,
-                    "title": watch.TITLE,
+                    "title": stacks_page.TITLE,
                     "url": address,
                     "newBrowserTab": False,
                 }

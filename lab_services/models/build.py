@@ -9,7 +9,7 @@ from typing import Any
 
 from lab_services import paths, writing
 from lab_services.errors import LabError
-from lab_services.models import source, store
+from lab_services.models import dataset, store
 from lab_services.models.features import FEATURES
 
 NAMES = ("rough", "good", "big")
@@ -127,9 +127,9 @@ def _build(names: list[str], recipe: str, report: Report) -> None:
             "recipe": recipe,
             "versions": _versions(),
         }
-        store.keep(store.model_path(name), onnx, card)
+        store.save(store.model_path(name), onnx, card)
     report("keeping the unseen flights for traffic")
-    store.keep(
+    store.save(
         store.payloads_path(), payloads.pack(unseen), {"recipe": recipe, "rows": len(unseen)}
     )
 
@@ -213,7 +213,7 @@ def _recipe_hash() -> str:
     """One hash over all that the bytes of a model come from: data, this code, libraries."""
     modules = ("features", "flights", "payloads", "build")
     code = (Path(__file__).with_name(f"{module}.py") for module in modules)
-    return store.recipe_of((*source.files(), *code), _LIBRARIES)
+    return store.recipe_of((*dataset.files(), *code), _LIBRARIES)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lab_services.models import features, source
+from lab_services.models import dataset, features
 
 LATE_MINUTES = 15
 TRAINING_MONTHS = tuple(range(1, 10))
@@ -47,7 +47,7 @@ def clean() -> Cleaned:
     The weather is the last observation from before the hour of the scheduled departure, so that
     a row holds nothing that was not known when its flight was about to leave.
     """
-    flights, weather = (pd.read_csv(file) for file in source.files())
+    flights, weather = (pd.read_csv(file) for file in dataset.files())
     weather = weather.rename(columns=_WEATHER)
     for table in (flights, weather):
         table["hour_began"] = pd.to_datetime(table["time_hour"])

@@ -33,12 +33,12 @@ def scorer(onnx: Path | bytes) -> Scorer:
     return score
 
 
-def chances(name: str, flights: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+def predict_proba(name: str, flights: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """What the model of this name says of each flight: its chance to be late.
 
     Raises ModelMissing or ModelDamaged.
 
-    >>> chances("rough", payloads.flights(2))      # doctest: +SKIP
+    >>> predict_proba("rough", payloads.flights(2))      # doctest: +SKIP
     array([0.21, 0.33])
     """
     path = store.model_path(name)

@@ -107,7 +107,7 @@ def is_current(path: Path, recipe: str) -> bool:
         return False
 
 
-def keep(path: Path, content: bytes, said: dict[str, Any]) -> None:
+def save(path: Path, content: bytes, said: dict[str, Any]) -> None:
     """Write a model file, and beside it a card with what is `said` of it, its size and its hash.
 
     The card comes last: a build that is cut short leaves a hash that does not fit.

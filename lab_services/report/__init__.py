@@ -13,27 +13,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab_services.limits import usable_cores as usable_cores
     from lab_services.report import charts as charts
-    from lab_services.report.answered import FALLBACK as FALLBACK
-    from lab_services.report.answered import Answered as Answered
-    from lab_services.report.answered import by_anyone as by_anyone
-    from lab_services.report.answered import by_fallback as by_fallback
-    from lab_services.report.answered import by_model as by_model
     from lab_services.report.charts.timeline import Change as Change
     from lab_services.report.claims import Claims as Claims
     from lab_services.report.counts import quotient as quotient
     from lab_services.report.exercise import Exercise as Exercise
-    from lab_services.report.footprint import installed_bytes as installed_bytes
-    from lab_services.report.measurements import hand_on as hand_on
+    from lab_services.report.fallbacks import FALLBACK as FALLBACK
+    from lab_services.report.fallbacks import Answered as Answered
+    from lab_services.report.fallbacks import by_anyone as by_anyone
+    from lab_services.report.fallbacks import by_fallback as by_fallback
+    from lab_services.report.fallbacks import by_model as by_model
+    from lab_services.report.footprint import install_size as install_size
     from lab_services.report.measurements import keep as keep
-    from lab_services.report.parts import during as during
+    from lab_services.report.measurements import keep_file as keep_file
     from lab_services.report.proportions import proportion as proportion
     from lab_services.report.proportions import proportions_differ as proportions_differ
     from lab_services.report.queueing import Queue as Queue
     from lab_services.report.ranking import auc as auc
+    from lab_services.report.ranking import auc_difference as auc_difference
     from lab_services.report.ranking import auc_interval as auc_interval
-    from lab_services.report.ranking import auc_lost as auc_lost
-    from lab_services.report.rounds import mean_of as mean_of
-    from lab_services.report.rounds import ratio_of as ratio_of
+    from lab_services.report.rounds import paired_ratio as paired_ratio
+    from lab_services.report.rounds import t_interval as t_interval
     from lab_services.report.stats import ERRORS as ERRORS
     from lab_services.report.stats import P50 as P50
     from lab_services.report.stats import P95 as P95
@@ -51,19 +50,20 @@ if TYPE_CHECKING:
     from lab_services.report.stats import requests_needed as requests_needed
     from lab_services.report.stats import throughput as throughput
     from lab_services.report.table import summary as summary
+    from lab_services.report.windows import window as window
 
 _HOMES = {
-    "answered": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
+    "fallbacks": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
     "claims": ("Claims",),
     "counts": ("quotient",),
     "exercise": ("Exercise",),
-    "footprint": ("installed_bytes",),
-    "measurements": ("hand_on", "keep"),
-    "parts": ("during",),
+    "footprint": ("install_size",),
+    "measurements": ("keep_file", "keep"),
+    "windows": ("window",),
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
-    "ranking": ("auc", "auc_interval", "auc_lost"),
-    "rounds": ("mean_of", "ratio_of"),
+    "ranking": ("auc", "auc_interval", "auc_difference"),
+    "rounds": ("t_interval", "paired_ratio"),
     "stats": (
         *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),
         *("difference", "error_share", "goodput", "offered", "quantile", "ratio"),

@@ -104,7 +104,7 @@ class Claims:
     >>> claims = Claims()
     >>> claims.claim("A hit is at least 3 times faster", ratio(miss, hit, P50), at_least=3)
     >>> claims.verdicts()   # tag this cell nbval-check-output: no numbers, so runs compare
-    >>> claims.settle()     # the table
+    >>> claims.check()     # the table
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class Claims:
         for claim in self._claims:
             print(f"{claim.verdict}: {claim.text}" if judged() else claim.text)  # noqa: T201  (the cell's output is its purpose)
 
-    def settle(self) -> None:
+    def check(self) -> None:
         """Show the table, which the run keeps; `lab run` exits non-zero unless every claim holds.
 
         A claim that fails is a result and no error: the exercises and the end of the stack, which

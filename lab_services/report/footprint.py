@@ -6,7 +6,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 
-def installed_bytes(package: str, without: tuple[str, ...] = ()) -> int:
+def install_size(package: str, without: tuple[str, ...] = ()) -> int:
     """Bytes on disk of what a package requires here, itself included where it is not editable.
 
     `without` names packages that are left out, with what only they require.

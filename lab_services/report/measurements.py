@@ -69,7 +69,7 @@ class File:
         return {"text/plain": str(self), FILE_MIME: data}
 
 
-def hand_on(name: str, content: Mapping[str, Any]) -> None:
+def keep_file(name: str, content: Mapping[str, Any]) -> None:
     """Keep something as a JSON file of the run, for a page of the book that needs it whole.
 
     Raises ValueError for a name that `keep` would refuse and for what JSON cannot hold.

@@ -46,7 +46,7 @@ def auc_interval(late: Late, said: Said) -> Interval:
     return Interval(value, value - half, value + half, len(late))
 
 
-def auc_lost(late: Late, model: Said, served: Said, draws: int = 200) -> Interval:
+def auc_difference(late: Late, model: Said, served: Said, draws: int = 200) -> Interval:
     """AUC of `model` less that of what was `served` to the same flights; 95 % by bootstrap.
 
     Unknown where one of the two is nan.

@@ -16,14 +16,14 @@ from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
 
 
-def mean_of(values: Iterable[float], unit: str = "", *, least: float = -math.inf) -> Interval:
+def t_interval(values: Iterable[float], unit: str = "", *, least: float = -math.inf) -> Interval:
     """The mean of one value a round with Student's 95 % interval.
 
     The values are independent of one another. The interval ends at the `least` value that is
     possible. One value alone has an open interval and a note that says so. Unknown without a value,
     or with one that is not known.
 
-    >>> mean_of([1.9, 2.0, 2.1], "s")
+    >>> t_interval([1.9, 2.0, 2.1], "s")
     2.00 s (1.75 to 2.25 s)
     """
     found = np.fromiter(values, dtype=float)
@@ -35,14 +35,14 @@ def mean_of(values: Iterable[float], unit: str = "", *, least: float = -math.inf
     return replace(mean, low=max(least, mean.low))
 
 
-def ratio_of(a: Sequence[float], b: Sequence[float]) -> Interval:
+def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
     """By how many times `a` is above `b`: the geometric mean of the rounds' ratios.
 
     Values of one place were measured in the same round, so what slowed down a whole round cancels.
     Unknown from fewer than two rounds and where a value is not above 0. Raises ValueError unless
     both have the same number of values.
 
-    >>> ratio_of([2.0, 2.2, 2.4], [1.0, 1.1, 1.2])
+    >>> paired_ratio([2.0, 2.2, 2.4], [1.0, 1.1, 1.2])
     2.00×
     """
     if len(a) != len(b):

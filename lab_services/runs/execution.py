@@ -11,10 +11,10 @@ import psutil
 
 from lab_services.errors import LabError
 from lab_services.runs import run
-from lab_services.runs.papermill_engine import Progress
+from lab_services.runs.papermill_engine import CellProgress
 from lab_services.runs.notebook import Length
 from lab_services.stack.choice import choose_runtime
-from lab_services.stack.client import living
+from lab_services.stack.supervisor_client import living
 
 
 def execute(
@@ -45,7 +45,7 @@ class _Lines:
         self._begin = time.monotonic()
         self._heading = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: CellProgress) -> None:
         if progress.heading != self._heading:
             self._heading = progress.heading
             seconds = time.monotonic() - self._begin
@@ -57,12 +57,12 @@ def _containers_memory() -> int:
     """Bytes used by the containers of the notebook's stacks: they are no children of ours."""
     ours = {child.pid for child in psutil.Process().children(recursive=True)}
     used = 0
-    for keeper in living():
-        if keeper.info.owner in ours:
+    for supervisor in living():
+        if supervisor.info.owner in ours:
             # A stack or a replica that goes while it is asked is left out of this one look.
             with contextlib.suppress(LabError):
-                for stack in keeper.call("ps"):
+                for stack in supervisor.call("ps"):
                     if stack["runtime"] == "docker":
-                        usage = keeper.call("usage", stack=stack["stack"])
+                        usage = supervisor.call("usage", stack=stack["stack"])
                         used += sum(each["memory"] for each in usage)
     return used

@@ -26,7 +26,7 @@ from lab_services.runs.notebook_file import LIVE, Cell
 # What services run from and with, beside the package: `.dockerignore` says what is in the image.
 LOCK = Path("uv.lock")
 ENVIRONMENT = (Path(".dockerignore"), LOCK)
-# A stack's keeper and its image; the models that its services load.
+# A stack's supervisor and its image; the models that its services load.
 _EVERY_LAB = (f"{PACKAGE}.stack.image", f"{PACKAGE}.models.build")
 
 

@@ -98,7 +98,7 @@ def judge(
     last = first[-1]
     if last.failed or not (last.failing or last.lacking):
         if not last.failed and not last.claims:
-            raise LabError(f"{lab} makes no claim.", "A lab ends with claims.settle().")
+            raise LabError(f"{lab} makes no claim.", "A lab ends with claims.check().")
         return Judgement(lab, runtime, tuple(first))
     with watched() as others:
         second = through(out / "again", Length.FULL)

@@ -138,7 +138,7 @@ def collect(notebook: NotebookNode) -> Found:
             if proof := data.get(exercise.MIME):
                 found.exercises.append({**proof, "cell": number})
             if settled := data.get(claims.MIME):
-                # A table shown twice, before and by settle(), counts once, as it was last.
+                # A table shown twice, before and by check(), counts once, as it was last.
                 found.claims = [{**claim, "cell": number} for claim in settled["claims"]]
     return found
 

@@ -21,7 +21,7 @@ _EVERY = 1.0  # seconds between two looks at memory; each costs some millisecond
 
 
 @dataclass(frozen=True)
-class Progress:
+class CellProgress:
     """A code cell begins: its number among the code cells, how many there are, its heading."""
 
     cell: int
@@ -50,7 +50,7 @@ class _OwnPython(AsyncKernelManager):
 class _Engine(NBClientEngine):  # type: ignore[misc]
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, progress: Callable[[Progress], None], **options: Any
+        cls, nb_man: Any, kernel_name: str, progress: Callable[[CellProgress], None], **options: Any
     ) -> Any:
         code = [i for i, cell in enumerate(nb_man.nb.cells) if cell.cell_type == "code"]
         begin = nb_man.cell_start
@@ -58,7 +58,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
         def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> None:
             if cell_index in code:
                 place = code.index(cell_index) + 1
-                progress(Progress(place, len(code), heading_above(nb_man.nb, cell_index)))
+                progress(CellProgress(place, len(code), heading_above(nb_man.nb, cell_index)))
             begin(cell, cell_index=cell_index, **more)
 
         nb_man.cell_start = cell_start

@@ -32,7 +32,7 @@ from lab_services.runs import page
 from lab_services.runs import replay
 from lab_services.runs.beside import beside
 from lab_services.report.claims import Verdict
-from lab_services.runs.papermill_engine import Progress, peak_memory
+from lab_services.runs.papermill_engine import CellProgress, peak_memory
 from lab_services.report.measurements import from_json
 from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.report.stats import Interval
@@ -173,7 +173,7 @@ def execute(
     out: str | Path = "runs",
     parameters: Mapping[str, Any] | None = None,
     length: Length = Length.FULL,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[CellProgress], None] = lambda _: None,
     stack_memory: Callable[[], int] | None = None,
     cell_timeout: int = 1800,
 ) -> Run:
@@ -314,7 +314,7 @@ def _papermill(
     lab: Lab,
     folder: Path,
     parameters: Mapping[str, Any],
-    progress: Callable[[Progress], None],
+    progress: Callable[[CellProgress], None],
     cell_timeout: int,
 ) -> dict[str, Any] | None:
     """Execute; gives the error, or None."""

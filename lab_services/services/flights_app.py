@@ -6,7 +6,7 @@ from lab_services.services.predictor import Flight, Flights, Forecast, Model, cr
 model = Model()
 app = create_app("web-single", model)
 forecasts = Forecasts(model)
-forecast_of = app.one_of_many(forecasts)
+forecast_of = app.predict_batched(forecasts)
 
 
 @app.post("/predict")

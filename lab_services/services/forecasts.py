@@ -1,6 +1,6 @@
-"""What a predictor says of flights, over the weathers that their forecasts may turn into.
+"""What a predictor says of flights, over the samples that their forecasts may turn into.
 
-Weather at departure is itself a forecast, so an answer is the mean over several weathers. How many
+Weather at departure is itself a forecast, so an answer is the mean over several samples. How many
 there are decides how much work a prediction is.
 """
 
@@ -18,21 +18,21 @@ WEATHER = [FEATURES.index(name) for name in ("temperature", "humidity", "wind", 
 
 ROWS_AT_ONCE = 1 << 14
 """So many rows the model gets at most in one call, where one flight does not need more: some 10 ms
-of a core and a megabyte, however many flights are asked for and whatever their weathers."""
+of a core and a megabyte, however many flights are asked for and whatever their samples."""
 
 
-def changes(weathers: int, error: float) -> Rows:
-    """By what each of so many weathers differs from its forecast: factors for the columns WEATHER.
+def changes(samples: int, error: float) -> Rows:
+    """By what each of so many samples differs from its forecast: factors for the columns WEATHER.
 
     `error` is how far a forecast is off, as a share of its value. Always the same ones; the first
     is the forecast itself.
     """
-    draws = np.random.default_rng(0).standard_normal((weathers, len(WEATHER)), dtype=np.float32)
+    draws = np.random.default_rng(0).standard_normal((samples, len(WEATHER)), dtype=np.float32)
     draws[0] = 0
     return 1 + np.float32(error) * draws
 
 
-def in_all_weathers(rows: Rows, changes: Rows) -> Rows:
+def sampled(rows: Rows, changes: Rows) -> Rows:
     """Each row once for every weather that its forecast may turn into, one flight after another."""
     many = np.repeat(rows, len(changes), axis=0)
     many[:, WEATHER] *= np.tile(changes, (len(rows), 1))
@@ -43,7 +43,7 @@ class Forecasts:
     """Forecasts of flights by a model, which is loaded by whoever owns it.
 
     Of the environment: LATE_ABOVE, above which probability a flight is called late (0.3);
-    WEATHERS, over how many the mean is taken (1) where `weathers` does not say it; and
+    SAMPLES, over how many the mean is taken (1) where `samples` does not say it; and
     FORECAST_ERROR, how far a weather forecast is off, as a share of its value (0.2). Raises
     LabError where one of them is out of range.
 
@@ -52,13 +52,13 @@ class Forecasts:
     [{'probability': 0.4127, 'late': True}]
     """
 
-    def __init__(self, model: Model, weathers: int | None = None) -> None:
+    def __init__(self, model: Model, samples: int | None = None) -> None:
         self._model = model
         self._late_above = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
-        stated = settings.number("WEATHERS", 1, low=1, high=100_000)
-        self._weathers = weathers or int(stated)
+        stated = settings.number("SAMPLES", 1, low=1, high=100_000)
+        self._samples = samples or int(stated)
         error = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
-        self._changes = changes(self._weathers, error)
+        self._changes = changes(self._samples, error)
 
     def __call__(self, flights: Sequence[Flight]) -> list[Forecast]:
         """What the model says of each flight. Whoever calls waits for all of them."""
@@ -77,18 +77,18 @@ class Forecasts:
         return answered
 
     def _pieces(self, flights: Sequence[Flight]) -> Iterator[list[Forecast]]:
-        at_once = max(1, ROWS_AT_ONCE // self._weathers)
+        at_once = max(1, ROWS_AT_ONCE // self._samples)
         for at in range(0, len(flights), at_once):
             yield self._piece(flights[at : at + at_once])
 
     def _piece(self, flights: Sequence[Flight]) -> list[Forecast]:
         rows = self._model.prepare(flights)
-        if self._weathers > 1:
-            rows = in_all_weathers(rows, self._changes)
+        if self._samples > 1:
+            rows = sampled(rows, self._changes)
         answers = self._model.predict(rows)
-        return [self._forecast(of_one) for of_one in answers.reshape(-1, self._weathers).tolist()]
+        return [self._forecast(of_one) for of_one in answers.reshape(-1, self._samples).tolist()]
 
     def _forecast(self, answers: list[float]) -> Forecast:
-        """What the answers for one flight in all its weathers come to."""
-        probability = round(sum(answers) / self._weathers, 6)
+        """What the answers for one flight in all its samples come to."""
+        probability = round(sum(answers) / self._samples, 6)
         return {"probability": probability, "late": probability > self._late_above}

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
 from lab_services.services.decoding import Decode, Refused, decoder, plain
-from lab_services.services.refusals import not_json, refuse_encoded
+from lab_services.services.validation_errors import not_json, refuse_encoded
 
 Endpoint = Callable[[Any], Coroutine[Any, Any, Any]]
 

@@ -17,10 +17,10 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from lab_services.services import index, settings
-from lab_services.services.gathering import Answer, Asked, Gathered, Many, one_by_one
 from lab_services.services.hot import JSON, RAISED, HotRoute, ShortWay, again
 from lab_services.services.metrics import Histogram
-from lab_services.services.refusals import Refusal, refuse
+from lab_services.services.micro_batching import Answer, Asked, Many, MicroBatcher, one_by_one
+from lab_services.services.validation_errors import Refusal, refuse
 
 MAX_BODY_BYTES = 1 << 20
 TALLY_SECONDS = 0.1
@@ -91,13 +91,13 @@ class Service(FastAPI):
         told = {415: encoded, 422: refused, **(responses or {})}
         return super().post(path, responses=told, **options)
 
-    def one_of_many(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
+    def predict_batched(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
         """A function of one from a function of many.
 
         With BATCH=1 in the environment, calls that wait at the same moment share a call of `many`.
         """
         together = settings.switch("BATCH", default=False)
-        return Gathered(many, self.registry) if together else one_by_one(many)
+        return MicroBatcher(many, self.registry) if together else one_by_one(many)
 
     async def _tally(self) -> None:
         while True:

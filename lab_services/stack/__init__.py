@@ -10,7 +10,7 @@ __all__ = ["Fault", "Stack"]
 
 
 def __getattr__(name: str) -> Any:
-    # The keeper and the forker live in this package and need neither: a third of their start.
+    # The supervisor and the zygote live in this package and need neither: a third of their start.
     if name == "Stack":
         from lab_services.stack.stack import Stack
 

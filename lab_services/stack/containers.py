@@ -12,7 +12,7 @@ from lab_services.errors import LabError
 from lab_services.stack.compose import ComposeFile, Service
 
 STACK = "lab-services.stack"
-KEEPER = "lab-services.keeper"
+KEEPER = "lab-services.supervisor"
 USER = "lab-services.user"
 SERVICE = "lab-services.service"
 NUMBER = "lab-services.number"

@@ -52,13 +52,13 @@ class DockerRuntime(Runtime):
 
     name: ClassVar[str] = "docker"
 
-    def __init__(self, compose: ComposeFile, ident: str, folder: Path, keeper: str) -> None:
+    def __init__(self, compose: ComposeFile, ident: str, folder: Path, supervisor: str) -> None:
         super().__init__(compose, ident, folder)
         self._engine = connect()
         self._api = self._engine.client.api
         self._labels = {
             containers.STACK: ident,
-            containers.KEEPER: keeper,
+            containers.KEEPER: supervisor,
             containers.USER: str(os.getuid()),
         }
         self._images: dict[str, str] = {}
@@ -250,23 +250,23 @@ class DockerRuntime(Runtime):
     def signal(self, replica: Replica, signal_name: str) -> None:
         """Send a signal; SIGKILL returns when the container has ended."""
         if replica.state == "paused":
-            self.thaw(replica)  # the engine signals no paused container
+            self.resume(replica)  # the engine signals no paused container
         self._api.kill(replica.ident, signal_name)
         if signal_name == "SIGKILL":
             self._api.wait(replica.ident)
 
-    def freeze(self, replica: Replica) -> None:
+    def pause(self, replica: Replica) -> None:
         """Freeze the container's cgroup."""
         self._api.pause(replica.ident)
 
-    def thaw(self, replica: Replica) -> None:
+    def resume(self, replica: Replica) -> None:
         """Let it go on."""
         self._api.unpause(replica.ident)
 
     def stop(self, replica: Replica) -> None:
         """The stop signal, then SIGKILL after the grace period, in whole seconds."""
         if replica.state == "paused":
-            self.thaw(replica)
+            self.resume(replica)
         grace = math.ceil(self.services[replica.service].stop_grace)
         self._api.stop(replica.ident, timeout=grace)
 
@@ -306,7 +306,7 @@ class DockerRuntime(Runtime):
 
 
 def left_behind() -> set[str]:
-    """The keepers of this user of which the engine still has something."""
+    """The supervisors of this user of which the engine still has something."""
     api = connect().client.api
     mine = {"label": f"{containers.USER}={os.getuid()}"}
     labelled = [
@@ -317,9 +317,9 @@ def left_behind() -> set[str]:
     return {thing["Labels"][containers.KEEPER] for thing in labelled}
 
 
-def remove_left_behind(keeper: str) -> None:
-    """Remove what a keeper that is no more has left on the engine."""
-    _remove_labelled(connect().client.api, f"{containers.KEEPER}={keeper}", settled=0.0)
+def remove_left_behind(supervisor: str) -> None:
+    """Remove what a supervisor that is no more has left on the engine."""
+    _remove_labelled(connect().client.api, f"{containers.KEEPER}={supervisor}", settled=0.0)
 
 
 def _identity(container: Mapping[str, Any]) -> tuple[str, int]:

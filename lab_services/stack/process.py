@@ -21,7 +21,6 @@ import yaml
 
 from lab_services.errors import LabError
 from lab_services.stack import envoy, servers
-from lab_services.stack.children import Child, Children
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.ports import HOLDS, check_fixed, hold
 from lab_services.stack.runtime import (
@@ -32,6 +31,7 @@ from lab_services.stack.runtime import (
     Runtime,
     Usage,
 )
+from lab_services.stack.zygote_client import Child, ZygoteClient
 
 _MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
@@ -42,7 +42,9 @@ class ProcessRuntime(Runtime):
 
     name: ClassVar[str] = "process"
 
-    def __init__(self, compose: ComposeFile, ident: str, folder: Path, children: Children) -> None:
+    def __init__(
+        self, compose: ComposeFile, ident: str, folder: Path, children: ZygoteClient
+    ) -> None:
         super().__init__(compose, ident, folder)
         self._spawner = children
         self._children: dict[tuple[str, int], Child] = {}
@@ -78,7 +80,7 @@ class ProcessRuntime(Runtime):
 
     def launch(self, counts: Mapping[str, int]) -> None:
         """Start what is not there yet."""
-        # The forker imports while other servers start, so those that are not Python go first.
+        # The zygote imports while other servers start, so those that are not Python go first.
         for name in sorted(counts, key=lambda n: self.services[n].command[0] == "python"):
             for number in range(1, counts[name] + 1):
                 with self._lock:
@@ -290,12 +292,12 @@ class ProcessRuntime(Runtime):
             child.ended.wait(5)
             self._paused.discard((replica.service, replica.number))
 
-    def freeze(self, replica: Replica) -> None:
+    def pause(self, replica: Replica) -> None:
         """SIGSTOP."""
         self._child(replica).signal(signal.SIGSTOP)
         self._paused.add((replica.service, replica.number))
 
-    def thaw(self, replica: Replica) -> None:
+    def resume(self, replica: Replica) -> None:
         """SIGCONT."""
         self._child(replica).signal(signal.SIGCONT)
         self._paused.discard((replica.service, replica.number))

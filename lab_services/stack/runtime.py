@@ -115,11 +115,11 @@ class Runtime(ABC):
         """Send a signal such as SIGKILL."""
 
     @abstractmethod
-    def freeze(self, replica: Replica) -> None:
+    def pause(self, replica: Replica) -> None:
         """Stop it without ending it."""
 
     @abstractmethod
-    def thaw(self, replica: Replica) -> None:
+    def resume(self, replica: Replica) -> None:
         """Let it go on."""
 
     @abstractmethod

@@ -20,7 +20,7 @@ class BinaryMissing(LabError):
 
     @property
     def program(self) -> str:
-        """The command. Of an error of the keeper's, too, of which only the text comes here."""
+        """The command. Of an error of the supervisor's, too, of which only the text comes here."""
         return self.message.split("'")[1]
 
 

@@ -13,10 +13,10 @@ from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.stack import catalogue, compose, display, loopback
 from lab_services.stack.choice import choose_runtime
-from lab_services.stack.client import Keeper, own_keeper
 from lab_services.stack.fault import Fault
 from lab_services.stack.runtime import JobResult, Replica
 from lab_services.stack.state import StackGone
+from lab_services.stack.supervisor_client import SupervisorClient, own_supervisor
 from lab_services.terminal.status_line import LiveLine, in_notebook
 
 if TYPE_CHECKING:
@@ -45,14 +45,16 @@ class Stack:
     latest_picture: Any = None  # the one that is kept true
     _in_cells: ClassVar[dict[Path, "Stack"]] = {}  # what cells have started, by its Compose file
 
-    def __init__(self, lab: str, runtime: str = "auto", *, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self, lab: str, runtime: str = "auto", *, supervisor: SupervisorClient | None = None
+    ) -> None:
         self.lab = lab
         self._path = catalogue.compose_path(lab)
         choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
         self.runtime = choice.runtime
         self._why = choice.reason
-        self._given = keeper
-        self._keeper: Keeper | None = None
+        self._given = supervisor
+        self._supervisor: SupervisorClient | None = None
         self._ident: str | None = None
         self.compose = compose.read(self._path, self._variables())
 
@@ -80,7 +82,7 @@ class Stack:
         self._in_cells[self._path] = self
 
     def _up(self) -> "Stack":
-        keeper = self._given or own_keeper(children=self.runtime == "process")
+        supervisor = self._given or own_supervisor(children=self.runtime == "process")
         ident: list[str] = []
 
         with display.Progress(f"{self.lab} on {self.runtime} ({self._why})") as progress:
@@ -92,7 +94,7 @@ class Stack:
                     progress.line(text)
 
             try:
-                described = keeper.call(
+                described = supervisor.call(
                     "up",
                     show,
                     lab=self.lab,
@@ -101,11 +103,11 @@ class Stack:
                     variables=self._variables(),
                 )
             except KeyboardInterrupt:
-                # The keeper takes it down by itself, since nobody listens: here it is waited for.
+                # The supervisor takes it down by itself, since nobody listens: it is waited for.
                 for each in ident:
-                    keeper.call("down", stack=each)
+                    supervisor.call("down", stack=each)
                 raise
-        self._keeper, self._ident = keeper, described["stack"]
+        self._supervisor, self._ident = supervisor, described["stack"]
         return self
 
     def down(self) -> None:
@@ -127,14 +129,14 @@ class Stack:
         self.down()
 
     @classmethod
-    def attach(cls, keeper: Keeper, description: Mapping[str, Any]) -> "Stack":
-        """A stack that runs already, as a keeper describes it."""
+    def attach(cls, supervisor: SupervisorClient, description: Mapping[str, Any]) -> "Stack":
+        """A stack that runs already, as a supervisor describes it."""
         stack = cls.__new__(cls)
         stack.lab = description["lab"]
         stack.runtime = description["runtime"]
         stack._path = catalogue.compose_path(stack.lab)
         stack._why = "running"
-        stack._given = stack._keeper = keeper
+        stack._given = stack._supervisor = supervisor
         stack._ident = description["stack"]
         stack.compose = compose.read(stack._path, stack._variables())
         return stack
@@ -299,23 +301,25 @@ class Stack:
         stated = {name: str(value) for name, value in environment.items()}
         self._call("rollout", service=service, environment=stated)
 
-    def delay(self, service: str, seconds: float, share: float = 1.0) -> None:
+    def inject_delay(self, service: str, seconds: float, share: float = 1.0) -> None:
         """Let the proxy in front of a service hold that share of its requests for `seconds`."""
         self._check_share(share)
         if not seconds >= 0.001:
-            raise LabError(f"{seconds} s is no delay.", "Use 0.001 or more, or stack.heal(…).")
-        self._call("delay", service=service, seconds=seconds, share=share)
+            raise LabError(
+                f"{seconds} s is no delay.", "Use 0.001 or more, or stack.clear_faults(…)."
+            )
+        self._call("inject_delay", service=service, seconds=seconds, share=share)
 
-    def errors(self, service: str, status: int = 503, share: float = 1.0) -> None:
+    def inject_errors(self, service: str, status: int = 503, share: float = 1.0) -> None:
         """Let the proxy in front of a service answer that share of its requests with `status`."""
         self._check_share(share)
         if not 400 <= status <= 599:
             raise LabError(f"{status} is not an error status.", "Use 400 to 599.")
-        self._call("errors", service=service, status=status, share=share)
+        self._call("inject_errors", service=service, status=status, share=share)
 
-    def heal(self, service: str) -> None:
+    def clear_faults(self, service: str) -> None:
         """End delays and errors of a service."""
-        self._call("heal", service=service)
+        self._call("clear_faults", service=service)
 
     def run(self, job: str) -> JobResult:
         """Run a job of the Compose file (one with a profile) to its end."""
@@ -335,7 +339,7 @@ class Stack:
     # --- inside ---------------------------------------------------------------------------------
 
     def _described(self) -> dict[str, Any] | None:
-        """What the keeper says of the stack; None when it is not running, or not any more."""
+        """What the supervisor says of the stack; None when it is not running, or not any more."""
         if self._ident is None:
             return None
         try:
@@ -343,10 +347,10 @@ class Stack:
         except StackGone:
             return None
 
-    def _call(self, verb: str, **arguments: Any) -> Any:
+    def _call(self, command: str, **arguments: Any) -> Any:
         ident = self.ident
-        assert self._keeper is not None
-        return self._keeper.call(verb, stack=ident, **arguments)
+        assert self._supervisor is not None
+        return self._supervisor.call(command, stack=ident, **arguments)
 
     def _variables(self) -> dict[str, str]:
         return {**os.environ, "LAB_MODELS": str(paths.models_dir())}

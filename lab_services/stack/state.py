@@ -1,7 +1,7 @@
-"""Where the keepers of one user live on this machine, and which of them are alive.
+"""Where the supervisors of one user live on this machine, and which of them are alive.
 
-Each keeper has a folder: its socket, a file that says who it is, the working files of its stacks.
-The folder goes with the keeper. Users of one machine never share a root.
+Each supervisor has a folder: its socket, a file that says who it is, the working files of its
+stacks. The folder goes with the supervisor. Users of one machine never share a root.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from lab_services.paths import MOVE_STATE
 
 # The shortest limit among the supported systems: macOS, with the end mark.
 _SOCKET_PATH_MAX = 103
-_YOUNG = 60.0  # seconds; a folder that says nothing of its keeper may belong to one that comes
+_YOUNG = 60.0  # seconds; a folder that says nothing of its supervisor may belong to one that comes
 
 
 class StackGone(LabError):
-    """The stack, or the keeper that owned it, is no more."""
+    """The stack, or the supervisor that owned it, is no more."""
 
 
 @dataclass(frozen=True)
-class KeeperInfo:
-    """Who a keeper is: `owner` is the process it works for, None when it stands alone."""
+class SupervisorInfo:
+    """Who a supervisor is: `owner` is the process it works for, None when it stands alone."""
 
     ident: str
     pid: int
@@ -42,11 +42,11 @@ class KeeperInfo:
 
     @property
     def socket(self) -> Path:
-        return self.folder / "keeper.sock"
+        return self.folder / "supervisor.sock"
 
     @property
     def alive(self) -> bool:
-        """True while the keeper listens; the system closes the socket of a dead process."""
+        """True while the supervisor listens; the system closes the socket of a dead process."""
         with socket.socket(socket.AF_UNIX) as line:
             try:
                 line.connect(str(self.socket))
@@ -56,9 +56,9 @@ class KeeperInfo:
 
     def write(self) -> None:
         """Say who we are, for `lab ps` and `lab down --all`."""
-        fresh = self.folder / ".keeper.json"
+        fresh = self.folder / ".supervisor.json"
         fresh.write_text(json.dumps(asdict(self)))
-        fresh.rename(self.folder / "keeper.json")
+        fresh.rename(self.folder / "supervisor.json")
 
 
 def place() -> Path:
@@ -69,7 +69,7 @@ def place() -> Path:
 def root() -> Path:
     """This user's root folder, which need not exist. Raises LabError when it is not private."""
     folder = place()
-    if len(os.fsencode(folder / "12345678" / "keeper.sock")) > _SOCKET_PATH_MAX:
+    if len(os.fsencode(folder / "12345678" / "supervisor.sock")) > _SOCKET_PATH_MAX:
         raise LabError(f"{folder} is too long for a socket.", MOVE_STATE)
     try:
         status = folder.lstat()
@@ -85,11 +85,13 @@ def root() -> Path:
 
 
 def make(ident: str) -> None:
-    """Make a keeper's folder, and the root with the first one. Raises LabError."""
+    """Make a supervisor's folder, and the root with the first one. Raises LabError."""
     while True:
         try:
             root().mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # the last keeper took the root with it
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # the last supervisor took the root with it
                 (root() / ident).mkdir(mode=0o700)
                 return
         except OSError as error:
@@ -97,10 +99,10 @@ def make(ident: str) -> None:
 
 
 def check() -> None:
-    """Make a keeper's folder and its socket, and remove both. Raises LabError where that fails."""
+    """Make a supervisor's folder and socket, and remove both. Raises LabError where that fails."""
     ident = secrets.token_hex(4)
     make(ident)
-    address = KeeperInfo(ident, os.getpid(), None).socket
+    address = SupervisorInfo(ident, os.getpid(), None).socket
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.bind(str(address))
@@ -115,25 +117,25 @@ def no_socket(address: Path, error: OSError) -> LabError:
     return LabError(f"There can be no socket in {address.parent}: {error.strerror}.", MOVE_STATE)
 
 
-def keepers() -> list[KeeperInfo]:
-    """Every keeper of this user that has a folder, dead ones included."""
+def supervisors() -> list[SupervisorInfo]:
+    """Every supervisor of this user that has a folder, dead ones included."""
     found = []
-    for file in sorted(root().glob("*/keeper.json")):
+    for file in sorted(root().glob("*/supervisor.json")):
         with contextlib.suppress(FileNotFoundError):  # it is just going
-            found.append(KeeperInfo(**json.loads(file.read_text())))
+            found.append(SupervisorInfo(**json.loads(file.read_text())))
     return found
 
 
 def remove(ident: str) -> None:
-    """Remove a keeper's folder, and the root with the last one."""
+    """Remove a supervisor's folder, and the root with the last one."""
     shutil.rmtree(root() / ident, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another keeper is in it, or has just removed it
+    with contextlib.suppress(OSError):  # another supervisor is in it, or has just removed it
         root().rmdir()
 
 
 def left_behind() -> list[str]:
-    """The folders of keepers that are no more."""
-    known = {info.ident: info.alive for info in keepers()}
+    """The folders of supervisors that are no more."""
+    known = {info.ident: info.alive for info in supervisors()}
     found: list[str] = []
     for place in sorted(root().glob("*")):
         with contextlib.suppress(FileNotFoundError):  # it is just going

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab_services.traffic.generators import GeneratorDied as GeneratorDied
-    from lab_services.traffic.lots import by_lot as by_lot
+    from lab_services.traffic.mixing import mix as mix
     from lab_services.traffic.recording import Recording as Recording
     from lab_services.traffic.request import Request as Request
-    from lab_services.traffic.request import alternate as alternate
+    from lab_services.traffic.request import interleave as interleave
     from lab_services.traffic.request import requests as requests
-    from lab_services.traffic.running import closed as closed
+    from lab_services.traffic.running import closed_loop as closed_loop
     from lab_services.traffic.running import last as last
     from lab_services.traffic.running import send as send
     from lab_services.traffic.schedules import Schedule as Schedule
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "generators": ("GeneratorDied",),
-    "lots": ("by_lot",),
+    "lots": ("mix",),
     "recording": ("Recording",),
-    "request": ("Request", "alternate", "requests"),
-    "running": ("closed", "last", "send"),
+    "request": ("Request", "interleave", "requests"),
+    "running": ("closed_loop", "last", "send"),
     "schedules": ("Schedule", "bursts", "constant", "poisson", "ramp", "steps"),
 }
 __all__ = sorted(name for names in _HOMES.values() for name in names)

@@ -22,7 +22,7 @@ Address = tuple[int, int, int, Any]
 
 
 @dataclass(frozen=True)
-class Message:
+class WireRequest:
     """A request as it goes over the wire; `data` is the head and the body."""
 
     method: str
@@ -36,11 +36,11 @@ class Message:
 class OpenPlan:
     """Arrivals of one generator. Times are in seconds after the beginning, warm-up below 0."""
 
-    messages: list[Message]
+    messages: list[WireRequest]
     offsets: array[float]
-    picks: array[int]
+    request_index: array[int]
     """The place in `messages` of what each arrival sends."""
-    numbers: array[int]
+    arrival_index: array[int]
     """The number of each arrival in the whole run, over all generators."""
     servers: dict[Target, list[Address]]
     timeout: float
@@ -52,7 +52,7 @@ class OpenPlan:
 class ClosedPlan:
     """Users of one generator, each of whom sends the next request when an answer has come."""
 
-    messages: list[Message]
+    messages: list[WireRequest]
     users: int
     """Of all generators together."""
     end: float
@@ -74,10 +74,10 @@ Plan = OpenPlan | ClosedPlan
 
 
 @dataclass
-class Rows:
+class ResultBatch:
     """Answers in the order in which they came, a column each; times are of the monotonic clock."""
 
-    numbers: array[int] = field(default_factory=lambda: array("q"))
+    arrival_index: array[int] = field(default_factory=lambda: array("q"))
     """The arrival (open loop) or the place in `messages` (closed loop)."""
     started: array[float] = field(default_factory=lambda: array("d"))
     ended: array[float] = field(default_factory=lambda: array("d"))

@@ -9,7 +9,7 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from lab_services.errors import LabError
-from lab_services.traffic.plan import Message
+from lab_services.traffic.plan import WireRequest
 
 # Columns of a recording's table, which no label may replace.
 COLUMNS = (
@@ -47,13 +47,13 @@ class Request:
     json: object = None
     headers: Mapping[str, str] | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
-    message: Message = field(init=False, repr=False, compare=False)
+    message: WireRequest = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_labels(self.labels)
         object.__setattr__(self, "message", self._message())
 
-    def _message(self) -> Message:
+    def _message(self) -> WireRequest:
         host, port, target, authority = _parts(self.url)
         fields = {"Host": authority, "User-Agent": "lab-services-traffic", "Accept": "*/*"}
         body = b""
@@ -74,7 +74,7 @@ class Request:
         lines = [f"{self.method.upper()} {target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
         head = "\r\n".join(lines) + "\r\n\r\n"
-        return Message(self.method.upper(), target, host, port, head.encode("latin-1") + body)
+        return WireRequest(self.method.upper(), target, host, port, head.encode("latin-1") + body)
 
 
 def requests(
@@ -94,18 +94,18 @@ def requests(
     return made
 
 
-def alternate(*streams: Sequence[Request]) -> list[Request]:
+def interleave(*streams: Sequence[Request]) -> list[Request]:
     """Streams taken in turn (A B A B), so that what disturbs one disturbs the others too.
 
     Shorter streams begin again until the longest has ended. Raises LabError for an empty stream.
 
-    >>> traffic.alternate(
+    >>> traffic.interleave(
     ...     traffic.requests(a, flights, variant="a"), traffic.requests(b, flights, variant="b")
     ... )
     """
     if not streams or not all(streams):
         raise LabError(
-            "There is nothing to alternate: a stream of requests is empty.",
+            "There is nothing to interleave: a stream of requests is empty.",
             "Give two or more lists made by traffic.requests(...).",
         )
     longest = max(map(len, streams))

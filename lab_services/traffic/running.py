@@ -13,18 +13,18 @@ import numpy as np
 
 from lab_services.errors import LabError
 from lab_services.traffic.actions import Action, Actions
+from lab_services.traffic.collector import Collector, Floats, Integers
 from lab_services.traffic.generators import (
     Frames,
     Generator,
     GeneratorDied,
     generator_processes,
 )
-from lab_services.traffic.live import Progress
 from lab_services.traffic.plan import Address, ClosedPlan, Done, OpenPlan, Target
 from lab_services.traffic.recording import Recording, judge_lateness, summary
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
-from lab_services.traffic.tally import Floats, Integers, Tally
+from lab_services.traffic.send_status import SendStatus
 
 # From the word to begin until the first request: time for the word to arrive.
 _LEAD = 0.01
@@ -83,27 +83,29 @@ def send(
     with generator_processes(generators) as workers:
         offsets = _with_warmup(schedule, warmup)
         # Warm-up and measurement both begin with the first request.
-        numbers = np.arange(len(offsets)) - (len(offsets) - len(schedule))
-        picks = np.where(numbers < 0, numbers + len(offsets), numbers) % len(requests)
-        servers = _servers([requests[pick] for pick in np.unique(picks)])
+        arrival_index = np.arange(len(offsets)) - (len(offsets) - len(schedule))
+        request_index = np.where(
+            arrival_index < 0, arrival_index + len(offsets), arrival_index
+        ) % len(requests)
+        servers = _servers([requests[pick] for pick in np.unique(request_index)])
         run = _Run(requests, schedule.seconds, warmup, at or {}, title)
         for place, worker in enumerate(workers):
             own = slice(place, None, generators)
-            used, places = np.unique(picks[own], return_inverse=True)
+            used, places = np.unique(request_index[own], return_inverse=True)
             plan = OpenPlan(
                 messages=[requests[pick].message for pick in used],
                 offsets=array("d", offsets[own].tobytes()),
-                picks=array("q", places.astype(np.int64).tobytes()),
-                numbers=array("q", np.arange(len(offsets))[own].astype(np.int64).tobytes()),
+                request_index=array("q", places.astype(np.int64).tobytes()),
+                arrival_index=array("q", np.arange(len(offsets))[own].astype(np.int64).tobytes()),
                 servers=servers,
                 timeout=timeout,
                 connections=math.ceil(connections / generators),
             )
             run.give(worker, plan)
-        return run.complete(offsets, picks)
+        return run.complete(offsets, request_index)
 
 
-def closed(
+def closed_loop(
     requests: Sequence[Request],
     users: int,
     seconds: float | None = None,
@@ -131,9 +133,9 @@ def closed(
 
     Raises LabError for input that makes no sense, and GeneratorDied.
 
-    >>> traffic.closed(flights, users=16, seconds=10)
-    >>> traffic.closed(flights, users=64, seconds=10, processes=2)
-    >>> traffic.closed(flights, users=1, count=50, warmup=0.2)
+    >>> traffic.closed_loop(flights, users=16, seconds=10)
+    >>> traffic.closed_loop(flights, users=64, seconds=10, processes=2)
+    >>> traffic.closed_loop(flights, users=1, count=50, warmup=0.2)
     """
     _check(requests, timeout, warmup)
     seconds = _check_length(seconds, count, at)
@@ -187,7 +189,7 @@ class _Run:
         self._frames = Frames()
         self._generators: list[Generator] = []
         self._done: dict[int, Done] = {}
-        self._tally = Tally()
+        self._collector = Collector()
 
     def give(self, generator: Generator, plan: OpenPlan | ClosedPlan) -> None:
         """Hand a plan to a generator, whose frames then come here."""
@@ -202,20 +204,23 @@ class _Run:
         return frame[1]
 
     def complete(
-        self, offsets: Floats | None = None, picks: Integers | None = None, master: bool = False
+        self,
+        offsets: Floats | None = None,
+        request_index: Integers | None = None,
+        master: bool = False,
     ) -> Recording:
         """Begin when all generators are ready, wait for the end, and make the recording.
 
-        `offsets` and `picks` are the schedule's; with a `master`, which is the first generator,
+        `offsets` and `request_index` are the schedule's; with a `master`, the first generator,
         the others are its workers.
         """
         for _ in self._generators:
             self.wait_for("ready")
         begin = time.monotonic() + _LEAD + self._warmup
         to_unix = time.time() - time.monotonic()
-        self._tally = Tally(None if offsets is None else begin + offsets, picks)
+        self._collector = Collector(None if offsets is None else begin + offsets, request_index)
         try:
-            with Progress(self._title, self._seconds, self._count) as progress:
+            with SendStatus(self._title, self._seconds, self._count) as progress:
                 for generator in self._generators:
                     generator.tell("go", begin)
                 self._actions.start(begin)
@@ -237,11 +242,11 @@ class _Run:
         self._actions.raise_errors()
         if offsets is not None and len(recording) != len(offsets):
             raise RuntimeError(f"{len(recording)} rows of {len(offsets)} arrivals")
-        if self._count is not None and self._tally.measured != self._count:
-            raise RuntimeError(f"{self._tally.measured} rows of {self._count} requests")
+        if self._count is not None and self._collector.measured != self._count:
+            raise RuntimeError(f"{self._collector.measured} rows of {self._count} requests")
         return recording
 
-    def _follow(self, progress: Progress, begin: float, master: bool) -> None:
+    def _follow(self, progress: SendStatus, begin: float, master: bool) -> None:
         senders = len(self._generators) - master
         shown = -math.inf
         while len(self._done) < senders or self._actions.running():
@@ -249,7 +254,7 @@ class _Run:
             now = time.monotonic()
             if now - shown > _SHOWN_EVERY:
                 shown = now
-                progress.show(now - begin, self._tally)
+                progress.show(now - begin, self._collector)
         if master:
             self._generators[0].tell("stop")
             self.wait_for("done")
@@ -267,7 +272,7 @@ class _Run:
         except Empty:
             return "nothing", None
         if kind == "rows":
-            self._tally.add(place, content)
+            self._collector.add(place, content)
         elif kind == "done":
             self._done[place] = content
         elif kind == "ended":
@@ -276,7 +281,7 @@ class _Run:
 
     def _keep(self, begin: float, to_unix: float, ended: str = "") -> Recording:
         global _last
-        table = self._tally.table(self._requests, to_unix)
+        table = self._collector.table(self._requests, to_unix)
         processor = max((done.processor for done in self._done.values()), default=0.0)
         waited = sum(done.waited for done in self._done.values())
         measured = table[~table["warmup"]]

@@ -2,7 +2,7 @@
 
 python tests/bench/bench_leak.py [ROUNDS]
 
-Looked at after every round, in the client (this process), the keeper and the forker. After WARM
+Looked at after every round, in the client (this process), the supervisor and the zygote. After WARM
 rounds, in which pools fill and modules load:
 
 - file descriptors, threads and child processes do not grow at all;
@@ -11,7 +11,7 @@ rounds, in which pools fill and modules load:
 
 What grows is the median of the last ten rounds above that of the first ten.
 
-Nothing but the keeper's own three files is left in its folder, nothing on the engine.
+Nothing but the supervisor's own three files is left in its folder, nothing on the engine.
 Exits with 1 when something grows.
 """
 
@@ -25,15 +25,16 @@ from typing import NamedTuple
 import psutil
 
 from lab_services.models import build
-from lab_services.stack import Stack, client, docker
+from lab_services.stack import Stack, docker, supervisor_client
 
 ROUNDS = {"process": 100, "docker": 20}
 WARM = 10
-# Bytes. With Docker the keeper asks the engine through threads that come and go: what malloc keeps
-# apart for them settles after some 60 rounds only, and circular garbage waits for its collector.
+# Bytes. With Docker the supervisor asks the engine through threads that come and go: what malloc
+# keeps apart for them settles after some 60 rounds only, and circular garbage waits for its
+# collector.
 GROWTH = {"process": 1e6, "docker": 3e6}
 SIX = str(Path(__file__).parent / "six" / "compose.yaml")
-OWN_FILES = {"keeper.json", "keeper.log", "keeper.sock"}
+OWN_FILES = {"supervisor.json", "supervisor.log", "supervisor.sock"}
 
 
 class Look(NamedTuple):
@@ -59,15 +60,15 @@ def main() -> int:
 def run(runtime: str, rounds: int) -> bool:
     """True when something has grown."""
     looks: list[dict[str, Look]] = []
-    keeper = client.own_keeper()
+    supervisor = supervisor_client.own_supervisor()
     for _ in range(WARM + rounds):
         with contextlib.redirect_stderr(io.StringIO()), Stack(SIX, runtime):
             pass
-        looks.append(look(psutil.Process(keeper.info.pid)))
-    left = {path.name for path in keeper.info.folder.iterdir()} - OWN_FILES
+        looks.append(look(psutil.Process(supervisor.info.pid)))
+    left = {path.name for path in supervisor.info.folder.iterdir()} - OWN_FILES
     if runtime == "docker":
-        left |= docker.left_behind() & {keeper.info.ident}
-    keeper.close()
+        left |= docker.left_behind() & {supervisor.info.ident}
+    supervisor.close()
     del looks[:WARM]
     missed = bool(left)
     print(f"{runtime}: {rounds} rounds after {WARM}; left behind: {sorted(left) or 'nothing'}")
@@ -90,10 +91,10 @@ def run(runtime: str, rounds: int) -> bool:
     return missed
 
 
-def look(keeper: psutil.Process) -> dict[str, Look]:
-    """The client, the keeper, and the forker where there is one."""
-    found = {"client": psutil.Process(), "keeper": keeper}
-    found |= dict(zip(["forker"], keeper.children(), strict=False))
+def look(supervisor: psutil.Process) -> dict[str, Look]:
+    """The client, the supervisor, and the zygote where there is one."""
+    found = {"client": psutil.Process(), "supervisor": supervisor}
+    found |= dict(zip(["zygote"], supervisor.children(), strict=False))
     return {name: _look(process) for name, process in found.items()}
 
 

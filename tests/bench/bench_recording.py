@@ -9,7 +9,7 @@ The server is an ASGI application on uvicorn. It is a stand-in with a programmab
 its two stamps say: one when the application is called, one when the answer has been handed to
 the kernel. What lies outside of the stamps (loopback, the server's HTTP parser) is taken from wrk,
 which sends at the same rate over the same number of connections to the same server: its latency
-less the stamps of its own requests. Rounds of wrk and of the traffic under test alternate; one in
+less the stamps of its own requests. Rounds of wrk and of the traffic under test interleave; one in
 which the generator says that it fell behind (another program took the processor) is repeated. The
 median of the rounds counts, so that a single disturbed one does not.
 """

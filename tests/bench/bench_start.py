@@ -4,7 +4,7 @@ python tests/bench/bench_start.py
 
 The shell starts the six side by side, with the same byte code, arguments and environment that the
 stack gives them; they are asked until all have answered. The stack's first start includes that of
-its keeper and forker, as in a fresh notebook; the second is another stack of the same notebook.
+its supervisor and zygote, as in a fresh notebook; the second is another stack of the same notebook.
 The ways take turns, and each round's ratios are taken within the round. Memory counts shared pages
 once. Exits with 1 when a ratio is above its bar.
 """
@@ -28,10 +28,10 @@ import psutil
 
 from lab_services.models import build
 from lab_services.paths import models_dir
-from lab_services.stack import Stack, client, compose
-from lab_services.stack.children import Child
+from lab_services.stack import Stack, compose, supervisor_client
 from lab_services.stack.probe import answers
 from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.zygote_client import Child
 
 ROUNDS = 9
 BARS = {"first stack": 0.5, "second stack": 0.25}
@@ -46,7 +46,7 @@ class Taken(NamedTuple):
 
 
 class Written:
-    """In the forker's place: writes each command into a script for the shell."""
+    """In the zygote's place: writes each command into a script for the shell."""
 
     def __init__(self, script: Path) -> None:
         self.script = script
@@ -77,7 +77,7 @@ def main() -> int:
         taken["first stack"] = stack(first)
         second = Stack(str(SIX), "process")
         taken["second stack"] = stack(second, less=taken["first stack"].memory)
-        client.own_keeper().close()
+        supervisor_client.own_supervisor().close()
         rounds.append(taken)
     del rounds[0]  # it reads everything from the disk
     missed = False
@@ -97,13 +97,13 @@ def main() -> int:
 
 
 def stack(one: Stack, less: int = 0) -> Taken:
-    """Up to the moment when `up` returns; memory with the keeper's and the forker's."""
+    """Up to the moment when `up` returns; memory with the supervisor's and the zygote's."""
     begin = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
         one.up()
     seconds = time.perf_counter() - begin
-    keeper = psutil.Process(client.own_keeper().info.pid)
-    return Taken(seconds, memory(keeper) - less)
+    supervisor = psutil.Process(supervisor_client.own_supervisor().info.pid)
+    return Taken(seconds, memory(supervisor) - less)
 
 
 def shell() -> Taken:

@@ -68,7 +68,7 @@ guide:
 """
 CONF = """
 extensions = ["myst_parser", "lab_services.book.guide", "lab_services.book.repository",
-              "lab_services.book.times"]
+              "lab_services.book.durations"]
 html_theme = "basic"
 exclude_patterns = ["labs", "_runs"]
 """

@@ -18,7 +18,8 @@ from serving import Server
 from visiting import Visit, visit
 
 from lab_services import paths
-from lab_services.book import mirror, sources
+from lab_services.book import sources
+from lab_services.book.chapters import slugs
 from lab_services.limits import usable_cores
 from tests.conftest import missing
 
@@ -30,7 +31,7 @@ RUNS = (ROOT / "runs" / "tests", ROOT / "runs")
 @pytest.fixture(scope="session")
 def chapters() -> list[str]:
     """The slug of every chapter."""
-    return mirror.slugs(ROOT)
+    return slugs(ROOT)
 
 
 @pytest.fixture(scope="session")

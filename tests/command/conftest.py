@@ -18,7 +18,7 @@ def lab(warm: Warm) -> Iterator[Terminal]:
     state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
     terminal = Terminal(state, warm)
     yield terminal
-    for keeper in terminal.keepers():
-        keeper.send_signal(signal.SIGTERM)  # it takes its stacks down
-        keeper.wait(30)
+    for supervisor in terminal.supervisors():
+        supervisor.send_signal(signal.SIGTERM)  # it takes its stacks down
+        supervisor.wait(30)
     shutil.rmtree(state)

@@ -16,7 +16,7 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 class Terminal:
-    """Calls `lab` with keepers of its own, apart from those that run on this machine."""
+    """Calls `lab` with supervisors of its own, apart from those that run on this machine."""
 
     def __init__(self, state: Path, warm: Warm) -> None:
         self.state = state
@@ -45,13 +45,13 @@ class Terminal:
         assert seen == (fails, False), ended.stdout + ended.stderr
         return ended
 
-    def keepers(self) -> list[psutil.Process]:
-        """The keepers that live, found by their state folder and not by what they say."""
+    def supervisors(self) -> list[psutil.Process]:
+        """The supervisors that live, found by their state folder and not by what they say."""
         found = []
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
-                ours = "lab_services.stack.keeper" in words
+                ours = "lab_services.stack.supervisor" in words
                 if ours and process.environ().get("LAB_STATE") == str(self.state):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -59,9 +59,9 @@ class Terminal:
         return found
 
     def nothing_is_left(self) -> bool:
-        """No keeper, and no file of one."""
+        """No supervisor, and no file of one."""
         files = [path for path in self.state.rglob("*") if not path.is_dir()]
-        return not self.keepers() and not files
+        return not self.supervisors() and not files
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -38,15 +38,15 @@ def notebook(folder: Path, *cells: str) -> str:
 @pytest.mark.parametrize(
     ("cells", "code", "said"),
     [
-        ((HOLDS, "claims.settle()"), 0, ""),
-        ((FAILS, "claims.settle()"), 3, "Of 1 claims and 0 exercises, 1 fail"),
+        ((HOLDS, "claims.check()"), 0, ""),
+        ((FAILS, "claims.check()"), 3, "Of 1 claims and 0 exercises, 1 fail"),
         (
             (FAILS, "claims"),
             3,
             "Two is more than one: measured 0.500",
         ),  # nobody called settle()
-        ((UNCLEAR, "claims.settle()"), 4, "Not enough evidence for 1 of 1"),
-        ((HOLDS, "claims.settle()", "1 / 0"), 5, "ZeroDivisionError"),
+        ((UNCLEAR, "claims.check()"), 4, "Not enough evidence for 1 of 1"),
+        ((HOLDS, "claims.check()", "1 / 0"), 5, "ZeroDivisionError"),
         ((FAILS, "claims", "1 / 0"), 5, "ZeroDivisionError"),
         (("import os; os._exit(1)",), 5, "DeadKernelError"),
         (("1 + 1",), 1, "makes no claim"),
@@ -67,7 +67,7 @@ def test_the_exit_code_is_the_verdict(
 
 def test_parameters_reach_the_notebook(lab: Terminal, tmp_path: Path) -> None:
     """A short mode, or a parameter, that is taken and not used."""
-    file = notebook(tmp_path, CLAIM.format(measured="seconds"), "claims.settle()")
+    file = notebook(tmp_path, CLAIM.format(measured="seconds"), "claims.check()")
     words = ("run", file, "--runtime", "process", "--out", str(tmp_path / "runs"))
     kept = tmp_path / "runs" / "process" / "lab" / "measurements.json"
     for given, seconds in (((), 5), (("--short", "-p", "seconds=3"), 3), (("--shortest",), 1)):

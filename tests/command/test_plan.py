@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.runs.test_judging import HOLDS, claim, kept
 
 from lab_services.command import labs
 from lab_services.command.plan import Planning, plan
@@ -18,6 +17,7 @@ from lab_services.runs.inputs import Inputs
 from lab_services.runs.judging import Judgement
 from lab_services.runs.notebook import Length
 from lab_services.stack.choice import RUNTIMES
+from tests.runs.test_judging import HOLDS, claim, kept
 
 THERE = list(labs.notebooks())
 LAB, OTHER = THERE[:2]

@@ -99,13 +99,13 @@ def test_another_program_s_stack_is_seen_and_ended(lab: Terminal) -> None:
         owner.communicate()
 
 
-def test_all_also_removes_what_a_killed_keeper_left(lab: Terminal) -> None:
+def test_all_also_removes_what_a_killed_supervisor_left(lab: Terminal) -> None:
     """Services that run on because the one process that knew them is gone."""
     lab(*UP)
-    (keeper,) = lab.keepers()
-    services = keeper.children(recursive=True)
-    keeper.kill()
-    keeper.wait(10)
+    (supervisor,) = lab.supervisors()
+    services = supervisor.children(recursive=True)
+    supervisor.kill()
+    supervisor.wait(10)
     lab("down", "--all")
     wait_until(lambda: not any(service.is_running() for service in services))
     assert lab.nothing_is_left()
@@ -201,7 +201,7 @@ def test_an_interrupted_up_leaves_nothing(lab: Terminal, number: int, code: int)
         "    healthcheck: {test: [CMD, curl, -f, 'http://127.0.0.1:8000/']}\n"
     )
     process = lab.begin("up", str(file), "--runtime", "process")
-    wait_until(lambda: any(keeper.children(recursive=True) for keeper in lab.keepers()))
+    wait_until(lambda: any(supervisor.children(recursive=True) for supervisor in lab.supervisors()))
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in err) == (code, False), out + err

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.runs.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
 
 from lab_services.command.verdicts import verdicts
 from lab_services.errors import LabError
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import Run
 from lab_services.runs.verdicts import Claimed, claimed, count
+from tests.runs.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
 
 
 def night(number: int, *claims: dict[str, Any], length: Length = Length.FULL, **more: Any) -> Run:

@@ -43,7 +43,7 @@ claims = Claims()
 claims.claim("it gains", gain, at_least=1.2)
 claims.verdicts()
 """
-SETTLE = "claims.settle()"
+SETTLE = "claims.check()"
 GOOD = (MEASURE, FIGURE, CLAIM, SETTLE)
 
 

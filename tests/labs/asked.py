@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lab_services.book import front_matter, mirror
+from lab_services.book import chapters, front_matter
 
 _ROLE = r"\{measured(?:-range)?\}`"
 _FIGURE = r"\{figure-from-run\} +"
@@ -11,7 +11,7 @@ _FIGURE = r"\{figure-from-run\} +"
 
 def numbers(root: Path, lab: str) -> set[str]:
     """The names of numbers that any page or lab asks for, and the chapter's key numbers."""
-    page = root / mirror.file("page", lab)
+    page = root / chapters.file("page", lab)
     keys = front_matter.key_numbers(page.read_text(), page.name)
     return {number.name for number in keys} | _named(root, _ROLE, lab)
 

@@ -96,7 +96,7 @@ def test_the_lab_can_be_run_short_and_compared(chapter: str) -> None:
     assert not any(re.search(r"\bclaims\b", source) for source in tagged(chapter, LIVE))
     (verdicts,) = tagged(chapter, "nbval-check-output")
     assert verdicts.rstrip().endswith("claims.verdicts()")
-    assert any("claims.settle()" in cell.source for cell in notebook(chapter).cells)
+    assert any("claims.check()" in cell.source for cell in notebook(chapter).cells)
 
 
 @every_chapter

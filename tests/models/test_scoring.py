@@ -14,10 +14,10 @@ def test_chances_are_those_of_the_service(models, monkeypatch):
     monkeypatch.setenv("MODEL", str(store.model_path("good")))
     served = Model()
     served.load()
-    said = scoring.chances("good", flights)
+    said = scoring.predict_proba("good", flights)
     np.testing.assert_allclose(said, served.predict(served.prepare(flights)), atol=1e-6)
     assert said.dtype == np.float64
-    assert not np.allclose(said, scoring.chances("rough", flights))
+    assert not np.allclose(said, scoring.predict_proba("rough", flights))
 
 
 def test_a_file_and_its_bytes_say_the_same(models):
@@ -32,4 +32,4 @@ def test_a_file_and_its_bytes_say_the_same(models):
 def test_a_model_that_is_not_there_is_named():
     """A traceback of onnxruntime for a misspelt name."""
     with pytest.raises(store.ModelMissing, match="god"):
-        scoring.chances("god", [features.EXAMPLE])
+        scoring.predict_proba("god", [features.EXAMPLE])

@@ -20,7 +20,7 @@ def test_what_is_kept_is_whole_and_current(tmp_path):
     """A hash of other bytes; a model of yesterday's recipe that is taken for today's."""
     path = tmp_path / "made.onnx"
     assert not store.is_current(path, "mine")
-    store.keep(path, b"content", {"name": "made", "recipe": "mine", "bytes": 0, "sha256": "old"})
+    store.save(path, b"content", {"name": "made", "recipe": "mine", "bytes": 0, "sha256": "old"})
     card = store.verify(path)
     assert (card["name"], card["bytes"]) == ("made", 7)
     assert store.is_current(path, "mine") and not store.is_current(path, "another")
@@ -35,7 +35,7 @@ def test_a_write_cut_short_leaves_no_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(store.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
-        store.keep(tmp_path / "model.onnx", b"content", {})
+        store.save(tmp_path / "model.onnx", b"content", {})
     assert list(tmp_path.iterdir()) == []
 
 

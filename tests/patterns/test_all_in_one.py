@@ -39,7 +39,7 @@ def service(monkeypatch):
     def start(models, **environment):
         good, rough = store.model_path("good"), store.model_path("rough")
         text = " ".join(f"{name}={rough if name == 'reasons' else good}" for name in models)
-        settings = {"MODELS": text, "WEATHERS": "50", "OTHERS": "20", **environment}
+        settings = {"MODELS": text, "SAMPLES": "50", "OTHERS": "20", **environment}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         module = importlib.reload(importlib.import_module(APP))
@@ -60,7 +60,7 @@ def test_one_process_answers_for_all_its_models(service):
         }
     assert answers["board"] == answers["fourth"]
     assert answers["advice"].keys() == {"probability", "late"}
-    # The mean over weathers around the forecast is near what the forecast itself gives.
+    # The mean over samples around the forecast is near what the forecast itself gives.
     assert abs(answers["advice"]["probability"] - answers["board"]["probability"]) < 0.2
     assert tuple(answers["reasons"]) == FEATURES
 
@@ -126,7 +126,7 @@ def test_the_lab_counts_with_what_the_stack_is_told():
     """A prediction of the death that is made for other settings than those of the Compose file."""
     topology = compose.read(compose_path("serving/all-in-one"), {"LAB_MODELS": "/models"})
     assert {s.environment["OTHERS"] for s in topology.services.values()} == {"500"}
-    assert {s.environment["WEATHERS"] for s in topology.services.values()} == {"24000"}
+    assert {s.environment["SAMPLES"] for s in topology.services.values()} == {"24000"}
     assert len({s.memory for s in topology.services.values()}) == 1
     held = [each.split("=")[0] for each in topology.services["one"].environment["MODELS"].split()]
     assert tuple(held) == lab.MODELS

@@ -82,7 +82,7 @@ def test_a_ticket_comes_at_once_and_the_result_later(front, redis, work):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"late_above": "0.3"}, {"weathers": 0}, {"id": ""}, {"keyed": "perhaps"}]
+    "changed", [{"late_above": "0.3"}, {"samples": 0}, {"id": ""}, {"keyed": "perhaps"}]
 )
 def test_the_door_that_checks_refuses_poison(front, redis, changed):
     """A job that cannot succeed and is queued all the same."""
@@ -143,9 +143,9 @@ def test_poison_fails_after_the_work_and_leaves_no_trace(redis, work):
 
 
 def test_more_weathers_say_the_same_more_surely(work):
-    """Weathers that are all alike, or that make another forecast of it."""
+    """Samples that are all alike, or that make another forecast of it."""
     few, many = (
-        work["predict"](asked() | {"weathers": weathers})["probability"] for weathers in (1, 5000)
+        work["predict"](asked() | {"samples": samples})["probability"] for samples in (1, 5000)
     )
     assert few != many and abs(few - many) < 0.2
 

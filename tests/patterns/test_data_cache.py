@@ -203,7 +203,7 @@ def test_each_form_leads_to_the_same_rows():
             form, preparing.encode(form, dossier(40.0), prepare), prepare
         )
         assert version == 7
-    assert rows["tensor"].shape == (preparing.WEATHERS, 11)
+    assert rows["tensor"].shape == (preparing.SAMPLES, 11)
     for form in ("rows", "packed", "features"):
         np.testing.assert_allclose(rows[form], rows["tensor"], rtol=1e-6)
     with pytest.raises(KeyError):

@@ -24,7 +24,7 @@ from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.patterns.serving.edge_prediction.packages import EdgeModel, Failed, Refused
 from lab_services.patterns.serving.edge_prediction.updater import Updater
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 HERE = "lab_services.patterns.serving.edge_prediction"
 KEY = "the factory's"
@@ -57,7 +57,7 @@ def shelf(models, known):
         codes = store.card(name)["codes"]
         own.manifest = packages.packed(version, own.content, codes, known, key)
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         own.url, own.asked, own.publish = service.url, service.asked, publish
         yield own
 
@@ -298,7 +298,7 @@ def device(shelf, tmp_path, monkeypatch):
         server.asked += 1
         return Answer({"probability": 0.9, "late": True}, server.status)
 
-    with standing_in(answer) as cloud:
+    with fake_service(answer) as cloud:
         settings = {
             "DATA": str(tmp_path), "SIGNING_KEY": KEY, "STORE_URL": shelf.url,
             "CLOUD_URL": cloud.url, "CHECK_SECONDS": "0.05", "ALONE": "60",

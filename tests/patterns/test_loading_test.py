@@ -17,7 +17,7 @@ from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.schedules import Schedule
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 APP = "lab_services.patterns.qa.loading_test.app"
 
@@ -35,8 +35,8 @@ def recording(latency, gap=0.1, **columns):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """The application's names and a client of it, with few weathers."""
-    settings = {"WEATHERS": "20", "NEXT_WEATHERS": "26", "KEPT_ROWS": "50"}
+    """The application's names and a client of it, with few samples."""
+    settings = {"SAMPLES": "20", "NEXT_WEATHERS": "26", "KEPT_ROWS": "50"}
     for name, value in (settings | {"MODEL": str(build.ensure("good")["good"])}).items():
         monkeypatch.setenv(name, value)
     names = runpy.run_module(APP)
@@ -328,7 +328,7 @@ def test_rounds_are_medians_of_requests_in_their_order():
 def test_the_gate_uses_the_interval_that_readers_see(builds):
     """A quick formula that drifts away from the one in the report."""
     old, _, new = builds
-    expected = report.ratio_of(new.tolist(), old.tolist()).low
+    expected = report.paired_ratio(new.tolist(), old.tolist()).low
     assert float(lab.lower_ends(new, old)) == pytest.approx(expected)
 
 
@@ -412,7 +412,7 @@ def test_a_platform_without_proc_tells_no_processor_and_no_memory():
 @pytest.mark.alone
 def test_locust_runs_counts_and_goes():
     """Processes that stay, users of the wrong kind, or a count that loses a worker's part."""
-    with standing_in(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:
+    with fake_service(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:
         with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=2)) as locust:
             locust.wait()
             counted = {

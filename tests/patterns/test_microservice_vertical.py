@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from lab_services.labs.serving import microservice_vertical as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.models.scoring import chances
+from lab_services.models.scoring import predict_proba
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
@@ -58,7 +58,7 @@ def of(asked):
 @pytest.fixture
 def stages():
     made = Stages()
-    with standing_in(made) as service:
+    with fake_service(made) as service:
         made.url, made.asked = service.url, service.asked
         yield made
 
@@ -77,12 +77,12 @@ def ask(chain, query="", **headers):
 
 def test_each_stage_is_given_the_answer_of_the_one_before(chain, stages):
     """Stages that are called in another order, or that do not depend on one another."""
-    answer = ask(chain, "weathers=7")
+    answer = ask(chain, "samples=7")
     assert (answer.status_code, answer.json()["probability"]) == (200, 0.1)
     assert stages.order == list(STAGES)
     assert [asked.json.get("probability") for asked in stages.asked] == [None, 0.2, 0.4]
     for asked in stages.asked:
-        assert (asked.json["flight"], asked.json["weathers"]) == (EXAMPLE, 7)
+        assert (asked.json["flight"], asked.json["samples"]) == (EXAMPLE, 7)
 
 
 @pytest.mark.parametrize(("sure", "asked"), [(0.21, 1), (0.2, 3), (0.0, 3)])
@@ -199,7 +199,7 @@ def stage(paths, monkeypatch):
 
 
 def body(**more):
-    return {"flight": EXAMPLE, "weathers": 1, **more}
+    return {"flight": EXAMPLE, "samples": 1, **more}
 
 
 def test_the_forecast_mixes_its_word_with_the_screens(stage):
@@ -209,7 +209,7 @@ def test_the_forecast_mixes_its_word_with_the_screens(stage):
         forecast.post("/predict", json=body(probability=p)).json()["probability"]
         for p in (0.1, 0.8)
     )
-    (good,) = chances("good", [EXAMPLE])
+    (good,) = predict_proba("good", [EXAMPLE])
     assert low == pytest.approx(mixed(good, 0.1), abs=1e-5)
     assert high == pytest.approx(mixed(good, 0.8), abs=1e-5)
     assert low < high
@@ -233,7 +233,7 @@ def test_a_stage_without_the_answer_before_it_refuses(stage, name):
     assert "before" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("wrong", [{"probability": 1.5}, {"weathers": 0}, {"flight": {}}])
+@pytest.mark.parametrize("wrong", [{"probability": 1.5}, {"samples": 0}, {"flight": {}}])
 def test_what_no_stage_can_use_is_refused(stage, wrong):
     """A chance above one that spoils all that follows."""
     assert stage("screen").post("/predict", json=body() | wrong).status_code == 422

@@ -59,7 +59,7 @@ def work(redis):
 
 def asked(screen="s-1", session="s", **changed):
     body = {"screen": screen, "session": session, "flight": EXAMPLE, "margin": 1}
-    return body | {"weathers": 50, "patience": 0} | changed
+    return body | {"samples": 50, "patience": 0} | changed
 
 
 def jobs(redis, count):
@@ -104,7 +104,7 @@ def test_the_good_model_is_asked_only_where_the_rough_one_is_unsure(front, redis
     assert asked_for == ["s-1", "s-3"]
 
 
-@pytest.mark.parametrize("changed", [{"margin": 2}, {"weathers": 0}, {"screen": ""}, {"flight": 1}])
+@pytest.mark.parametrize("changed", [{"margin": 2}, {"samples": 0}, {"screen": ""}, {"flight": 1}])
 def test_what_makes_no_sense_is_refused(front, redis, changed):
     """A job in the queue that must fail."""
     assert front.post("/screens", json=asked(**changed)).status_code == 422

@@ -13,10 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from lab_services.labs.qa.offline_only import candidates, lab, users
-from lab_services.models import apart, features, scoring, source
+from lab_services.models import dataset, features, scoring, subprocess_training
 from lab_services.report import Change
 from lab_services.report.ranking import auc, auc_interval
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 SAID = {
     "today": {"probability": 0.3, "late": True},
@@ -41,7 +41,7 @@ def models():
             return Answer(b"no", 503)
         return Answer(SAID[model])
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         yield SimpleNamespace(url=f"{service.url}/predict", asked=service.asked, free=free)
         free.set()
 
@@ -416,7 +416,7 @@ def test_what_is_known_afterwards_is_that_of_the_same_flight(tmp_path, monkeypat
     rows = [(1, "LAX", 3, 4), (1, "LAX", 30, 40), (1, "BOS", 7, None), (2, "LAX", 50, 60)]
     told = pd.DataFrame(rows, columns=["day", "dest", "dep_delay", "arr_delay"]).assign(**common)
     told.to_csv(tmp_path / "flights.csv", index=False)
-    monkeypatch.setattr(source, "files", lambda: (tmp_path / "flights.csv", None))
+    monkeypatch.setattr(dataset, "files", lambda: (tmp_path / "flights.csv", None))
     table = pd.DataFrame(
         {"weekday": [2, 2, 3], "departs": 545, "carrier": "AA", "origin": "JFK"}
     ).assign(destination="LAX")
@@ -456,7 +456,7 @@ def test_candidates_are_kept_and_not_trained_again(flights, monkeypatch, tmp_pat
     monkeypatch.setattr(candidates, "_read", lambda: flights)
     monkeypatch.setattr(candidates, "_train", train)
     monkeypatch.setattr(candidates, "_recipe", lambda: "this")
-    monkeypatch.setattr(apart, "train", lambda module: candidates.train())
+    monkeypatch.setattr(subprocess_training, "train", lambda module: candidates.train())
     paths = candidates.ensure()
     assert candidates.ensure() == paths and len(runs) == 1
     assert candidates.offline(candidates.LEAK) == {"auc": 0.9}

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from statsmodels.stats.proportion import proportions_ztest
 
 from lab_services.labs.qa import online_ab_test as lab
-from lab_services.patterns.qa.online_ab_test import arms
+from lab_services.patterns.qa.online_ab_test import variants
 from lab_services.patterns.qa.online_ab_test.evidence import Evidence
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 PATTERN = "lab_services.patterns.qa.online_ab_test"
 USERS = [f"traveller-{number}" for number in range(5000)]
@@ -69,7 +69,7 @@ def proxy():
         fails = asked.headers.get("x-app") == "old"
         return Answer(b"no", 503, arm) if fails else Answer(b'{"late":true}', headers=arm)
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         yield SimpleNamespace(url=f"{service.url}/predict", asked=service.asked)
 
 
@@ -93,8 +93,8 @@ def ask(client, user, path="/predict", **headers):
 
 def test_a_traveller_stays_and_a_ramp_moves_nobody_out():
     """A larger share that deals everybody anew: those in B yesterday are in A today."""
-    before = {user for user in USERS if arms.arm_of(user, "test", 0.1) == "b"}
-    after = {user for user in USERS if arms.arm_of(user, "test", 0.5) == "b"}
+    before = {user for user in USERS if variants.arm_of(user, "test", 0.1) == "b"}
+    after = {user for user in USERS if variants.arm_of(user, "test", 0.5) == "b"}
     assert before < after
     assert len(before) / len(USERS) == pytest.approx(0.1, abs=0.015)
     assert len(after) / len(USERS) == pytest.approx(0.5, abs=0.025)
@@ -102,14 +102,14 @@ def test_a_traveller_stays_and_a_ramp_moves_nobody_out():
 
 def test_nobody_and_everybody():
     """A kill switch that leaves somebody in B."""
-    assert {arms.arm_of(user, "test", 0) for user in USERS} == {"a"}
-    assert {arms.arm_of(user, "test", 1) for user in USERS} == {"b"}
+    assert {variants.arm_of(user, "test", 0) for user in USERS} == {"a"}
+    assert {variants.arm_of(user, "test", 1) for user in USERS} == {"b"}
 
 
 def test_two_salts_are_independent():
     """The same people in B in every test."""
-    of_b = [user for user in USERS if arms.arm_of(user, "one", 0.5) == "b"]
-    again = sum(arms.arm_of(user, "another", 0.5) == "b" for user in of_b)
+    of_b = [user for user in USERS if variants.arm_of(user, "one", 0.5) == "b"]
+    again = sum(variants.arm_of(user, "another", 0.5) == "b" for user in of_b)
     assert again / len(of_b) == pytest.approx(0.5, abs=0.04)
 
 
@@ -122,7 +122,7 @@ def test_the_model_of_the_arm_answers_and_both_halves_are_logged(splitter, proxy
     for user in USERS[:20]:
         answer = ask(client, user, **{"x-app": "new"})
         assert (answer.status_code, answer.json()) == (200, {"late": True})
-        arm = arms.arm_of(user, "first", 0.5)
+        arm = variants.arm_of(user, "first", 0.5)
         assert proxy.asked[-1].headers["x-arm"] == arm
         common = {"test": "first", "request": f"{user}-1", "user": user, "arm": arm}
         assert streams["assigned"][-1] == {**common, "share": 0.5}

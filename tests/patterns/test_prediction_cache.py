@@ -19,9 +19,9 @@ from lab_services.patterns.serving.prediction_cache import predictor
 from lab_services.patterns.serving.prediction_cache.questions import key
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
-QUESTION = {"flight": EXAMPLE, "weathers": 100}
+QUESTION = {"flight": EXAMPLE, "samples": 100}
 
 
 class Model:
@@ -44,7 +44,7 @@ def model():
 
 @pytest.fixture
 def service(model):
-    with standing_in(model) as running:
+    with fake_service(model) as running:
         yield running
 
 
@@ -115,7 +115,7 @@ def test_an_answer_is_gone_after_its_time(front, service):
     assert by(ask(front, "first")) == "model old"
 
 
-@pytest.mark.parametrize("changed", [{"weathers": 101}, {"flight": EXAMPLE | {"wind": 1.0}}])
+@pytest.mark.parametrize("changed", [{"samples": 101}, {"flight": EXAMPLE | {"wind": 1.0}}])
 def test_another_question_has_another_key(front, changed):
     """A field that the answer depends on and that is not in the key."""
     ask(front, "first")
@@ -126,7 +126,7 @@ def test_the_same_question_has_one_key(front):
     """Two spellings of one question that never meet."""
     ask(front, "first")
     turned = dict(reversed(EXAMPLE.items())) | {"temperature": int(EXAMPLE["temperature"])}
-    assert by(ask(front, "first", {"weathers": 100, "flight": turned})) == "cache old"
+    assert by(ask(front, "first", {"samples": 100, "flight": turned})) == "cache old"
     assert key("a", QUESTION) == key("a", dict(reversed(QUESTION.items())))
     assert key("a", QUESTION) != key("b", QUESTION) != key("b", QUESTION, "v2")
 
@@ -213,7 +213,7 @@ def test_without_its_cache_the_service_goes_on(service, monkeypatch, door):
 
 @pytest.mark.parametrize(
     ("door", "question"),
-    [("other", QUESTION), ("first", EXAMPLE), ("first", QUESTION | {"weathers": 0})],
+    [("other", QUESTION), ("first", EXAMPLE), ("first", QUESTION | {"samples": 0})],
 )
 def test_a_wrong_question_is_refused(front, service, door, question):
     """A question that the model fails on."""
@@ -226,7 +226,7 @@ def test_the_predictor_says_who_it_is_and_counts(monkeypatch):
     monkeypatch.setenv("MODEL", str(build.ensure("good")["good"]))
     with TestClient(predictor.app) as client:
         first, again = (client.post("/predict", json=QUESTION).json() for _ in range(2))
-        other = client.post("/predict", json=QUESTION | {"weathers": 1}).json()
+        other = client.post("/predict", json=QUESTION | {"samples": 1}).json()
         assert "inferences_total 3.0" in client.get("/metrics").text
     assert first == again and first["model"].startswith("good-")
     assert 0 < abs(first["probability"] - other["probability"]) < 0.3

@@ -13,10 +13,10 @@ from lab_services import paths, report
 from lab_services.labs.serving import prediction_circuit_break as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.models.scoring import chances
+from lab_services.models.scoring import predict_proba
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 from tests.recordings import ROWS, recorded
 
 # Deadlines of a few hundred milliseconds.
@@ -42,7 +42,7 @@ def predictor():
         time.sleep(ill.seconds)
         return Answer(FROM_PREDICTOR, ill.status)
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         ill.url, ill.asked = service.url, service.asked
         yield ill
 
@@ -89,7 +89,7 @@ def test_refusals_and_failures_are_answered_by_the_rough_model(caller, predictor
     predictor.status = status
     answer = ask(caller, way)
     assert answer.status_code == report.FALLBACK
-    expected = chances("rough", [EXAMPLE])[0]
+    expected = predict_proba("rough", [EXAMPLE])[0]
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-5)
 
 
@@ -164,7 +164,7 @@ def test_the_predictor_answers_as_web_single_does(models, monkeypatch):
     with TestClient(runpy.run_module(PREDICTOR)["app"]) as client:
         answer = client.post("/predict", json=EXAMPLE)
         assert client.post("/predict", json={}).status_code == 422
-    expected = chances("good", [EXAMPLE])[0]
+    expected = predict_proba("good", [EXAMPLE])[0]
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-5)
 
 

@@ -18,7 +18,7 @@ from lab_services.patterns.serving.prep_pred import preparing, wire
 from lab_services.report.stats import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 HERE = "lab_services.patterns.serving.prep_pred"
 
@@ -35,10 +35,10 @@ def card():
     return store.card("good")
 
 
-def prepared(path, flight=EXAMPLE, weathers=1, hours=0):
+def prepared(path, flight=EXAMPLE, samples=1, hours=0):
     preparation = preparing.Preparation()
     preparation.load_for(path)
-    return preparation.rows(flight, weathers, hours)
+    return preparation.rows(flight, samples, hours)
 
 
 # --- the contract --------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_whatever_rows_depend_on_changes_the_contract(card):
 
 def test_a_forecast_that_need_not_drift_is_the_flight_itself(models, card):
     """Rows that are not those that the model was trained on."""
-    rows = prepared(models["good"], weathers=3)
+    rows = prepared(models["good"], samples=3)
     one = features.prepare([EXAMPLE], features.Codes(**card["codes"]))
     np.testing.assert_array_equal(rows, np.repeat(one, 3, axis=0))
     assert rows.dtype == np.float32
@@ -76,7 +76,7 @@ def test_a_forecast_that_need_not_drift_is_the_flight_itself(models, card):
 
 def test_weathers_drift_and_stay_possible(models):
     """Rain below zero, or a schedule that drifts along."""
-    rows = prepared(models["good"], weathers=500, hours=400)
+    rows = prepared(models["good"], samples=500, hours=400)
     for at, name in enumerate(FEATURES):
         limits = features.SCHEMA["properties"][name]
         if name in ("temperature", "humidity", "wind", "rain"):
@@ -103,7 +103,7 @@ def test_version_2_counts_in_metric_units(models):
 @pytest.mark.parametrize("name", wire.NAMES)
 def test_every_encoding_brings_the_rows_back(models, name):
     """Numbers lost, rounded or put into another column on the way."""
-    rows = prepared(models["good"], weathers=7, hours=3)
+    rows = prepared(models["good"], samples=7, hours=3)
     there = wire.WIRES[name]
     np.testing.assert_array_equal(there.decode(there.encode(rows)), rows)
 
@@ -142,7 +142,7 @@ def ask(prediction, rows, name="tensor", **headers):
 
 @pytest.mark.parametrize("name", wire.NAMES)
 def test_rows_in_every_encoding_are_predicted_alike(prediction, models, name):
-    rows = prepared(models["good"], weathers=5, hours=2)
+    rows = prepared(models["good"], samples=5, hours=2)
     expected = scorer(models["good"])(rows).mean()
     answer = ask(prediction, rows, name)
     assert answer.status_code == 200
@@ -181,7 +181,7 @@ def other():
     def answer(asked):
         return Answer(half.said, half.status, {"x-contract": "theirs"})
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         half.url, half.asked, half.stop = service.url, service.asked, service.stop
         yield half
 
@@ -196,12 +196,12 @@ def preparation(models, other, monkeypatch):
 
 def test_the_preparation_sends_rows_and_says_what_they_keep_to(preparation, other, models, card):
     """Another encoding than asked for, or a handshake that is not made."""
-    answer = preparation.post("/predict?weathers=4&encoding=rows", json=EXAMPLE)
+    answer = preparation.post("/predict?samples=4&encoding=rows", json=EXAMPLE)
     assert (answer.status_code, answer.json()) == (200, {"probability": 0.4, "late": True})
     (asked,) = other.asked
     assert asked.headers["x-contract"] == preparing.contract(card)
     rows = wire.WIRES[asked.headers["x-encoding"]].decode(asked.body)
-    np.testing.assert_array_equal(rows, prepared(models["good"], weathers=4))
+    np.testing.assert_array_equal(rows, prepared(models["good"], samples=4))
     assert answer.headers["x-answered-by"] == f"{preparing.contract(card)}+theirs"
 
 
@@ -225,7 +225,7 @@ def test_another_half_that_is_away_or_talks_nonsense_is_a_503(preparation, other
     assert preparation.post("/predict", json=EXAMPLE).status_code == 503
 
 
-@pytest.mark.parametrize("query", ["weathers=0", "weathers=6000", "hours=-1", "encoding=csv"])
+@pytest.mark.parametrize("query", ["samples=0", "samples=6000", "hours=-1", "encoding=csv"])
 def test_what_the_preparation_cannot_do_is_refused(preparation, other, query):
     assert preparation.post(f"/predict?{query}", json=EXAMPLE).status_code == 422
     assert other.asked == []
@@ -236,7 +236,7 @@ def test_the_whole_answers_what_the_halves_do(models, prediction, monkeypatch):
     monkeypatch.setenv("PREPARES_FOR", str(models["good"]))
     with TestClient(runpy.run_module(f"{HERE}.whole")["app"]) as whole:
         for flight in payloads.flights(5):
-            alone = whole.post("/predict?weathers=2", json=flight).json()
+            alone = whole.post("/predict?samples=2", json=flight).json()
             assert alone == ask(prediction, prepared(models["good"], flight, 2)).json()
 
 
@@ -392,7 +392,7 @@ def test_what_became_of_a_request():
 
 
 def test_serialisation_takes_time(models):
-    rows = prepared(models["good"], weathers=200, hours=1)
+    rows = prepared(models["good"], samples=200, hours=1)
     assert lab.serialisation("records", rows) > lab.serialisation("tensor", rows) > 0
 
 

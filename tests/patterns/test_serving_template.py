@@ -19,7 +19,7 @@ from lab_services.labs.serving.serving_template.lab import Cost
 from lab_services.models.features import EXAMPLE
 from lab_services.patterns.serving.serving_template import callers, contract, stamped
 from lab_services.traffic.recording import Recording
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 DRY = EXAMPLE | {"rain": 0.0}
 
@@ -279,7 +279,7 @@ def test_a_caller_does_not_guess(reader, answer):
 )
 def test_what_becomes_of_a_request_is_said_by_its_status(monkeypatch, given, status):
     """A service that failed taken for one whose answer was not understood, or for none at all."""
-    with standing_in(lambda asked: given) as fleet:
+    with fake_service(lambda asked: given) as fleet:
         monkeypatch.setenv("GATEWAY_URL", fleet.url)
         with TestClient(callers.app) as client:
             answer = client.post("/old/board", json=EXAMPLE)

@@ -26,7 +26,7 @@ from lab_services.report import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
 from lab_services.traffic.recording import Recording
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
@@ -63,8 +63,8 @@ def front(monkeypatch):
         return Answer(CANDIDATE, own.status)
 
     with (
-        standing_in(lambda asked: Answer(PRODUCTION)) as own.production,
-        standing_in(of_candidate) as own.candidate,
+        fake_service(lambda asked: Answer(PRODUCTION)) as own.production,
+        fake_service(of_candidate) as own.candidate,
     ):
         own.module = module(
             "front",

@@ -16,10 +16,10 @@ from lab_services import paths, traffic
 from lab_services.labs.serving import synchronous as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.models.scoring import chances
+from lab_services.models.scoring import predict_proba
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
@@ -48,7 +48,7 @@ def predictor():
         chance = round(len(flights) / 100, 2)
         return Answer([{"probability": chance, "late": True}] * len(flights), own.status)
 
-    with standing_in(answer) as service:
+    with fake_service(answer) as service:
         own.url, own.asked, own.stop = service.url, service.asked, service.stop
         yield own
         own.free.set()
@@ -100,7 +100,7 @@ def test_a_predictor_that_fails_is_replaced_by_the_rough_model(web, predictor, w
     predictor.status = 503
     answer = show(web, way, flights=2)
     assert answer.status_code == 203
-    expected = pytest.approx(chances("rough", [EXAMPLE])[0], abs=1e-5)
+    expected = pytest.approx(predict_proba("rough", [EXAMPLE])[0], abs=1e-5)
     assert [each["probability"] for each in answer.json()] == [expected, expected]
 
 
@@ -191,7 +191,7 @@ def test_the_predictor_answers_for_each_flight_as_web_single_does(models, monkey
         answer = client.post("/predict/board", json=[EXAMPLE, other])
         assert client.post("/predict/board", json=[]).status_code == 422
     found = [each["probability"] for each in answer.json()]
-    assert found == pytest.approx(list(chances("good", [EXAMPLE, other])), abs=1e-5)
+    assert found == pytest.approx(list(predict_proba("good", [EXAMPLE, other])), abs=1e-5)
 
 
 def test_the_application_asks_through_the_proxy():

@@ -67,7 +67,7 @@ def test_what_is_not_known_bears_nothing_out(measured, bounds, capsys):
     """A table that cannot be drawn or kept, or a verdict, from no number at all."""
     claims = Claims()
     claims.claim("it is so", measured, **bounds)
-    claims.settle()
+    claims.check()
     (row,) = claims._repr_mimebundle_()[MIME]["claims"]
     assert (row["verdict"], row["measured"]["text"]) == ("not enough evidence", "not known")
     assert row["reason"] in ("not known", "infinite")
@@ -98,7 +98,7 @@ def test_settling_shows_what_fails_and_by_how_much(capsys):
     claims.claim("it holds", interval(3, 4), at_least=2)
     claims.claim("it may be", interval(1, 4), at_least=2)
     claims.claim("a hit is 3 times faster", interval(1.5, 2), at_least=3)
-    claims.settle()
+    claims.check()
     table = capsys.readouterr().out
     assert "fails                a hit is 3 times faster" in table
     assert "misses the bound by at least 1.00×" in table
@@ -156,4 +156,4 @@ def test_claims_are_told_apart():
 def test_no_claims_settle_nothing():
     """A lab that calls settle() before it claims anything."""
     with pytest.raises(ValueError, match="no claims"):
-        Claims().settle()
+        Claims().check()

@@ -12,9 +12,9 @@ import pytest
 
 from lab_services import report
 from lab_services.report import bootstrap, charts, proportions, queueing, ranking, rounds, stats
-from lab_services.report.answered import Answered
 from lab_services.report.charts.timeline import Change
 from lab_services.report.claims import Claims, Verdict
+from lab_services.report.fallbacks import Answered
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval, Quantile, Throughput
 from tests.recordings import recorded
@@ -49,7 +49,7 @@ STATISTICS = {
     "by model": partial(report.by_model, deadline=0.1),
     "by fallback": partial(report.by_fallback, deadline=0.1),
     "by anyone": partial(report.by_anyone, deadline=NAN),
-    "its part": lambda found: report.P50(report.during(found, 100, INF)),
+    "its part": lambda found: report.P50(report.window(found, 100, INF)),
 }
 every_recording = pytest.mark.parametrize("rows", RECORDINGS.values(), ids=RECORDINGS)
 
@@ -127,9 +127,9 @@ KINDS = {
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_rounds_are_known_or_say_why_not(values):
     """A lab of one round, or whose round measured nothing."""
-    right(rounds.mean_of(values, "s"))
-    right(rounds.mean_of(iter(values), "s", least=0))
-    right(rounds.ratio_of(values, values[::-1]))
+    right(rounds.t_interval(values, "s"))
+    right(rounds.t_interval(iter(values), "s", least=0))
+    right(rounds.paired_ratio(values, values[::-1]))
 
 
 @pytest.mark.parametrize("late, said", KINDS.values(), ids=KINDS)
@@ -137,7 +137,7 @@ def test_rankings_are_known_or_say_why_not(late, said):
     """Flights of one kind, which a short sample may be."""
     late, said = np.array(late, dtype=bool), np.array(said, dtype=float)
     right(ranking.auc_interval(late, said))
-    right(ranking.auc_lost(late, said, said[::-1], draws=5))
+    right(ranking.auc_difference(late, said, said[::-1], draws=5))
     assert math.isnan(ranking.auc(late, said)) != ranking.auc_interval(late, said).known
 
 

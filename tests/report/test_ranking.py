@@ -46,17 +46,17 @@ def test_the_interval_of_an_auc_holds_the_true_one():
 
 def test_what_is_lost_lies_in_its_interval():
     """An interval that does not hold its value, or that is drawn for each model by itself."""
-    lost = report.auc_lost(LATE, SURE, NONE, draws=20)
+    lost = report.auc_difference(LATE, SURE, NONE, draws=20)
     assert lost.value == pytest.approx(0.5)
     assert lost.low <= lost.value <= lost.high
-    same = report.auc_lost(LATE, SURE, SURE, draws=20)
+    same = report.auc_difference(LATE, SURE, SURE, draws=20)
     assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
 def test_flights_of_one_kind_have_no_auc():
     """A number, or a search without end, where nothing can be told apart."""
     assert np.isnan(report.auc(np.ones(3, dtype=bool), NONE[:3]))
-    lost = report.auc_lost(np.zeros(3, dtype=bool), NONE[:3], NONE[:3])
+    lost = report.auc_difference(np.zeros(3, dtype=bool), NONE[:3], NONE[:3])
     assert "late and punctual" in lost.note
     unsure = np.array([np.nan, 0.2, 0.1])
     assert "a chance is not known" in report.auc_interval(np.arange(3) < 1, unsure).note

@@ -41,7 +41,7 @@ worst = max(twice(answer) for answer in answers)
 keep("worst", worst, "s")
 claims = Claims()
 claims.claim("it is quick", worst, at_most=0.5)
-claims.settle()
+claims.check()
 """
 
 

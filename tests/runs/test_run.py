@@ -13,7 +13,7 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.report import measurements
-from lab_services.report.measurements import as_json, from_json, hand_on, keep
+from lab_services.report.measurements import as_json, from_json, keep_file, keep
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import Run, RunMissing, execute
 from lab_services.report.stats import Interval
@@ -45,10 +45,10 @@ values = {"a": report.Interval(1.4, 1.3, 1.5, 100, "ratio")}
 keep("gain", values["a"])
 keep("seconds", seconds, "s")
 print(os.environ["LAB_RUNTIME"])
-report.hand_on("whole", {"text": "an é", "rows": [1, 2]})
+report.keep_file("whole", {"text": "an é", "rows": [1, 2]})
 """,
     "charts.bars(values, name='gain', title='Gain')",
-    "claims = Claims()\nclaims.claim('it gains', values['a'], at_least=1.2)\nclaims.settle()",
+    "claims = Claims()\nclaims.claim('it gains', values['a'], at_least=1.2)\nclaims.check()",
 )
 
 
@@ -146,10 +146,10 @@ def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monk
     kept = runs / "process/gates/small"
     kept.mkdir(parents=True)
     (kept / "measurements.json").write_text("{}")
-    own_keeper = "from lab_services.stack.client import own_keeper\nown_keeper()"
+    own_supervisor = "from lab_services.stack.supervisor_client import own_supervisor\nown_supervisor()"
     with pytest.raises(KeyboardInterrupt):
         execute(
-            write(tmp_path, "import os, signal, time", own_keeper, interrupt),
+            write(tmp_path, "import os, signal, time", own_supervisor, interrupt),
             runtime="process",
             out=runs,
         )
@@ -157,7 +157,7 @@ def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monk
     assert "Traceback" not in capfd.readouterr().err
     deadline = time.monotonic() + 10
     while list(state.iterdir()):
-        assert time.monotonic() < deadline, "the keeper of the notebook lives on"
+        assert time.monotonic() < deadline, "the supervisor of the notebook lives on"
         time.sleep(0.05)
     state.rmdir()
 
@@ -321,9 +321,9 @@ def test_what_is_handed_on_is_a_file_of_the_run(good):
 @pytest.mark.parametrize("content", [{"a": object()}, {"a": float("nan")}])
 def test_what_json_cannot_hold_is_not_handed_on(content):
     with pytest.raises(ValueError):
-        hand_on("whole", content)
+        keep_file("whole", content)
 
 
 def test_what_is_handed_on_has_a_name_that_pages_can_ask_for():
     with pytest.raises(ValueError, match="is no name"):
-        hand_on("A name", {})
+        keep_file("A name", {})

@@ -1,4 +1,4 @@
-"""Weathers that a forecast may turn into."""
+"""Samples that a forecast may turn into."""
 
 import asyncio
 
@@ -11,15 +11,15 @@ from lab_services.services.forecasts import (
     WEATHER,
     Forecasts,
     changes,
-    in_all_weathers,
+    sampled,
 )
 
 
 def test_each_flight_meets_every_weather():
-    """Weathers that are all alike, that touch the schedule, or that differ between flights."""
+    """Samples that are all alike, that touch the schedule, or that differ between flights."""
     rows = np.full((2, len(FEATURES)), 2.0, dtype=np.float32)
     rows[1] = 4.0
-    many = in_all_weathers(rows, changes(3, 0.1))
+    many = sampled(rows, changes(3, 0.1))
     assert many.shape == (6, len(FEATURES)) and many.dtype == np.float32
     assert np.all(rows[0] == 2.0) and np.all(rows[1] == 4.0)  # as it was
     schedule = [place for place in range(len(FEATURES)) if place not in WEATHER]
@@ -52,15 +52,15 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    ("flights", "weathers"), [(1, 100_000), (3, 16_000), (100, 1_000), (1_000, 1), (1_000, 100)]
+    ("flights", "samples"), [(1, 100_000), (3, 16_000), (100, 1_000), (1_000, 1), (1_000, 100)]
 )
-def test_memory_knows_a_bound_whatever_is_asked(flights, weathers):
-    """A thousand flights in 16,000 weathers each were one table of 1.8 GB."""
+def test_memory_knows_a_bound_whatever_is_asked(flights, samples):
+    """A thousand flights in 16,000 samples each were one table of 1.8 GB."""
     model = Counting()
     asked = [{**EXAMPLE, "departs": number} for number in range(flights)]
-    answers = Forecasts(model, weathers)(asked)
-    assert max(model.calls) <= max(ROWS_AT_ONCE, weathers)
-    assert sum(model.calls) == flights * weathers
+    answers = Forecasts(model, samples)(asked)
+    assert max(model.calls) <= max(ROWS_AT_ONCE, samples)
+    assert sum(model.calls) == flights * samples
     assert [round(answer["probability"] * 10_000) for answer in answers] == list(range(flights))
 
 

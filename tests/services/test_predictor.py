@@ -332,13 +332,13 @@ def test_a_damaged_model_is_not_served(client, good, tmp_path):
 
 
 def test_many_weathers_are_those_of_their_flight(client):
-    """The mean over weathers that belong to another flight, or to no flight."""
+    """The mean over samples that belong to another flight, or to no flight."""
     flights = payloads.flights(20)
-    many = client(WEATHERS="50", FORECAST_ERROR="0.2")
+    many = client(SAMPLES="50", FORECAST_ERROR="0.2")
     batch = many.post("/predict/batch", json=flights).json()
     assert batch == [many.post("/predict", json=flight).json() for flight in flights]
     one = client().post("/predict/batch", json=flights).json()
-    exact = client(WEATHERS="50", FORECAST_ERROR="0").post("/predict/batch", json=flights).json()
+    exact = client(SAMPLES="50", FORECAST_ERROR="0").post("/predict/batch", json=flights).json()
     for sure, same, mean in zip(one, exact, batch, strict=True):
         assert same["probability"] == pytest.approx(sure["probability"], abs=2e-6)
         assert mean["probability"] == pytest.approx(sure["probability"], abs=0.2)
@@ -346,7 +346,7 @@ def test_many_weathers_are_those_of_their_flight(client):
 
 def test_a_long_batch_leaves_room_for_others(client):
     """A thousand flights made a replica silent, and the proxy in front took it out of its list."""
-    served = client(WEATHERS="16000")
+    served = client(SAMPLES="16000")
     flights = payloads.flights(30)
 
     async def at_once():

@@ -1,4 +1,4 @@
-"""Stacks for the tests, and a root of their own for the keepers."""
+"""Stacks for the tests, and a root of their own for the supervisors."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab_services.stack import Stack
-from lab_services.stack.client import living
+from lab_services.stack.supervisor_client import living
 
 ECHO = str(Path(__file__).parent / "stacks/echo/compose.yaml")
 RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
@@ -17,14 +17,14 @@ Write = Callable[[str], str]
 
 
 @pytest.fixture(scope="package", autouse=True)
-def keepers_root() -> Iterator[Path]:
-    """Nothing of the tests' keepers mixes with what runs on this machine already."""
+def supervisors_root() -> Iterator[Path]:
+    """Nothing of the tests' supervisors mixes with what runs on this machine already."""
     before = {name: os.environ.pop(name, None) for name in ("LAB_STATE", "LAB_RUNTIME")}
     root = tempfile.mkdtemp(prefix="lab", dir="/tmp")  # a socket's path must be short
     os.environ["LAB_STATE"] = root
     yield Path(root)
-    for keeper in living():
-        keeper.close()
+    for supervisor in living():
+        supervisor.close()
     os.rmdir(root)  # which only an empty folder allows
     for name, value in before.items():
         os.environ.pop(name, None)

@@ -6,7 +6,7 @@ from lab_services.errors import LabError
 from lab_services.stack import Stack
 from lab_services.stack.compose import Probe
 from lab_services.stack.probe import answers
-from tests.patterns.standing_in import Answer, standing_in
+from tests.patterns.fake_service import Answer, fake_service
 from tests.stack.conftest import ECHO
 
 ANSWERS = {
@@ -20,7 +20,7 @@ ANSWERS = {
 
 @pytest.fixture
 def service():
-    with standing_in(lambda asked: ANSWERS[asked.path]) as service:
+    with fake_service(lambda asked: ANSWERS[asked.path]) as service:
         yield service
 
 
@@ -76,6 +76,6 @@ def test_a_service_that_is_away_is_named(stack, service):
 )
 def test_a_probe_takes_for_ready_what_curl_would(status, ready):
     """A service that is healthy in a container and never as a process, or the other way round."""
-    with standing_in(lambda _: Answer(b"", status=status)) as service:
+    with fake_service(lambda _: Answer(b"", status=status)) as service:
         port = int(service.url.rpartition(":")[2])
         assert answers(Probe("http", port, "/"), port) is ready

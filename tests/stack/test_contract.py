@@ -16,8 +16,8 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.stack import Stack
-from lab_services.stack.client import living
 from lab_services.stack.runtime import PortTaken, ServiceFailed
+from lab_services.stack.supervisor_client import living
 from tests.stack.conftest import ECHO, Write
 
 SERVICE = "    image: ${LAB_IMAGE:-lab-services}\n    command: [python, -c, %r]\n"
@@ -145,8 +145,8 @@ def test_only_on_loopback(echo: Stack) -> None:
     assert {a.ip for a in listening if a.port in published} == {"127.0.0.1"}
     assert {a.port for a in listening} >= published
     if echo.runtime == "process":  # there is no wall around what a service opens besides
-        assert echo._keeper is not None
-        family = psutil.Process(echo._keeper.info.pid).children(recursive=True)
+        assert echo._supervisor is not None
+        family = psutil.Process(echo._supervisor.info.pid).children(recursive=True)
         ours = [c for process in family for c in process.net_connections("inet")]
         assert {c.laddr.ip for c in ours if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
@@ -165,9 +165,9 @@ def test_shown_as_a_table(echo: Stack) -> None:
 
 def test_from_another_terminal(echo: Stack) -> None:
     """What `lab ps`, `lab logs` and `lab fault` do: find a stack and take it in hand."""
-    descriptions = [(keeper, d) for keeper in living() for d in keeper.call("ps")]
-    keeper, description = next(d for d in descriptions if d[1]["stack"] == echo.ident)
-    other = Stack.attach(keeper, description)
+    descriptions = [(supervisor, d) for supervisor in living() for d in supervisor.call("ps")]
+    supervisor, description = next(d for d in descriptions if d[1]["stack"] == echo.ident)
+    other = Stack.attach(supervisor, description)
     assert other.states() == echo.states()
     assert other.url("proxy") == echo.url("proxy")
 
@@ -298,16 +298,16 @@ def test_rollout_loses_no_request(echo: Stack) -> None:
 def test_delay_errors_heal(echo: Stack) -> None:
     """Faults that the proxy makes: all, a share, none again; each is in the list with its time."""
     known = len(echo.faults)
-    echo.delay("echo", 0.25)
+    echo.inject_delay("echo", 0.25)
     assert seconds_of(lambda: ask(echo)) >= 0.25
-    echo.heal("echo")
-    echo.errors("echo", 429, share=0.5)
+    echo.clear_faults("echo")
+    echo.inject_errors("echo", 429, share=0.5)
     statuses = [ask(echo)[0] for _ in range(40)]
     assert 5 <= statuses.count(429) <= 35
     assert statuses.count(200) + statuses.count(429) == 40
-    echo.errors("echo", 503)
+    echo.inject_errors("echo", 503)
     assert ask(echo)[0] == 503
-    echo.heal("echo")
+    echo.clear_faults("echo")
     answers = [(seconds_of(lambda: ask(echo)), ask(echo)[0]) for _ in range(20)]
     assert min(answers)[0] < 0.2
     assert {status for _, status in answers} == {200}
@@ -324,13 +324,13 @@ def test_delay_errors_heal(echo: Stack) -> None:
 
 def test_a_fault_outlives_its_proxy(echo: Stack) -> None:
     """A proxy started anew that forgets a fault, which the list of faults still shows."""
-    echo.errors("echo", 503)
+    echo.inject_errors("echo", 503)
     echo.kill("proxy")
     echo.start("proxy")
     assert ask(echo)[0] == 503
     assert echo.faults[-2].kind == "errors"
     assert echo.faults[-2].end is None
-    echo.heal("echo")
+    echo.clear_faults("echo")
     assert ask(echo)[0] == 200
 
 
@@ -339,22 +339,22 @@ def test_a_share_is_whole_percents(echo: Stack, share: float) -> None:
     """Envoy's filter would round silently, and the lab would measure another share."""
     known = echo.faults
     with pytest.raises(LabError, match="not a share"):
-        echo.delay("echo", 1, share=share)
+        echo.inject_delay("echo", 1, share=share)
     with pytest.raises(LabError, match="not a share"):
-        echo.errors("echo", share=share)
+        echo.inject_errors("echo", share=share)
     assert echo.faults == known
 
 
 def test_faults_that_cannot_be(echo: Stack) -> None:
     """No proxy in front, no delay, no error status, no such service: told, not ignored."""
     with pytest.raises(LabError, match="No proxy in front of store"):
-        echo.delay("store", 1)
+        echo.inject_delay("store", 1)
     with pytest.raises(LabError, match="no delay"):
-        echo.delay("echo", 0)
+        echo.inject_delay("echo", 0)
     with pytest.raises(LabError, match="not an error status"):
-        echo.errors("echo", 200)
+        echo.inject_errors("echo", 200)
     with pytest.raises(LabError, match="no service"):
-        echo.heal("eco")
+        echo.clear_faults("eco")
 
 
 # --- jobs -------------------------------------------------------------------------------------
@@ -376,9 +376,9 @@ def test_job(echo: Stack) -> None:
 def test_a_job_ends_with_its_caller(echo: Stack) -> None:
     """Interrupting the cell of a long job left it running, unseen."""
     with socket.socket(socket.AF_UNIX) as line:
-        assert echo._keeper is not None
-        line.connect(str(echo._keeper.info.socket))
-        order = {"verb": "run", "arguments": {"stack": echo.ident, "service": "wait"}}
+        assert echo._supervisor is not None
+        line.connect(str(echo._supervisor.info.socket))
+        order = {"command": "run", "arguments": {"stack": echo.ident, "service": "wait"}}
         line.sendall(json.dumps(order).encode() + b"\n")
         eventually(lambda: state(echo, "wait")[0] != "absent")
     eventually(lambda: state(echo, "wait")[0] == "absent")
@@ -427,7 +427,7 @@ def test_a_service_that_dies(runtime: str, write: Write) -> None:
     assert "first" in caught.value.hint
     assert "last words" in caught.value.hint
     assert stack.states() == []
-    assert all(d["path"] != path for keeper in living() for d in keeper.call("ps"))
+    assert all(d["path"] != path for supervisor in living() for d in supervisor.call("ps"))
 
 
 def test_a_dependency_that_fails(runtime: str, write: Write) -> None:
@@ -464,9 +464,9 @@ def test_up_again_after_the_end(runtime: str, write: Write) -> None:
     """A stack that somebody else took down could neither be started again nor taken down."""
     path = write(f"  one:\n{SERVICE % 'import time; time.sleep(100)'}")
     with Stack(path, runtime=runtime) as stack:
-        keeper, ident = stack._keeper, stack.ident
-        assert keeper is not None
-        keeper.call("down", stack=ident)
+        supervisor, ident = stack._supervisor, stack.ident
+        assert supervisor is not None
+        supervisor.call("down", stack=ident)
         assert stack.states() == []
         with pytest.raises(LabError, match="has been taken down"):
             stack.logs("one")
@@ -474,7 +474,7 @@ def test_up_again_after_the_end(runtime: str, write: Write) -> None:
         assert stack.ident != ident
         assert stack.up() is stack
         assert state(stack, "one") == ("ready", None)
-        keeper.call("down", stack=stack.ident)
+        supervisor.call("down", stack=stack.ident)
 
 
 DATABASE = """  database:

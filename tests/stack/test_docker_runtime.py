@@ -44,12 +44,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Stacks from the text of their services; removed at the end, and nothing may be left."""
     made: list[DockerRuntime] = []
 
-    def build(services: str, keeper: str = "tests") -> DockerRuntime:
+    def build(services: str, supervisor: str = "tests") -> DockerRuntime:
         ident = f"{time.monotonic_ns():x}"[-8:]
         folder = tmp_path / ident
         folder.mkdir()
         (folder / "compose.yaml").write_text(f"services:\n{services}")
-        made.append(DockerRuntime(read(folder / "compose.yaml", {}), ident, folder, keeper))
+        made.append(DockerRuntime(read(folder / "compose.yaml", {}), ident, folder, supervisor))
         return made[-1]
 
     yield build
@@ -281,10 +281,10 @@ def test_container_that_the_engine_finishes_late(
 
 
 @pytest.mark.docker
-def test_what_a_keeper_left_is_found_and_removed(make: Make) -> None:
-    """`lab down --all` after the machine lost its keeper."""
-    runtime = make(WEB + "    volumes: ['data:/data']\nvolumes: {data: }\n", keeper="gone")
-    other = make(WEB, keeper="alive")
+def test_what_a_supervisor_left_is_found_and_removed(make: Make) -> None:
+    """`lab down --all` after the machine lost its supervisor."""
+    runtime = make(WEB + "    volumes: ['data:/data']\nvolumes: {data: }\n", supervisor="gone")
+    other = make(WEB, supervisor="alive")
     runtime.up(print)
     other.up(print)
     assert {"gone", "alive"} <= left_behind()

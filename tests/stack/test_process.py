@@ -14,11 +14,11 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.stack import Stack, compose, envoy, servers
-from lab_services.stack.children import Child
 from lab_services.stack.ports import HOLDS
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.runtime import Replica
 from lab_services.stack.servers import BinaryMissing, binary
+from lab_services.stack.zygote_client import Child
 from tests.stack.conftest import Write
 
 FILE = """\
@@ -50,7 +50,7 @@ volumes:
 
 
 class Recorder:
-    """Takes the place of the forker: keeps what it is told to start."""
+    """Takes the place of the zygote: keeps what it is told to start."""
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ class Recorder:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[[str, dict[str, int]], ProcessRuntime]]:
-    """Prepares and starts replicas of a file with a recorder for a forker."""
+    """Prepares and starts replicas of a file with a recorder for a zygote."""
     made = []
 
     def launch(text: str, counts: dict[str, int]) -> ProcessRuntime:

@@ -10,10 +10,10 @@ import pytest
 import lab_services
 from lab_services import paths, python
 from lab_services.errors import LabError
-from lab_services.models import apart
+from lab_services.models import subprocess_training
 from lab_services.stack import Stack
-from lab_services.stack.children import Children
-from lab_services.stack.client import Keeper
+from lab_services.stack.supervisor_client import SupervisorClient
+from lab_services.stack.zygote_client import ZygoteClient
 from lab_services.traffic.generators import Generator
 from tests.stack.conftest import Write
 
@@ -45,13 +45,13 @@ def test_stacks_start(write: Write) -> None:
         "    profiles: [job]\n"
         "  other:\n    image: ${LAB_IMAGE:-lab-services}\n    command: [sleep, '600']\n"
     )
-    keeper = Keeper.begin(children=True)
+    supervisor = SupervisorClient.begin(children=True)
     try:
-        with Stack(path, "process", keeper=keeper) as stack:
+        with Stack(path, "process", supervisor=supervisor) as stack:
             done = stack.run("one")
             assert "Traceback" not in done.output and "not the library" not in done.output
     finally:
-        keeper.close()
+        supervisor.close()
 
 
 @pytest.mark.usefixtures("spoilt")
@@ -61,7 +61,7 @@ def test_traffic_and_training_start(tmp_path: Path) -> None:
     generator._process.stdin.close()
     assert generator._process.wait() == 0
     generator.end()
-    apart.train("this")
+    subprocess_training.train("this")
 
 
 @pytest.mark.usefixtures("spoilt")
@@ -82,7 +82,7 @@ def test_an_installed_package_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> 
 def test_why_no_service_can_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`Start the lab anew`, again and again, with the cause hidden."""
     monkeypatch.setattr(python, "location", lambda: f"{fill(tmp_path / 'o')}:{paths.repository()}")
-    children = Children()
+    children = ZygoteClient()
     try:
         with pytest.raises(LabError, match="not the library that you look for"):
             children.start([sys.executable, "-m", "this"], {}, tmp_path, tmp_path / "log")

@@ -11,7 +11,7 @@ from jupyter_client.manager import start_new_kernel
 
 from lab_services import traffic
 from lab_services.errors import LabError
-from lab_services.traffic.live import Progress
+from lab_services.traffic.send_status import SendStatus
 
 pytestmark = pytest.mark.alone
 
@@ -84,9 +84,9 @@ def test_a_notebook_gets_one_output_that_changes(service, kernel):
 def test_a_count_is_shown_as_one(service, monkeypatch):
     """Infinite seconds, or requests of the warm-up among the count."""
     said = []
-    monkeypatch.setattr(Progress, "update", lambda line, text: said.append(text))
+    monkeypatch.setattr(SendStatus, "update", lambda line, text: said.append(text))
     slow = traffic.requests(service.url("/slow"), [{}])
-    traffic.closed(slow, users=1, count=30, warmup=1.0, title="calm")
+    traffic.closed_loop(slow, users=1, count=30, warmup=1.0, title="calm")
     assert said[0].startswith("calm: warming up  sent ")
     shown = [
         int(found[1]) for text in said if (found := re.match(r"calm: (\d+)/30 requests", text))

@@ -132,8 +132,8 @@ def altered(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "send",
     [
-        lambda requests: traffic.closed(requests, users=2, seconds=1),
-        lambda requests: traffic.closed(requests, users=2, count=10),
+        lambda requests: traffic.closed_loop(requests, users=2, seconds=1),
+        lambda requests: traffic.closed_loop(requests, users=2, count=10),
         lambda requests: traffic.send(requests, traffic.constant(100, 1)),
     ],
 )
@@ -156,8 +156,8 @@ def test_a_worker_that_is_through_leaves_its_users_to_nobody(service, altered):
         "runners.HEARTBEAT_INTERVAL, runners.HEARTBEAT_DEAD_INTERNAL = 0.05, -2"
     )
     quick, hanging = (traffic.requests(service.url(path), [{}]) for path in ("/predict", "/hang"))
-    recording = traffic.closed(
-        traffic.alternate(quick, hanging), users=2, count=6, processes=2, timeout=0.8
+    recording = traffic.closed_loop(
+        traffic.interleave(quick, hanging), users=2, count=6, processes=2, timeout=0.8
     )
     given_up = recording.table[~recording.table["ok"]]
     assert len(given_up) == 3
@@ -227,7 +227,7 @@ from lab_services import traffic
 requests = traffic.requests("{service.url("/slow")}", [{{}}])
 print("ready", flush=True)
 try:
-    traffic.closed(requests, users=2, count=1000, warmup=0.2)
+    traffic.closed_loop(requests, users=2, count=1000, warmup=0.2)
 except KeyboardInterrupt:
     recording = traffic.last()
     print(len(recording.measured), recording.seconds, recording.note, flush=True)
@@ -310,19 +310,19 @@ traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["SleepAlarm", "Alarm"])
+@pytest.mark.parametrize("name", ["SleepTimer", "Timer"])
 def test_an_alarm_never_rings_early(name):
-    """Requests before their time would make a schedule of their own; macOS takes SleepAlarm."""
+    """Requests before their time would make a schedule of their own; macOS takes SleepTimer."""
     code = f"""
 import time
-from lab_services.traffic.generator.alarm import {name}
-alarm = {name}()
+from lab_services.traffic.generator.timer import {name}
+timer = {name}()
 late = []
 for number in range(40):
     moment = time.monotonic() + number * 0.0005
-    alarm.sleep_until(moment)
+    timer.sleep_until(moment)
     late.append(time.monotonic() - moment)
-alarm.close()
+timer.close()
 assert min(late) >= 0, late
 assert sorted(late)[20] < 0.01, late
 """

@@ -35,7 +35,7 @@ def test_streams_alternate():
     """A B A B: a comparison in which all of A came first would compare two times of day."""
     one = traffic.requests(URL, [{"n": n} for n in range(3)], variant="a")
     two = traffic.requests(URL, [{"n": 0}], variant="b")
-    mixed = traffic.alternate(one, two)
+    mixed = traffic.interleave(one, two)
     assert [request.labels["variant"] for request in mixed] == ["a", "b"] * 3
     assert [request.json["n"] for request in mixed[::2]] == [0, 1, 2]
 
@@ -56,8 +56,8 @@ def test_streams_alternate():
         lambda: traffic.Request(URL, labels={"latency": 1}),
         lambda: traffic.Request(URL, labels={"variant": ["a"]}),
         lambda: traffic.requests(URL, []),
-        lambda: traffic.alternate(),
-        lambda: traffic.alternate(traffic.requests(URL, [{}]), []),
+        lambda: traffic.interleave(),
+        lambda: traffic.interleave(traffic.requests(URL, [{}]), []),
     ],
 )
 def test_nonsense_is_refused_with_a_hint(make):

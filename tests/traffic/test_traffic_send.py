@@ -11,7 +11,7 @@ import pytest
 
 from lab_services import traffic
 from lab_services.errors import LabError
-from lab_services.traffic.tally import Tally
+from lab_services.traffic.collector import Collector
 
 pytestmark = pytest.mark.alone
 
@@ -128,7 +128,7 @@ def test_labels_follow_their_requests(service):
         traffic.requests(service.url(f"/{name}"), [{"to": name}], variant=name, replicas=count)
         for name, count in (("a", 1), ("b", 2))
     ]
-    table = traffic.send(traffic.alternate(*streams), traffic.constant(100, 0.2)).table
+    table = traffic.send(traffic.interleave(*streams), traffic.constant(100, 0.2)).table
     assert list(table["variant"]) == ["a", "b"] * 10
     assert list(table["replicas"]) == [1, 2] * 10
 
@@ -271,7 +271,7 @@ def sends_all_in_turn(service):
 def test_closed_users_wait_for_their_answers(service):
     """Four users with 50 ms an answer send no more than 80 a second, and stop in time."""
     slow = traffic.requests(service.url("/slow"), [{"n": n} for n in range(8)], kind="slow")
-    recording = traffic.closed(slow, users=4, seconds=1.0, warmup=0.3)
+    recording = traffic.closed_loop(slow, users=4, seconds=1.0, warmup=0.3)
     table = recording.measured
     assert table["ok"].all()
     assert 20 <= len(table) <= 84
@@ -286,7 +286,7 @@ def test_closed_users_wait_for_their_answers(service):
 def test_locust_workers_give_one_recording(service):
     """Master and workers: users are shared, and every row comes home."""
     slow = traffic.requests(service.url("/slow"), [{"n": n} for n in range(8)])
-    recording = traffic.closed(slow, users=4, seconds=1.0, processes=2)
+    recording = traffic.closed_loop(slow, users=4, seconds=1.0, processes=2)
     assert recording.table["ok"].all()
     assert 20 <= len(recording.measured) <= 84
     assert len(recording) == sends_all_in_turn(service)
@@ -296,7 +296,7 @@ def test_locust_workers_give_one_recording(service):
 def test_a_count_is_sent_exactly(service, path):
     """Users that all find the last request still to send, or a warm-up that counts."""
     asked = traffic.requests(service.url(path), [{"n": n} for n in range(8)])
-    recording = traffic.closed(asked, users=4, count=21, warmup=0.2)
+    recording = traffic.closed_loop(asked, users=4, count=21, warmup=0.2)
     measured = recording.measured
     assert len(measured) == 21
     assert recording.table["warmup"].any()
@@ -311,7 +311,7 @@ def test_a_count_is_sent_exactly(service, path):
 def test_a_slow_service_is_asked_as_often(service):
     """A median of too few: with 50 ms an answer, a quarter of a second brings five."""
     slow = traffic.requests(service.url("/slow"), [{}])
-    recording = traffic.closed(slow, 1, count=20)
+    recording = traffic.closed_loop(slow, 1, count=20)
     assert len(recording) == 20
     assert recording.seconds >= 20 * 0.05
 
@@ -320,36 +320,43 @@ def test_a_slow_service_is_asked_as_often(service):
 def test_workers_share_a_count(service, count):
     """Each worker sending all of it, or parts whose sum is another number."""
     asked = traffic.requests(service.url(), [{"n": n} for n in range(8)])
-    recording = traffic.closed(asked, users=4, count=count, processes=2, warmup=0.1)
+    recording = traffic.closed_loop(asked, users=4, count=count, processes=2, warmup=0.1)
     assert len(recording.measured) == count
 
 
 def test_a_count_ends_though_nobody_answers(service, closed_port):
     """A run without an end: a request that is given up counts like any other."""
     hanging = traffic.requests(service.url("/hang"), [{}])
-    table = traffic.closed(hanging, users=2, count=3, timeout=0.3).table
+    table = traffic.closed_loop(hanging, users=2, count=3, timeout=0.3).table
     assert list(table["error"]) == ["no answer within 0.3 s"] * 3
     refused = traffic.requests(f"http://127.0.0.1:{closed_port}/", [{}])
-    assert list(traffic.closed(refused, users=2, count=3).table["status"]) == [0] * 3
+    assert list(traffic.closed_loop(refused, users=2, count=3).table["status"]) == [0] * 3
 
 
 @pytest.mark.parametrize(
     "send",
     [
-        lambda requests: traffic.closed(requests, users=1, count=20),
+        lambda requests: traffic.closed_loop(requests, users=1, count=20),
         lambda requests: traffic.send(requests, traffic.constant(100, 0.2)),
     ],
 )
 def test_lost_rows_are_an_error(requests, monkeypatch, send):
     """A recording that holds fewer requests than were sent, without a word."""
-    take = Tally.add
+    take = Collector.add
 
-    def lose(tally, place, rows):
-        for column in (rows.numbers, rows.started, rows.ended, rows.status, rows.size, rows.warmup):
+    def lose(collector, place, rows):
+        for column in (
+            rows.arrival_index,
+            rows.started,
+            rows.ended,
+            rows.status,
+            rows.size,
+            rows.warmup,
+        ):
             del column[3:4]
-        take(tally, place, rows)
+        take(collector, place, rows)
 
-    monkeypatch.setattr(Tally, "add", lose)
+    monkeypatch.setattr(Collector, "add", lose)
     with pytest.raises(RuntimeError, match=r"\d+ rows of 20"):
         send(requests)
 
@@ -393,6 +400,6 @@ def test_nonsense_is_refused_with_a_hint(service, requests, arguments):
 def test_nonsense_of_a_closed_loop_is_refused(service, requests, arguments):
     """Neither seconds nor count, both, or an action at a time that a count may not reach."""
     with pytest.raises(LabError) as caught:
-        traffic.closed(**({"requests": requests, "users": 2, "seconds": 1} | arguments))
+        traffic.closed_loop(**({"requests": requests, "users": 2, "seconds": 1} | arguments))
     assert caught.value.hint
     assert not service.seen()

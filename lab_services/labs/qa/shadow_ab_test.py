@@ -190,7 +190,7 @@ def saved_paired(costs: pd.DataFrame, unit: str) -> Interval:
 
     The mean of the differences flight by flight. Unknown without flights.
     """
-    return report.mean_of(costs["production"] - costs["candidate"], unit)
+    return report.t_interval(costs["production"] - costs["candidate"], unit)
 
 
 def saved_split(costs: pd.DataFrame, unit: str) -> Interval:
@@ -199,8 +199,8 @@ def saved_split(costs: pd.DataFrame, unit: str) -> Interval:
     The difference of two independent means, whose variances add up. Unknown for fewer than two
     flights.
     """
-    production = report.mean_of(costs["production"].iloc[::2], unit)
-    candidate = report.mean_of(costs["candidate"].iloc[1::2], unit)
+    production = report.t_interval(costs["production"].iloc[::2], unit)
+    candidate = report.t_interval(costs["candidate"].iloc[1::2], unit)
     if not (production.known and candidate.known):
         return Interval.unknown(production.note or candidate.note, unit, len(costs))
     value = production.value - candidate.value

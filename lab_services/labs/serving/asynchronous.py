@@ -22,7 +22,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike
-from lab_services.report.rounds import mean_of
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.worker import wait_until_done
 from lab_services.stack import Stack
@@ -38,9 +38,9 @@ Times = npt.NDArray[np.float64]
 # --- what is asked for ---------------------------------------------------------------------------
 
 
-def job(ident: str, flight: Mapping[str, Any], weathers: int, **changed: Any) -> dict[str, Any]:
+def job(ident: str, flight: Mapping[str, Any], samples: int, **changed: Any) -> dict[str, Any]:
     """A job as the front takes it: not keyed, paid for by nobody in particular."""
-    asked = {"id": ident, "flight": flight, "weathers": weathers, "late_above": 0.3}
+    asked = {"id": ident, "flight": flight, "samples": samples, "late_above": 0.3}
     return asked | {"account": "nobody", "keyed": False} | changed
 
 
@@ -49,7 +49,7 @@ def jobs(
     flights: Sequence[Mapping[str, Any]],
     name: str,
     count: int,
-    weathers: int,
+    samples: int,
     *,
     path: str = "/jobs",
     change: Callable[[int], Mapping[str, Any]] = lambda number: {},
@@ -64,7 +64,7 @@ def jobs(
     made = []
     for number in range(count):
         flight = flights[number % len(flights)]
-        body = job(f"{name}-{number}", flight, weathers, **change(number))
+        body = job(f"{name}-{number}", flight, samples, **change(number))
         made.append(Request(url, json=body, labels={"job": body["id"], **labels}))
     return made
 
@@ -235,7 +235,7 @@ def service_time(done: pd.DataFrame) -> Interval:
     gaps = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
     if len(gaps) < 2:
         return Interval.unknown(f"{len(done)} jobs done, a service time needs 3", "s", len(done))
-    return mean_of(gaps, "s")
+    return t_interval(gaps, "s")
 
 
 def depth(done: pd.DataFrame, at: Times) -> Times:
@@ -252,7 +252,7 @@ def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Int
     The mean over equal slices of that time, so that the interval shows how even the growth was.
     """
     edges = np.linspace(begin, end, slices + 1)
-    return mean_of(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
+    return t_interval(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
 
 
 def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
@@ -281,7 +281,7 @@ def done_again(done: pd.DataFrame, kills: int) -> Interval:
     if len(counts) > kills:
         lost = f"{len(counts)} workers lost jobs and {kills} were killed: some were only slow"
         return Interval.unknown(lost, "jobs", len(counts))
-    return mean_of(counts + [0] * (kills - len(counts)), "jobs", least=0)
+    return t_interval(counts + [0] * (kills - len(counts)), "jobs", least=0)
 
 
 def overtaken(done: pd.DataFrame) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from scipy import optimize
 
 from lab_services import report
-from lab_services.models import features, scoring, source, store
+from lab_services.models import dataset, features, scoring, store
 from lab_services.patterns.serving.data_cache import preparing, warehouse
 from lab_services.patterns.serving.data_cache.preparing import NUMBERS, WANTED, Dossier, Prepare
 from lab_services.report import Interval
@@ -39,7 +39,7 @@ class Source:
     """Real reports of 2013, and flights of October to December in the order of their popularity."""
 
     def __init__(self, flights: int, seed: int = 0) -> None:
-        flown, reports = (pd.read_csv(file) for file in source.files())
+        flown, reports = (pd.read_csv(file) for file in dataset.files())
         hour = pd.to_datetime(reports["time_hour"])
         self.reports = reports.assign(hour=hour)[["origin", "hour", *NUMBERS]]
         arrived = flown[flown["month"] >= 10].dropna(subset=["arr_delay"])
@@ -81,7 +81,7 @@ class Source:
         if told.isna().any(axis=None):
             raise ValueError("There is no report that old of some flight.")
         rows: Any = told.to_dict("records")
-        return scoring.chances("good", rows)
+        return scoring.predict_proba("good", rows)
 
 
 class Warehouse:
@@ -271,7 +271,7 @@ def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     Unknown where no flight has a request.
     """
     shares = table.groupby("flight")[column].mean()
-    found = report.mean_of([float(share) for share in shares], "share", least=0.0)
+    found = report.t_interval([float(share) for share in shares], "share", least=0.0)
     return replace(found, high=min(1.0, found.high))
 
 
@@ -285,7 +285,7 @@ def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:
     if (sums[foretold] <= 0).any():
         return Interval.unknown("nothing is foretold of a flight", "ratio", len(sums))
     ratios = sums[column] / sums[foretold]
-    return report.mean_of([float(ratio) for ratio in ratios], "ratio")
+    return report.t_interval([float(ratio) for ratio in ratios], "ratio")
 
 
 def each_took(processor: float, reads: int) -> Interval:

@@ -30,7 +30,7 @@ from lab_services.report.counts import quotient
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
-from lab_services.traffic.request import Label, Request, alternate
+from lab_services.traffic.request import Label, Request, interleave
 from lab_services.traffic.schedules import Schedule, poisson
 
 Floats = npt.NDArray[np.float64]
@@ -89,7 +89,7 @@ def arms(
     schedule = poisson(rate, (wanted + 3 * math.sqrt(wanted)) / rate, seed)
     enough = -(-len(schedule) // len(turns))
     streams = [orders(stack, flights, enough, arm=label, **ways[label]) for label in turns]
-    return alternate(*streams), schedule
+    return interleave(*streams), schedule
 
 
 def with_joins(stack: Stack, recording: Recording) -> Recording:

@@ -10,7 +10,7 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 from scipy import optimize, signal
 
-from lab_services.models.scoring import chances
+from lab_services.models.scoring import predict_proba
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.report import bootstrap
@@ -217,8 +217,8 @@ class Judged:
         self, flights: Sequence[Mapping[str, object]], late: npt.NDArray[np.bool_]
     ) -> None:
         self._late = late
-        self._rough = chances("rough", flights)
-        self._whole = mixed(chances("good", flights), self._rough)
+        self._rough = predict_proba("rough", flights)
+        self._whole = mixed(predict_proba("good", flights), self._rough)
 
     def goes_on(self, sure: float) -> float:
         """Share of the flights that the screen does not end the chain for."""

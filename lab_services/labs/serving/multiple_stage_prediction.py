@@ -23,7 +23,7 @@ from lab_services.report.charts.style import COLOURS, DASHES, MARKERS, WIDTH, Ch
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike, name_faults, shade
 from lab_services.report.stats import Interval
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 from lab_services.services.worker import wait_until_done
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -44,7 +44,7 @@ def screens(
     flights: Sequence[Mapping[str, Any]],
     name: str,
     count: int,
-    weathers: int,
+    samples: int,
     *,
     path: str = "/screens",
     sessions: int = 1,
@@ -68,7 +68,7 @@ def screens(
             "session": session,
             "flight": flights[number],
             "margin": margin,
-            "weathers": weathers,
+            "samples": samples,
             "patience": patience,
         }
         told: dict[str, Any] = {
@@ -121,7 +121,7 @@ def three_ways(
     flights: Sequence[Mapping[str, Any]],
     name: str,
     schedule: Schedule,
-    weathers: int,
+    samples: int,
     *,
     seed: int = 0,
 ) -> tuple[list[Request], Schedule]:
@@ -136,7 +136,7 @@ def three_ways(
         "staged": {},
     }
     by_way: dict[str, list[Request]] = {
-        way: screens(stack, flights, f"{name}-{way[0]}", count, weathers, way=way, **kind)  # type: ignore[arg-type]
+        way: screens(stack, flights, f"{name}-{way[0]}", count, samples, way=way, **kind)  # type: ignore[arg-type]
         for way, kind in make.items()
     }
     drawn = np.random.default_rng(seed).choice(list(make), count).tolist()
@@ -308,19 +308,19 @@ def wrong_updates(recording: Recording, stage: str) -> int:
 
 
 def forecasts(
-    flights: Sequence[Mapping[str, Any]], weathers: int, error: float
+    flights: Sequence[Mapping[str, Any]], samples: int, error: float
 ) -> tuple[Numbers, Numbers]:
     """What the rough and the good stage say of each flight, asked without a service.
 
-    Fewer weathers than the worker uses give the same answer within a little noise.
+    Fewer samples than the worker uses give the same answer within a little noise.
     """
     codes = features.Codes(**store.card("good")["codes"])
     rows = features.prepare(flights, codes)
     rough = scorer(store.model_path("rough"))(rows).astype(float)
     ask = scorer(store.model_path("good"))
-    by = changes(weathers, error)
+    by = changes(samples, error)
     parts = np.array_split(rows, max(1, len(rows) // 2000))
-    good = [ask(in_all_weathers(part, by)).reshape(-1, weathers).mean(axis=1) for part in parts]
+    good = [ask(sampled(part, by)).reshape(-1, samples).mean(axis=1) for part in parts]
     return rough, np.concatenate(good).astype(float)
 
 

@@ -13,7 +13,7 @@ from redis import Redis
 from scipy import optimize
 
 from lab_services.report.proportions import proportion
-from lab_services.report.rounds import mean_of
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -42,14 +42,14 @@ def question(
     front: str,
     door: str,
     flight: Mapping[str, Any],
-    weathers: int,
+    samples: int,
     *,
     ttl: float | None = None,
     **labels: str | int,
 ) -> Request:
     """A request to one of the doors of the front at this URL; the label `door` says which."""
     url = f"{front}/{door}/predict" + ("" if ttl is None else f"?ttl={ttl:g}")
-    body = {"flight": flight, "weathers": weathers}
+    body = {"flight": flight, "samples": samples}
     return Request(url, json=body, labels={"door": door, **labels})
 
 
@@ -355,7 +355,7 @@ def per_expiry(found: pd.DataFrame, column: str) -> Interval:
     """The mean over stampedes, each of which is at least one request."""
     if found.empty:
         return Interval.unknown(_NOT_RENEWED)
-    return mean_of(found[column].tolist(), least=1.0)
+    return t_interval(found[column].tolist(), least=1.0)
 
 
 def most_asked(found: Iterable[pd.DataFrame]) -> Interval:

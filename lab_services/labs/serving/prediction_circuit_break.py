@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lab_services.report.answered import FALLBACK, MODEL
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike
+from lab_services.report.fallbacks import FALLBACK, MODEL
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording

@@ -21,7 +21,7 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import Runner, WorkerRunner
 
-from lab_services.traffic.generator.outbox import Outbox
+from lab_services.traffic.generator.frame_writer import FrameWriter
 from lab_services.traffic.generator.recorder import Recorder
 from lab_services.traffic.generator.sender import Sender
 from lab_services.traffic.generator.users import closed_loop, open_loop
@@ -35,7 +35,7 @@ _OTHER_FILES = 128
 
 def main() -> None:
     # What a library prints must not get between the frames.
-    outbox = Outbox(FileObject(os.dup(1), "wb"))
+    frames = FrameWriter(FileObject(os.dup(1), "wb"))
     os.dup2(2, 1)
     inbox: SimpleQueue[Frame] = SimpleQueue()
     # A fault in any greenlet ends the generator, so that no row is lost without a word.
@@ -46,7 +46,7 @@ def main() -> None:
     gc.freeze()  # the imports are not searched for garbage in the middle of a measurement
     while True:
         _, plan = inbox.get()
-        _run(plan, inbox, outbox, limit)
+        _run(plan, inbox, frames, limit)
 
 
 def _listen(stream: BinaryIO, inbox: SimpleQueue[Frame]) -> None:
@@ -55,14 +55,14 @@ def _listen(stream: BinaryIO, inbox: SimpleQueue[Frame]) -> None:
     os._exit(0)  # the caller is gone: nobody is left to send for
 
 
-def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> None:
+def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: FrameWriter, limit: int) -> None:
     begin = AsyncResult()
-    recorder = Recorder(outbox)
+    recorder = Recorder(frames)
     sender = Sender(plan.servers, plan.timeout, limit, recorder)
     events = Events()  # type: ignore[no-untyped-call]
 
     def ready(**_: Any) -> None:
-        outbox.put("ready")
+        frames.put("ready")
 
     def finished() -> None:
         inbox.put(("finished", None))
@@ -73,7 +73,7 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> N
         user = closed_loop(plan, sender, begin, finished)
         events.spawning_complete.add_listener(ready)  # type: ignore[no-untyped-call]
     environment = Environment(user_classes=[user], events=events, catch_exceptions=False)
-    runner = _start(environment, plan, outbox)
+    runner = _start(environment, plan, frames)
     since = time.monotonic(), time.process_time()
     while True:
         kind, content = inbox.get()
@@ -89,10 +89,10 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], outbox: Outbox, limit: int) -> N
     if kind == "stop" or not isinstance(runner, WorkerRunner):
         runner.quit()
     recorder.finish()
-    outbox.put("done", Done(processor / clock, sender.waited, limit))
+    frames.put("done", Done(processor / clock, sender.waited, limit))
 
 
-def _start(environment: Environment, plan: Plan, outbox: Outbox) -> Runner:
+def _start(environment: Environment, plan: Plan, frames: FrameWriter) -> Runner:
     if isinstance(plan, OpenPlan):
         return _local(environment, 1)
     if plan.role == "alone":
@@ -100,7 +100,7 @@ def _start(environment: Environment, plan: Plan, outbox: Outbox) -> Runner:
     if plan.role == "worker":
         return environment.create_worker_runner("127.0.0.1", plan.master_port)
     master = environment.create_master_runner("127.0.0.1", 0)
-    outbox.put("listening", master.server.port)
+    frames.put("listening", master.server.port)
     while len(master.clients.ready) < plan.workers:
         gevent.sleep(0.01)
     master.start(plan.users, spawn_rate=plan.users)

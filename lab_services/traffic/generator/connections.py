@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gevent
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
-from lab_services.traffic.plan import Address, Message
+from lab_services.traffic.plan import Address, WireRequest
 
 # An idle connection is not used again after this time: servers close idle ones (uvicorn after
 # 5 s), and a request that meets the closing is lost without being the service's fault.
@@ -19,7 +19,7 @@ _BY = "x-answered-by"
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """`status` is 0, and `error` says why, when no whole answer came; `size` is the body's.
 
     `by` is what the answer says of who gave it, in a header.
@@ -61,7 +61,7 @@ class Connections:
         while self._idle:
             self._idle.popleft()[0].close()
 
-    def exchange(self, message: Message, start: float, deadline: float) -> Answer:
+    def exchange(self, message: WireRequest, start: float, deadline: float) -> Response:
         """Send at `start`, or at once when it has passed, and read the whole answer.
 
         All that can be ready at the start is. Gives up at `deadline` of the monotonic clock.
@@ -84,7 +84,7 @@ class Connections:
         except (OSError, HTTPParseError) as error:
             if connection:
                 connection.close()
-            return Answer(started, time.monotonic(), 0, 0, self._reason(error))
+            return Response(started, time.monotonic(), 0, 0, self._reason(error))
         if response.should_close():
             connection.close()
         else:
@@ -92,7 +92,7 @@ class Connections:
         status = response.get_code()
         shown = response.body[:_SHOWN].decode("utf-8", "replace") if status >= 400 else ""
         by = response.get(_BY) or ""
-        return Answer(started, ended, status, len(response.body), shown, str(by))
+        return Response(started, ended, status, len(response.body), shown, str(by))
 
     def _take(self) -> socket.socket | None:
         while self._idle:

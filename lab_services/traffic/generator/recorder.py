@@ -3,9 +3,9 @@
 import gevent
 from gevent.event import Event
 
-from lab_services.traffic.generator.connections import Answer
-from lab_services.traffic.generator.outbox import Outbox
-from lab_services.traffic.plan import Rows
+from lab_services.traffic.generator.connections import Response
+from lab_services.traffic.generator.frame_writer import FrameWriter
+from lab_services.traffic.plan import ResultBatch
 
 # Seconds: often enough for a live line, seldom enough to cost nothing.
 _EVERY = 0.25
@@ -17,21 +17,21 @@ class Recorder:
     No listener of Locust's request event: there a fault is logged, and its row lost without a word.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._rows = Rows()
+    def __init__(self, frames: FrameWriter) -> None:
+        self._frames = frames
+        self._rows = ResultBatch()
         self.sent = 0
         self._ended = Event()
         self._flushing = gevent.spawn(self._flush_regularly)
 
-    def add(self, number: int, answer: Answer, *, warmup: bool) -> None:
+    def add(self, number: int, answer: Response, *, warmup: bool) -> None:
         """Keep what came of a request."""
         rows = self._rows
         if answer.error:
-            rows.errors[len(rows.numbers)] = answer.error
+            rows.errors[len(rows.arrival_index)] = answer.error
         if answer.by:
-            rows.by[len(rows.numbers)] = answer.by
-        rows.numbers.append(number)
+            rows.by[len(rows.arrival_index)] = answer.by
+        rows.arrival_index.append(number)
         rows.started.append(answer.started)
         rows.ended.append(answer.ended)
         rows.status.append(answer.status)
@@ -46,8 +46,8 @@ class Recorder:
     def _flush_regularly(self) -> None:
         while True:
             ended = self._ended.wait(_EVERY)
-            rows, self._rows = self._rows, Rows()
+            rows, self._rows = self._rows, ResultBatch()
             rows.sent = self.sent
-            self._outbox.put("rows", rows)
+            self._frames.put("rows", rows)
             if ended:
                 return

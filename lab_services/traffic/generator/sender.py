@@ -4,9 +4,9 @@ import time
 
 from gevent.lock import BoundedSemaphore
 
-from lab_services.traffic.generator.connections import Answer, Connections
+from lab_services.traffic.generator.connections import Connections, Response
 from lab_services.traffic.generator.recorder import Recorder
-from lab_services.traffic.plan import Address, Message, Target
+from lab_services.traffic.plan import Address, Target, WireRequest
 
 
 class Sender:
@@ -41,18 +41,18 @@ class Sender:
         for pool in self._pools.values():
             pool.close()
 
-    def send(self, number: int, message: Message, intended: float, *, warmup: bool) -> None:
+    def send(self, number: int, message: WireRequest, intended: float, *, warmup: bool) -> None:
         """One exchange; `timeout` counts from the intended start, as for whoever waits."""
         answer = self._exchange(message, intended, intended + self._timeout)
         self._recorder.add(number, answer, warmup=warmup)
 
-    def _exchange(self, message: Message, intended: float, deadline: float) -> Answer:
+    def _exchange(self, message: WireRequest, intended: float, deadline: float) -> Response:
         if self._slots.locked():
             self.waited += 1
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             now = time.monotonic()
             error = f"not sent: all {self._limit} connections in use for {self._timeout:g} s"
-            return Answer(now, now, 0, 0, error)
+            return Response(now, now, 0, 0, error)
         self._recorder.sent += 1
         try:
             pool = self._pools[message.host, message.port]

@@ -10,8 +10,8 @@ from gevent.pool import Group
 from locust import User, task
 from locust.exception import StopUser
 
-from lab_services.traffic.generator.alarm import Alarm
 from lab_services.traffic.generator.sender import Sender
+from lab_services.traffic.generator.timer import Timer
 from lab_services.traffic.plan import ClosedPlan, OpenPlan
 
 # Seconds before its start at which a request is made ready: a wake-up of the process and a new
@@ -31,23 +31,23 @@ def open_loop(
     class Schedule(User):
         @task
         def keep(self) -> None:
-            alarm = Alarm()
+            timer = Timer()
             sender.open(plan.connections)
             ready()
             zero = begin.get()
             under_way = Group()
             try:
                 for offset, pick, number in zip(
-                    plan.offsets, plan.picks, plan.numbers, strict=True
+                    plan.offsets, plan.request_index, plan.arrival_index, strict=True
                 ):
-                    alarm.sleep_until(zero + offset - _EARLY)
+                    timer.sleep_until(zero + offset - _EARLY)
                     under_way.spawn(
                         sender.send, number, plan.messages[pick], zero + offset, warmup=offset < 0
                     )
                 under_way.join()
             finally:  # an interrupt ends this greenlet; what is under way is not recorded
                 under_way.kill()
-                alarm.close()
+                timer.close()
                 sender.close()
             finished()
             raise StopUser
@@ -66,7 +66,7 @@ def closed_loop(
     The plan's count is taken from before a request is sent, so that no two users share the last.
     """
     allowed = repeat(True) if plan.count is None else repeat(True, plan.count)
-    picks = count(plan.first, plan.workers)
+    request_index = count(plan.first, plan.workers)
     running = 0
 
     class Asker(User):
@@ -82,7 +82,7 @@ def closed_loop(
             warmup = now < self.zero
             if not warmup and not (now < self.zero + plan.end and next(allowed, False)):
                 raise StopUser
-            pick = next(picks) % len(plan.messages)
+            pick = next(request_index) % len(plan.messages)
             sender.send(pick, plan.messages[pick], now, warmup=warmup)
 
         def on_stop(self) -> None:

@@ -17,7 +17,7 @@ from scipy import optimize
 from scipy import stats as distributions
 
 from lab_services.report.proportions import proportion
-from lab_services.report.rounds import mean_of
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -202,7 +202,7 @@ def closed_throughput(recording: Recording, users: int) -> Interval:
     the mean may be 0.
     """
     table = rows(recording)
-    mean = mean_of(table.loc[table["ok"].astype(bool), "latency"], least=0.0)
+    mean = t_interval(table.loc[table["ok"].astype(bool), "latency"], least=0.0)
     if not mean.known:
         return Interval.unknown(recording.note or "no answer", "requests/s")
     high = users / mean.low if mean.low > 0 else math.inf
@@ -393,7 +393,7 @@ def medians(
 
 
 def lower_ends(new: npt.ArrayLike, old: npt.ArrayLike) -> Floats:
-    """Lower ends of the ratios' 95 % intervals, a row of rounds each, as `report.ratio_of` has.
+    """Lower ends of the ratios' 95 % intervals, a row of rounds each, as `report.paired_ratio` has.
 
     Rounds stand in the last axis and are paired.
     """

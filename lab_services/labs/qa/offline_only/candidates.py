@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab_services.labs.qa.offline_only.users import points
-from lab_services.models import apart, features, scoring, source, store
+from lab_services.models import dataset, features, scoring, store, subprocess_training
 from lab_services.models.build import ExportDiffers
 from lab_services.report.ranking import auc
 
@@ -81,7 +81,7 @@ def ensure() -> dict[str, Path]:
     A process of its own gives back the memory that training needs. Raises LabError where it fails,
     ModelMissing or ModelDamaged where today's model is not there.
     """
-    return apart.ensure(__name__, WHAT, _recipe())
+    return subprocess_training.ensure(__name__, WHAT, _recipe())
 
 
 def train() -> None:
@@ -90,7 +90,7 @@ def train() -> None:
     for name, trained in _train(_read()).items():
         card: dict[str, Any] = {"name": name, "what": WHAT[name], "recipe": recipe}
         card |= {"codes": trained.codes._asdict(), "offline": trained.offline}
-        store.keep(store.model_path(name), trained.onnx, card)
+        store.save(store.model_path(name), trained.onnx, card)
 
 
 def offline(name: str) -> dict[str, float]:
@@ -258,7 +258,7 @@ def with_hindsight(table: Any) -> Any:
     """
     import pandas as pd
 
-    flights, _ = source.files()
+    flights, _ = dataset.files()
     told = pd.read_csv(flights).dropna(subset=["arr_delay"])
     told["day"] = pd.to_datetime(told[["year", "month", "day"]]).dt.day_of_year
     told["departs"] = told["sched_dep_time"] // 100 * 60 + told["sched_dep_time"] % 100
@@ -275,7 +275,7 @@ def with_hindsight(table: Any) -> Any:
 
 
 def _recipe() -> str:
-    files = (*source.files(), Path(features.__file__), Path(__file__))
+    files = (*dataset.files(), Path(features.__file__), Path(__file__))
     return store.recipe_of(files, _LIBRARIES, parent=store.card(TODAY)["sha256"])
 
 

@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 
 from lab_services.labs.qa.offline_only import users
 from lab_services.models.features import Flight
-from lab_services.models.scoring import chances
+from lab_services.models.scoring import predict_proba
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import Change, name_faults, shade
 from lab_services.report.proportions import proportion
-from lab_services.report.rounds import mean_of
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
@@ -168,7 +168,7 @@ def per_model(database: Database, test: str) -> pd.DataFrame:
 
 def mean_points(values: Values) -> Interval:
     """Points a traveller."""
-    return mean_of(values, POINTS)
+    return t_interval(values, POINTS)
 
 
 def points_differ(a: Values, b: Values) -> Interval:
@@ -205,7 +205,7 @@ def travellers_needed(a: Values, b: Values, power: float = 0.8) -> Interval:
 
 def served(names: Sequence[str], flights: Sequence[Flight]) -> dict[str, Values]:
     """What each model, in the form that a predictor loads, says of flights."""
-    return {name: chances(name, flights) for name in names}
+    return {name: predict_proba(name, flights) for name in names}
 
 
 def seen_at(warned: Truths, expected: float) -> int | None:

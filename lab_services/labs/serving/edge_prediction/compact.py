@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from lab_services.models import apart, features, source, store
+from lab_services.models import dataset, features, store, subprocess_training
 
 HIDDEN = (256, 128)
 # Passes over the training months: a fourth and a fifth change the AUC by less than 0.005.
@@ -33,7 +33,7 @@ def ensure() -> dict[str, Path]:
     A process of its own gives back the memory that training needs. Raises LabError where it fails,
     ModelMissing or ModelDamaged where the model `good` is not there, whose codes they share.
     """
-    return apart.ensure(__name__, WHAT, _recipe())
+    return subprocess_training.ensure(__name__, WHAT, _recipe())
 
 
 def train() -> None:
@@ -42,7 +42,7 @@ def train() -> None:
     contents, card = _train()
     for name, content in contents.items():
         told = {"name": name, "what": WHAT[name], "recipe": recipe, **card}
-        store.keep(store.model_path(name), content, told)
+        store.save(store.model_path(name), content, told)
 
 
 def quantised(content: bytes) -> bytes:
@@ -139,7 +139,7 @@ def _exported(model: Any) -> bytes:
 
 
 def _recipe() -> str:
-    files = (*source.files(), Path(features.__file__), Path(__file__))
+    files = (*dataset.files(), Path(features.__file__), Path(__file__))
     return store.recipe_of(files, _LIBRARIES, parent=store.card("good")["sha256"])
 
 

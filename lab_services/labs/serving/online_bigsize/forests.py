@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_services.errors import LabError
-from lab_services.models import apart, store
+from lab_services.models import store, subprocess_training
 
 SIZES = (10, 30, 100)
 GROUP = 10
@@ -35,7 +35,7 @@ def ensure() -> dict[str, Path]:
     LabError where it fails, ModelMissing or ModelDamaged where the model `good` is not there or not
     whole.
     """
-    return apart.ensure(__name__, map(name_of, SIZES), _recipe())
+    return subprocess_training.ensure(__name__, map(name_of, SIZES), _recipe())
 
 
 def said_by(names: Sequence[str], flights: int) -> tuple[Any, dict[str, Any]]:
@@ -51,11 +51,11 @@ def _said_by(names: list[str], n: int) -> tuple[Any, dict[str, Any]]:
     import numpy as np
 
     from lab_services.models import payloads
-    from lab_services.models.scoring import chances
+    from lab_services.models.scoring import predict_proba
 
     flights = payloads.flights(n, seed=3)
     late = np.array(payloads.outcomes(n, seed=3))
-    return late, {name: chances(name, flights) for name in names}
+    return late, {name: predict_proba(name, flights) for name in names}
 
 
 def train() -> None:
@@ -84,7 +84,7 @@ def train() -> None:
             "recipe": _recipe(),
         }
         del card["metrics"]  # those of another model; the lab measures
-        store.keep(store.model_path(name_of(trees)), content, card)
+        store.save(store.model_path(name_of(trees)), content, card)
 
 
 def onnx_of(trees: Sequence[Any], features: int) -> bytes:

@@ -26,7 +26,7 @@ def ensure_metric() -> Path:
     except (store.ModelMissing, store.ModelDamaged, KeyError):
         pass  # built below
     card = metric_card(good)
-    store.keep(path, metric_model(store.model_path("good").read_bytes(), card), card)
+    store.save(path, metric_model(store.model_path("good").read_bytes(), card), card)
     return path
 
 

@@ -26,7 +26,7 @@ async def predict(flights: Flights) -> list[Forecast]:
 
 @app.post("/next/board")
 async def predict_next(flights: Flights) -> list[Forecast]:
-    """The same by the next version, which takes the mean over more weathers."""
+    """The same by the next version, which takes the mean over more samples."""
     return await next_forecasts.in_turns(flights)
 
 

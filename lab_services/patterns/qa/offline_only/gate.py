@@ -16,7 +16,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.services import settings
-from lab_services.services.arms import place
+from lab_services.services.bucketing import bucket
 from lab_services.services.service import Service
 
 PREDICT_URL = settings.text("PREDICT_URL")
@@ -93,7 +93,7 @@ async def predict(request: Request, x_user: Name, x_request_id: Name) -> Respons
     release = state.release
     test = release["test"]
     body = await request.body()
-    model = CANDIDATE if place(x_user, salt=test) < release["share"] else TODAY
+    model = CANDIDATE if bucket(x_user, salt=test) < release["share"] else TODAY
     if release["shadow"] and model == TODAY:
         task = asyncio.create_task(ask(CANDIDATE, body, test, x_request_id, shadow=True))
         state.shadows.add(task)

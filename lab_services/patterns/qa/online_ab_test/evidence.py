@@ -10,7 +10,7 @@ the arms alike, it would reach 1 / x in at most a share x of all tests, however 
 
 import math
 
-from lab_services.patterns.qa.online_ab_test.arms import A, B
+from lab_services.patterns.qa.online_ab_test.variants import A, B
 
 
 class Evidence:

@@ -12,7 +12,7 @@ from pydantic import Field
 from redis.typing import EncodableT, FieldT
 from typing_extensions import TypedDict
 
-from lab_services.patterns.qa.online_ab_test.arms import arm_of
+from lab_services.patterns.qa.online_ab_test.variants import arm_of
 from lab_services.services import settings
 from lab_services.services.service import Service
 

@@ -30,11 +30,11 @@ Reasons = Callable[[Flight], Awaitable[dict[str, float]]]
 
 def board(model: Model) -> Board:
     """One line of the departures board: one row for the model."""
-    return forecast(Forecasts(model, weathers=1))
+    return forecast(Forecasts(model, samples=1))
 
 
 def advice(model: Model) -> Board:
-    """Whether to book another flight: thousands of weathers around the forecast."""
+    """Whether to book another flight: thousands of samples around the forecast."""
     return forecast(Forecasts(model))
 
 

@@ -27,7 +27,7 @@ class Prediction(TypedDict):
 
     id: Annotated[str, Field(min_length=1, max_length=64, examples=["ua-1545"])]
     flight: Flight
-    weathers: Annotated[int, Field(ge=1, le=100_000, examples=[8000])]
+    samples: Annotated[int, Field(ge=1, le=100_000, examples=[8000])]
     # Strict: a number that comes as a text says that its sender has another idea of a job.
     late_above: Annotated[float, Field(strict=True, ge=0, le=1, examples=[0.3])]
     account: Annotated[str, Field(min_length=1, max_length=64, examples=["united"])]

@@ -7,7 +7,7 @@ import orjson
 from redis import Redis
 
 from lab_services.services import settings
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 from lab_services.services.predictor import Forecast, Model
 from lab_services.services.worker import Job, Worker
 
@@ -39,9 +39,9 @@ def handle(job: Job) -> None:
 
 
 def predict(asked: dict[str, Any]) -> Forecast:
-    """The mean over as many weathers around the forecast as were asked for."""
-    weathers = changes(asked["weathers"], FORECAST_ERROR)
-    rows = in_all_weathers(model.prepare([asked["flight"]]), weathers)
+    """The mean over as many samples around the forecast as were asked for."""
+    samples = changes(asked["samples"], FORECAST_ERROR)
+    rows = sampled(model.prepare([asked["flight"]]), samples)
     probability = round(float(model.predict(rows).mean()), 6)
     return {"probability": probability, "late": probability > asked["late_above"]}
 

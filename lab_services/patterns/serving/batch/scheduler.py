@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from lab_services.patterns.serving.batch import job, tables
 from lab_services.patterns.serving.batch.job import Order
-from lab_services.services.schedule import Ended, Scheduler
+from lab_services.services.jobs import Ended, JobRunner
 
 
 class Plan(TypedDict):
@@ -30,7 +30,7 @@ class Plan(TypedDict):
     one_at_a_time: bool
 
 
-class Nightly(Scheduler):
+class Nightly(JobRunner):
     """The service, which counts the firings of its schedule."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """From a flight's dossier to the rows that a model reads, and where on that way an entry is taken.
 
-dossier --clean, take the newest--> features --in all weathers--> the model's input
+dossier --clean, take the newest--> features --in all samples--> the model's input
 "rows", "packed"                    "features"                    "tensor"
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from lab_services.models.features import FEATURES, SCHEMA
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 
 # The columns of a station's report, as they are stored.
 NUMBERS = (
@@ -33,15 +33,15 @@ LIMITS = [
     (stored, SCHEMA["properties"][name]["minimum"], SCHEMA["properties"][name]["maximum"])
     for stored, name in WANTED.items()
 ]
-# The weather at departure is itself a forecast: the answer is the mean over that many weathers.
-WEATHERS = 100
+# The weather at departure is itself a forecast: the answer is the mean over that many samples.
+SAMPLES = 100
 FORECAST_ERROR = 0.2  # as a share of its value
 
 Rows = NDArray[np.float32]
 Prepare = Callable[[Sequence[Any]], Rows]
 """Flights to the rows of a model: `Model.prepare`."""
 
-_changes = changes(WEATHERS, FORECAST_ERROR)
+_changes = changes(SAMPLES, FORECAST_ERROR)
 _VERSION = struct.Struct("<I")
 _FLIGHT = struct.Struct("<2s3s3sBHfI")
 
@@ -80,7 +80,7 @@ def _usable(report: Mapping[str, Any]) -> bool:
 
 def of_model(row: Rows) -> Rows:
     """What the model is asked about one flight: it once for each weather it may meet."""
-    return in_all_weathers(row, _changes)
+    return sampled(row, _changes)
 
 
 def row_of(dossier: Dossier, prepare: Prepare) -> Rows:

@@ -18,8 +18,8 @@ from fastapi import HTTPException, Query, Response
 from lab_services.errors import LabError
 from lab_services.patterns.serving.edge_prediction.updater import OFFLINE, Updater
 from lab_services.services import settings
+from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Flight, Forecast
-from lab_services.services.quota import Quota
 from lab_services.services.service import Service
 
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
@@ -28,7 +28,7 @@ PATIENCE = settings.number("PATIENCE", 0.25, low=0.001, high=60)
 ALONE = settings.number("ALONE", 1, low=0, high=3600)
 Band = Annotated[float, Query(ge=0, le=1)]
 
-quota = Quota()
+throttle = CpuThrottle()
 updater = Updater(
     Path(settings.text("DATA")),
     settings.text("SIGNING_KEY"),
@@ -113,7 +113,7 @@ async def hybrid(flight: Flight, response: Response, band: Band = 0.05) -> Forec
 
 async def own(flight: Flight, response: Response) -> Forecast:
     """What the device itself says, at its share of a core."""
-    async with quota:
+    async with throttle:
         model = updater.model
         if model is None:
             raise HTTPException(503, "This device has no model that works.")

@@ -44,7 +44,7 @@ async def predict(
     flight: Flight,
     request: Request,
     response: Response,
-    weathers: Annotated[int, Query(ge=1, le=100_000)] = 2000,
+    samples: Annotated[int, Query(ge=1, le=100_000)] = 2000,
     sure: Annotated[float, Query(ge=0, le=1)] = 0.0,
     partial: bool = False,
     ahead: bool = True,
@@ -56,7 +56,7 @@ async def predict(
     is an answer too (status 203). `ahead`: a stage may not use the time of those behind it.
     """
     call = Call(request, deadline, ahead)
-    asked: dict[str, Any] = {"flight": flight, "weathers": weathers}
+    asked: dict[str, Any] = {"flight": flight, "samples": samples}
     answer: Answer | None = None
     try:
         for stage in STAGES:

@@ -13,10 +13,10 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 class Asked(TypedDict):
-    """A flight, over how many weathers to average, and the chance that the stage before found."""
+    """A flight, over how many samples to average, and the chance that the stage before found."""
 
     flight: Flight
-    weathers: Annotated[int, Field(ge=1, le=100_000)]
+    samples: Annotated[int, Field(ge=1, le=100_000)]
     probability: NotRequired[Chance]
 
 

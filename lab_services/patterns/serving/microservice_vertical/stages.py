@@ -16,7 +16,7 @@ from lab_services.models.features import Flight
 from lab_services.patterns.serving.microservice_vertical.messages import Answer, Asked
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.services import settings
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 from lab_services.services.predictor import Model, Rows, create_app
 
 # The departures to choose from, minutes after midnight, and how much better one must be.
@@ -61,14 +61,14 @@ def in_turn(asked: Asked, latest: float) -> Answer:
 
 
 def screen(asked: Asked) -> tuple[float, int]:
-    """Is there anything to worry about? A rough model, over an eighth of the weathers."""
-    chance = averages([asked["flight"]], asked["weathers"] // 8)[0]
+    """Is there anything to worry about? A rough model, over an eighth of the samples."""
+    chance = averages([asked["flight"]], asked["samples"] // 8)[0]
     return float(chance), asked["flight"]["departs"]
 
 
 def forecast(asked: Asked) -> tuple[float, int]:
     """The good model's word, mixed with that of the stage before."""
-    chance = float(averages([asked["flight"]], asked["weathers"])[0])
+    chance = float(averages([asked["flight"]], asked["samples"])[0])
     return float(mixed(chance, before(asked))), asked["flight"]["departs"]
 
 
@@ -76,7 +76,7 @@ def advice(asked: Asked) -> tuple[float, int]:
     """The nearest departure of the day that is better than what the stage before found."""
     flight, enough = asked["flight"], before(asked) - BETTER_BY
     others: list[Flight] = [{**flight, "departs": departs} for departs in DEPARTURES]
-    chances = averages(others, asked["weathers"] // 4 // len(others))
+    chances = averages(others, asked["samples"] // 4 // len(others))
     better = [
         (abs(departs - flight["departs"]), departs, float(chance))
         for departs, chance in zip(DEPARTURES, chances, strict=True)
@@ -98,9 +98,9 @@ def before(asked: Asked) -> float:
     return asked["probability"]
 
 
-def averages(flights: list[Flight], weathers: int) -> Rows:
-    """The model's chance for each flight, averaged over weathers near the forecast."""
-    weathers = max(1, weathers)
-    rows = in_all_weathers(model.prepare(flights), weather[:weathers])
-    means: Rows = model.predict(rows).reshape(-1, weathers).mean(axis=1)
+def averages(flights: list[Flight], samples: int) -> Rows:
+    """The model's chance for each flight, averaged over samples near the forecast."""
+    samples = max(1, samples)
+    rows = sampled(model.prepare(flights), weather[:samples])
+    means: Rows = model.predict(rows).reshape(-1, samples).mean(axis=1)
     return means

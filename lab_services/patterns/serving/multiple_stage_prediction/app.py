@@ -46,7 +46,7 @@ class Screen(TypedDict):
             "threshold: 1 is always, 0 never",
         ),
     ]
-    weathers: Annotated[int, Field(ge=1, le=100_000, examples=[10_000])]
+    samples: Annotated[int, Field(ge=1, le=100_000, examples=[10_000])]
     patience: Annotated[
         float,
         Field(ge=0, le=3600, examples=[0], description="Seconds; older jobs are skipped; 0: none"),

@@ -6,7 +6,7 @@ import orjson
 from redis import Redis
 
 from lab_services.services import settings
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 from lab_services.services.predictor import Flight, Model
 from lab_services.services.worker import Job, Worker
 
@@ -26,7 +26,7 @@ def handle(job: Job) -> None:
     asked = orjson.loads(job.fields["job"])
     queued = int(job.place.split("-")[0]) / 1000
     skipped = 0 < asked["patience"] < time.time() - queued
-    probability = None if skipped else predict(asked["flight"], asked["weathers"])
+    probability = None if skipped else predict(asked["flight"], asked["samples"])
     done = [asked["screen"], queued, time.time(), asked["rough"], probability]
     with store.pipeline(transaction=False) as steps:
         steps.rpush("log", orjson.dumps(done))
@@ -41,9 +41,9 @@ def handle(job: Job) -> None:
         steps.execute()
 
 
-def predict(flight: Flight, weathers: int) -> float:
-    """The mean over so many weathers around the forecast."""
-    rows = in_all_weathers(model.prepare([flight]), changes(weathers, FORECAST_ERROR))
+def predict(flight: Flight, samples: int) -> float:
+    """The mean over so many samples around the forecast."""
+    rows = sampled(model.prepare([flight]), changes(samples, FORECAST_ERROR))
     return round(float(model.predict(rows).mean()), 6)
 
 

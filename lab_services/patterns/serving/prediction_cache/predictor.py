@@ -1,6 +1,6 @@
 """The predictor: one worker, and a queue before it. It says which model has answered.
 
-Weather at departure is itself a forecast: the answer is the mean over as many weathers around it as
+Weather at departure is itself a forecast: the answer is the mean over as many samples around it as
 were asked for, so the same model can have light and heavy work.
 """
 
@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from lab_services.patterns.serving.prediction_cache.questions import Answer, Question
 from lab_services.services import settings
-from lab_services.services.forecasts import changes, in_all_weathers
+from lab_services.services.forecasts import changes, sampled
 from lab_services.services.predictor import Model, create_app
 
 # Above this probability a flight is called late.
@@ -32,10 +32,10 @@ async def predict(question: Question) -> Answer:
 
 
 def answer(question: Question) -> Answer:
-    """The mean over all weathers; the same question always has the same answer."""
+    """The mean over all samples; the same question always has the same answer."""
     inferences.inc()
-    weathers = changes(question["weathers"], FORECAST_ERROR)
-    rows = in_all_weathers(model.prepare([question["flight"]]), weathers)
+    samples = changes(question["samples"], FORECAST_ERROR)
+    rows = sampled(model.prepare([question["flight"]]), samples)
     probability = round(float(model.predict(rows).mean()), 6)
     version = f"{model.card['name']}-{model.card['sha256'][:8]}"
     return {"probability": probability, "late": probability > LATE_ABOVE, "model": version}

@@ -14,9 +14,9 @@ class Question(TypedDict):
     """A flight, and how thorough the answer shall be."""
 
     flight: Flight
-    weathers: Annotated[
+    samples: Annotated[
         int,
-        Field(ge=1, le=200_000, examples=[8000], description="Weathers around the forecast"),
+        Field(ge=1, le=200_000, examples=[8000], description="Samples around the forecast"),
     ]
 
 
@@ -31,7 +31,7 @@ class Answer(TypedDict):
 def key(door: str, question: Question, version: str = "") -> str:
     """All that the answer depends on, written in one way only; `door` keeps the doors apart.
 
-    >>> key("first", {"weathers": 1, "flight": one}) == key("first", {"flight": one, "weathers": 1})
+    >>> key("first", {"samples": 1, "flight": one}) == key("first", {"flight": one, "samples": 1})
     True
     """
     written = orjson.dumps(question, option=orjson.OPT_SORT_KEYS)

@@ -7,12 +7,12 @@ from fastapi import Header, HTTPException, Request, Response
 from lab_services.patterns.serving.prep_pred.preparing import contract
 from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
 from lab_services.services import settings
+from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Forecast, Model, Rows, create_app
-from lab_services.services.quota import Quota
 
 LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
 
-model, quota = Model(), Quota()
+model, throttle = Model(), CpuThrottle()
 app = create_app("prediction", model)
 
 
@@ -31,7 +31,7 @@ async def predict(
             409, f"Rows keep {x_contract}, the model wants {wanted}.", {"x-contract": wanted}
         )
     response.headers["x-contract"] = wanted
-    async with quota:
+    async with throttle:
         try:
             rows = WIRES[x_encoding].decode(await request.body())
         except (ValueError, KeyError) as error:

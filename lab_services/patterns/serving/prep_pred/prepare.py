@@ -10,12 +10,12 @@ from fastapi import Header, HTTPException, Query, Response
 from lab_services.patterns.serving.prep_pred.preparing import Preparation
 from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
 from lab_services.services import settings
+from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Flight, Forecast
-from lab_services.services.quota import Quota
 from lab_services.services.service import Service
 
-preparation, quota = Preparation(), Quota()
-Weathers = Annotated[int, Query(ge=1, le=5000)]
+preparation, throttle = Preparation(), CpuThrottle()
+Samples = Annotated[int, Query(ge=1, le=5000)]
 Hours = Annotated[int, Query(ge=0, le=500)]
 Handshake = Annotated[Literal["off", "on"], Header()]
 
@@ -38,14 +38,14 @@ app = Service("preparation", resources)
 async def predict(
     flight: Flight,
     response: Response,
-    weathers: Weathers = 1,
+    samples: Samples = 1,
     hours: Hours = 0,
     encoding: Encoding = "tensor",
     x_handshake: Handshake = "on",
 ) -> Forecast:
-    """Will this flight arrive more than 15 minutes late? The mean over many weathers."""
-    async with quota:
-        body = WIRES[encoding].encode(preparation.rows(flight, weathers, hours))
+    """Will this flight arrive more than 15 minutes late? The mean over many samples."""
+    async with throttle:
+        body = WIRES[encoding].encode(preparation.rows(flight, samples, hours))
     headers: dict[str, str] = {"x-encoding": encoding}
     if x_handshake == "on":
         headers["x-contract"] = preparation.contract

@@ -55,9 +55,9 @@ class Preparation:
         units = [UNITS.get(about.get("unit"), (1.0, 0.0)) for about in card["features"].values()]
         self._factor, self._offset = np.array(units, dtype=np.float32).T
 
-    def rows(self, flight: Flight, weathers: int, hours: int) -> Rows:
+    def rows(self, flight: Flight, samples: int, hours: int) -> Rows:
         """A row for each weather that may have come of the forecast, `hours` hours on."""
-        rows = np.repeat(features.prepare([flight], self._codes), weathers, axis=0)
+        rows = np.repeat(features.prepare([flight], self._codes), samples, axis=0)
         sky = rows[:, _SKY]
         for _ in range(hours):
             drift = self._random.standard_normal(sky.shape, dtype=np.float32)

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from lab_services.patterns.serving.prep_pred.predict import forecast
-from lab_services.patterns.serving.prep_pred.prepare import Hours, Weathers
+from lab_services.patterns.serving.prep_pred.prepare import Hours, Samples
 from lab_services.patterns.serving.prep_pred.preparing import Preparation
+from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Flight, Forecast, Model
-from lab_services.services.quota import Quota
 from lab_services.services.service import Service
 
-model, preparation, quota = Model(), Preparation(), Quota()
+model, preparation, throttle = Model(), Preparation(), CpuThrottle()
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ app = Service("whole", resources)
 
 
 @app.post("/predict")
-async def predict(flight: Flight, weathers: Weathers = 1, hours: Hours = 0) -> Forecast:
-    """Will this flight arrive more than 15 minutes late? The mean over many weathers."""
-    async with quota:
-        return forecast(model, preparation.rows(flight, weathers, hours))
+async def predict(flight: Flight, samples: Samples = 1, hours: Hours = 0) -> Forecast:
+    """Will this flight arrive more than 15 minutes late? The mean over many samples."""
+    async with throttle:
+        return forecast(model, preparation.rows(flight, samples, hours))

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from lab_services.patterns.training.batch_training import process, tables
 from lab_services.services import settings
-from lab_services.services.schedule import Ended, Scheduler
+from lab_services.services.jobs import Ended, JobRunner
 
 HERE = "lab_services.patterns.training.batch_training"
 Month = Annotated[int, Field(ge=1, le=12, examples=[5])]
@@ -57,7 +57,7 @@ def planned() -> BackgroundScheduler:
     )
 
 
-app = Scheduler("batch-training scheduler", planned, imports=f"{HERE}.warm", first=process.warm)
+app = JobRunner("batch-training scheduler", planned, imports=f"{HERE}.warm", first=process.warm)
 
 
 def run(month: int, model: str, job: str = "job", die_after: str = "") -> Ended:

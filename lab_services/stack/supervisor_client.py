@@ -1,0 +1,177 @@
+"""A notebook's, a test's or a terminal's end of the line to a supervisor."""
+
+import atexit
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lab_services import python
+from lab_services.errors import LabError
+from lab_services.stack import state
+from lab_services.stack.state import StackGone
+
+_POLL = 0.02  # seconds between two looks at a supervisor that is going
+
+
+class SupervisorClient:
+    """The line to one supervisor process."""
+
+    def __init__(self, info: state.SupervisorInfo, process: subprocess.Popen[bytes] | None = None):
+        self.info = info
+        self._process = process
+
+    @classmethod
+    def begin(cls, alone: bool = False, children: bool = False) -> "SupervisorClient":
+        """Start a supervisor that lives as long as this process, or until told to go if `alone`.
+
+        With `children` it gets ready at once to start plain processes.
+        """
+        ident = secrets.token_hex(4)
+        options = [] if alone else ["--owner", str(os.getpid())]
+        if children:
+            options.append("--children")
+        stdin = subprocess.DEVNULL if alone else subprocess.PIPE
+        started: list[subprocess.Popen[bytes]] = []
+        starting, wanted = threading.Lock(), True
+
+        def start() -> None:
+            with starting:
+                if wanted:
+                    started.append(_start(ident, options, stdin))
+
+        # In a thread of its own, since an interrupt may come in the middle of a start, even before
+        # the thread is known here, and would leave a supervisor that nobody knows of.
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(start).result()
+            (process,) = started
+            answer = _first_line(process)
+        except BaseException:
+            with starting:
+                wanted = False
+            for process in started:
+                process.terminate()
+                _wait(process)
+            raise
+        told = json.loads(answer)
+        if "error" in told:
+            _wait(process)
+            raise _rebuild(told["error"])
+        info = state.SupervisorInfo(**told)
+        if alone:
+            threading.Thread(target=process.wait, daemon=True).start()  # else a zombie would stay
+            return cls(info)
+        return cls(info, process)
+
+    def call(
+        self, command: str, progress: Callable[[str], None] | None = None, **arguments: Any
+    ) -> Any:
+        """Ask for a command; `progress` gets each line of it.
+
+        Raises the supervisor's LabError, of the same class where it is known here; StackGone.
+        """
+        with socket.socket(socket.AF_UNIX) as line:
+            order = {"command": command, "arguments": arguments}
+            for answer in _answers(line, str(self.info.socket), order):
+                if "progress" in answer:
+                    if progress is not None:
+                        progress(answer["progress"])
+                elif "error" in answer:
+                    raise _rebuild(answer["error"])
+                else:
+                    return answer["result"]
+        raise StackGone(
+            "The supervisor of this stack has gone, and the stack with it.",
+            "Start the stack again: stack.up().",
+        )
+
+    def close(self) -> None:
+        """Let the supervisor go, and wait until everything it owned is gone."""
+        if self._process is None:
+            with contextlib.suppress(StackGone):
+                self.call("leave")
+            while self.info.alive:
+                time.sleep(_POLL)
+        else:
+            _wait(self._process)
+
+
+def _start(ident: str, options: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        python.command("lab_services.stack.supervisor", ident, *options),
+        env=python.environment(),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
+    assert process.stdout is not None and process.stderr is not None
+    with process.stdout, process.stderr:
+        if answer := process.stdout.readline():
+            return answer
+        raise LabError(
+            f"The supervisor ended with {process.wait()} at its start.",
+            process.stderr.read().decode(errors="replace"),
+        )
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    for end in (process.stdout, process.stderr):
+        if end is not None:
+            end.close()
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
+
+
+_own: dict[int, SupervisorClient] = {}
+_own_lock = threading.Lock()
+
+
+def own_supervisor(children: bool = False) -> SupervisorClient:
+    """This process's supervisor, started at the first call; `children` as in `begin`."""
+    with _own_lock:
+        supervisor = _own.get(os.getpid())
+        if supervisor is None or not supervisor.info.alive:
+            supervisor = _own[os.getpid()] = SupervisorClient.begin(children=children)
+            # Without it the interpreter's exit would leave the tear-down to run on by itself.
+            atexit.register(supervisor.close)
+        return supervisor
+
+
+def living() -> list[SupervisorClient]:
+    """Every supervisor of this user that answers."""
+    return [SupervisorClient(info) for info in state.supervisors() if info.alive]
+
+
+def _answers(line: socket.socket, address: str, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a supervisor answers; ends early when it goes."""
+    with contextlib.suppress(OSError):
+        line.connect(address)
+        line.sendall(json.dumps(order).encode() + b"\n")
+        with line.makefile("rb") as answers:
+            for text in answers:
+                yield json.loads(text)
+
+
+def _rebuild(error: dict[str, str]) -> LabError:
+    def kinds(base: type[LabError]) -> Iterator[type[LabError]]:
+        yield base
+        for child in base.__subclasses__():
+            yield from kinds(child)
+
+    found = next((k for k in kinds(LabError) if k.__name__ == error["kind"]), LabError)
+    rebuilt = found.__new__(found)
+    LabError.__init__(rebuilt, error["message"], error["hint"])
+    return rebuilt
