@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "generators": ("GeneratorDied",),
-    "lots": ("mix",),
+    "mixing": ("mix",),
     "recording": ("Recording",),
     "request": ("Request", "interleave", "requests"),
     "running": ("closed_loop", "last", "send"),
