@@ -281,7 +281,7 @@ def branch(monkeypatch):
         module.app.state.usual = -1.0
         return module
 
-    make.queue = queue
+    make.queue = queue  # type: ignore[attr-defined]
     return make
 
 
@@ -413,7 +413,7 @@ def test_what_the_front_noted_finds_its_request():
     """Notes that are shifted by one, or a request without a note that stops the lab."""
     notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
     front = Front()
-    front.notes = notes
+    front.notes = notes  # type: ignore[assignment]
     found = lab.with_joins(front, recording(number=[7, 8]))
     assert found.table["sent"].tolist() == [0, 5]
     assert found.table["arrived"].tolist() == [(), ("hour",)]
