@@ -129,15 +129,14 @@ async def watch(monitor: Monitor, redis: "Redis") -> None:
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The reference, and the watch."""
     model = Model()
     model.load()
     monitor.learn(usual(model))
     async with Redis.from_url(settings.text("LOG_URL")) as redis:
-        watching = asyncio.create_task(watch(monitor, redis))
+        app.background(watch(monitor, redis))
         yield
-        watching.cancel()
 
 
 app = Service("monitor", lifespan=resources)

@@ -109,7 +109,7 @@ async def listen() -> None:
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The model, the cache, the warehouse, and an ear for what it tells."""
     global cache, pool, url
     model.load()
@@ -121,11 +121,8 @@ async def resources(_: Service) -> AsyncIterator[None]:
         kwargs={"autocommit": True},
     )  # fmt: skip
     async with cache, pool:
-        listening = asyncio.create_task(listen())
+        app.background(listen())
         yield
-        while not listening.done():  # one cancellation may get lost while it connects
-            listening.cancel()
-            await asyncio.wait([listening], timeout=0.1)
 
 
 model = Model()
