@@ -14,8 +14,7 @@ from lab_services.services.predictor import Flight, Forecast, Model
 from lab_services.services.service import Service
 from lab_services.services.write_behind import WriteBehind
 
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 STREAM = "predictions"
 KEPT = 100_000  # predictions that the stream holds
 

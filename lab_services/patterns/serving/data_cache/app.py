@@ -20,7 +20,7 @@ from lab_services.services import settings
 from lab_services.services.predictor import Forecast, Model
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # Seconds to wait for the cache: beyond that the warehouse is asked without it.
 PATIENCE = settings.number("PATIENCE", 0.2, low=0.001, high=60)
 # Entries of this policy are deleted when the warehouse tells that their row has changed.

@@ -22,7 +22,7 @@ from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Flight, Forecast
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # How long a device waits for the server, and how long it then leaves it alone (seconds).
 PATIENCE = settings.number("PATIENCE", 0.25, low=0.001, high=60)
 ALONE = settings.number("ALONE", 1, low=0, high=3600)

@@ -22,8 +22,7 @@ STREAM, NEWS = "jobs", "answers"
 # The stream lets go of its oldest jobs beyond that many; nobody looks at their screens any more.
 LONGEST = 100_000
 AGAIN_SECONDS = 0.1  # where Redis does not answer: until the next try
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 
 Ident = Annotated[str, Field(min_length=1, max_length=64, examples=["ua-1545"])]
 Wait = Annotated[float, Query(ge=0, le=60, description="Hold the answer back so long (seconds)")]
