@@ -187,6 +187,19 @@ def test_a_slow_call_is_made_once_more_and_a_fast_one_is_not(front):
     assert front.client.get("/joins").json()[-1]["sent"] == 5
 
 
+def test_a_hedge_answers_where_the_first_call_fails_late(front):
+    """A request that fails with the first failure, although its hedge would have answered."""
+
+    async def fails_late_then_answers(time):
+        await asyncio.sleep(0.05 if time == 1 else 0.1)
+        if time == 1:
+            raise ClientError("no")
+
+    front.branches.behave = {"route": fails_late_then_answers}
+    assert ask(front, hedge=0.01, deadline=5).status_code == 200
+    assert front.branches.asked.count("route") == 2
+
+
 def test_a_hedged_call_keeps_to_the_deadline(front):
     """A second call that waits for ever, when both are slow."""
     front.branches.behave = {"weather": never}
