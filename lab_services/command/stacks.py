@@ -17,7 +17,7 @@ runtime_option = click.option(
     type=click.Choice(["auto", "docker", "process"]),
     default="auto",
     show_default=True,
-    help="auto: Docker where its engine answers; LAB_RUNTIME overrides it.",
+    help="auto: what LAB_RUNTIME says, else Docker where its engine answers.",
 )
 
 

@@ -1,7 +1,6 @@
 """A lab's notebook executed on a runtime, as the command line and the book's build do it."""
 
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def execute(
     length: Length = Length.FULL,
 ) -> run.Run:
     """Execute a lab on a runtime (auto, too) with a line on standard error for each part of it."""
-    choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+    choice = choose_runtime(runtime)
     click.echo(f"{lab} on {choice.runtime} ({choice.reason})", err=True)
     return run.execute(
         lab,

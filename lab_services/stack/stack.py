@@ -34,9 +34,9 @@ class Stack:
     >>> stack.kill("predictor", replica=2)            # doctest: +SKIP
     >>> stack.down()                                  # doctest: +SKIP
 
-    `runtime` is "docker", "process" or "auto": Docker where its engine answers, plain processes
-    elsewhere. The environment variable LAB_RUNTIME overrides it. The stack goes with the process
-    that started it; as a context manager it goes at the end of the block. In a notebook it
+    `runtime` is "docker", "process" or "auto": what the environment variable LAB_RUNTIME says, or
+    else Docker where its engine answers and plain processes elsewhere. The stack goes with the
+    process that started it; as a context manager it goes at the end of the block. In a notebook it
     goes, too, when the same lab is started again, as by a cell that is run a second time.
     `lab` may also be the path of a Compose file of your own.
     Raises UnknownLab, ComposeError, and RuntimeUnavailable when Docker is asked for and not there.
@@ -50,7 +50,7 @@ class Stack:
     ) -> None:
         self.lab = lab
         self._path = catalogue.compose_path(lab)
-        choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+        choice = choose_runtime(runtime)
         self.runtime = choice.runtime
         self._why = choice.reason
         self._given = supervisor
