@@ -12,6 +12,7 @@ from lab_services.errors import LabError
 from lab_services.runs import run
 from lab_services.runs.papermill_engine import CellProgress
 from lab_services.runs.notebook import Length
+from lab_services.stack import orders
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.supervisor_client import living
 
@@ -60,8 +61,8 @@ def _containers_memory() -> int:
         if supervisor.info.owner in ours:
             # A stack or a replica that goes while it is asked is left out of this one look.
             with contextlib.suppress(LabError):
-                for stack in supervisor.call("ps"):
-                    if stack["runtime"] == "docker":
-                        usage = supervisor.call("usage", stack=stack["stack"])
-                        used += sum(each["memory"] for each in usage)
+                for stack in supervisor.call(orders.List()):
+                    if stack.runtime == "docker":
+                        usage = supervisor.call(orders.Measure(stack.ident))
+                        used += sum(each.memory for each in usage)
     return used
