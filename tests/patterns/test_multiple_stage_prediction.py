@@ -298,17 +298,6 @@ def test_a_mean_is_as_sure_as_its_values_are_independent():
     assert not few.known and "1 values are too few" in few.note
 
 
-def test_a_difference_is_less_sure_than_its_parts():
-    """An interval that forgets one of the two."""
-    a, b = (lab.Interval(v, v - 0.3, v + 0.3, 9, "share") for v in (0.9, 0.5))
-    found = lab.more(a, b)
-    assert found.value == pytest.approx(0.4)
-    assert found.high - found.low == pytest.approx(2 * math.hypot(0.3, 0.3))
-    missing = lab.Interval.unknown("no screen was opened", "share")
-    for pair in ((a, missing), (missing, a)):
-        assert lab.more(*pair).note == "no screen was opened"
-
-
 # --- quality -------------------------------------------------------------------------------------
 
 

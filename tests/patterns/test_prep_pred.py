@@ -286,20 +286,6 @@ def test_the_line_of_a_hop():
         lab.Line.through({1: interval(1.0)})
 
 
-def test_a_quotient_is_as_wide_as_it_may_be():
-    found = lab.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
-    assert (found.value, found.low, found.high, found.unit) == (2.0, 1.0, 5.0, "ratio")
-
-
-def test_a_quotient_by_what_may_be_0_is_not_known():
-    """Noise as large as what the smallest hop adds ends the run."""
-    may_be_none = Interval(0.1, -0.1, 0.2, 9, "s")
-    assert "may be 0" in lab.quotient(interval(1.0), may_be_none).note
-    few = Interval.unknown("3 requests, p50 latency needs 20", "s", 3)
-    for a, b in ((few, interval(1.0)), (interval(1.0), few)):
-        assert lab.quotient(a, b).note == few.note
-
-
 def test_the_work_of_a_half():
     """Noise must not make more hours take less work."""
     assert lab.Work.through({0: 0.001, 40: 0.009})(10) == pytest.approx(0.003)

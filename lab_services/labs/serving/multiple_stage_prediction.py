@@ -246,20 +246,6 @@ def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.
     return Interval(value, max(low, value - half), min(high, value + half), len(values), unit)
 
 
-def more(a: Interval, b: Interval) -> Interval:
-    """`a` less `b`, two independent means: squares of the distances to their ends add up.
-
-    Unknown where one of the two is.
-    """
-    for each in (a, b):
-        if not each.known:
-            return Interval.unknown(each.note, each.unit, each.n)
-    value = a.value - b.value
-    down = math.hypot(a.value - a.low, b.high - b.value)
-    up = math.hypot(a.high - a.value, b.value - b.low)
-    return Interval(value, value - down, value + up, min(a.n, b.n), a.unit)
-
-
 # --- who still looks -----------------------------------------------------------------------------
 
 

@@ -42,22 +42,6 @@ def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
     return min(once() for _ in range(times))
 
 
-def quotient(a: Interval, b: Interval) -> Interval:
-    """`a` over `b`, both above 0, with ends that hold wherever the two lie in theirs.
-
-    At least as wide as a 95 % interval of the ratio. Unknown where one of the two is, and where
-    `b` may be 0.
-    """
-    for each in (a, b):
-        if not each.known:
-            return Interval.unknown(each.note, "ratio", each.n)
-    if b.low <= 0:
-        return Interval.unknown(f"it would be divided by {b}, which may be 0", "ratio", b.n)
-    note = "; ".join(dict.fromkeys(text for text in (a.note, b.note) if text))
-    ends = a.low / b.high, a.high / b.low
-    return Interval(a.value / b.value, *ends, min(a.n, b.n), "ratio", note)
-
-
 @dataclass(frozen=True)
 class Line:
     """What a hop costs: `fixed` seconds, and `per_byte` seconds for each byte of its body."""
