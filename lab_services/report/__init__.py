@@ -31,15 +31,18 @@ if TYPE_CHECKING:
     from lab_services.report.ranking import auc as auc
     from lab_services.report.ranking import auc_difference as auc_difference
     from lab_services.report.ranking import auc_interval as auc_interval
+    from lab_services.report.resampling import resampled as resampled
     from lab_services.report.rounds import paired_ratio as paired_ratio
     from lab_services.report.rounds import t_interval as t_interval
     from lab_services.report.stats import ERRORS as ERRORS
+    from lab_services.report.stats import MEAN as MEAN
     from lab_services.report.stats import P50 as P50
     from lab_services.report.stats import P95 as P95
     from lab_services.report.stats import P99 as P99
     from lab_services.report.stats import THROUGHPUT as THROUGHPUT
     from lab_services.report.stats import Goodput as Goodput
     from lab_services.report.stats import Interval as Interval
+    from lab_services.report.stats import Mean as Mean
     from lab_services.report.stats import Quantile as Quantile
     from lab_services.report.stats import difference as difference
     from lab_services.report.stats import error_share as error_share
@@ -63,9 +66,11 @@ _HOMES = {
     "proportions": ("proportion", "proportions_differ"),
     "queueing": ("Queue",),
     "ranking": ("auc", "auc_interval", "auc_difference"),
+    "resampling": ("resampled",),
     "rounds": ("t_interval", "paired_ratio"),
     "stats": (
-        *("ERRORS", "P50", "P95", "P99", "THROUGHPUT", "Goodput", "Interval", "Quantile"),
+        *("ERRORS", "MEAN", "P50", "P95", "P99", "THROUGHPUT"),
+        *("Goodput", "Interval", "Mean", "Quantile"),
         *("difference", "error_share", "goodput", "offered", "quantile", "ratio"),
         *("requests_needed", "throughput"),
     ),

@@ -10,7 +10,7 @@ then drawn as a whole, and a comparison pairs what was measured in the same roun
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from lab_services.report.bootstrap import CONFIDENCE, Series
 
 ROUND = "round"
 _LATE_SHARE = 0.1
+_SEEN_SHARE = 0.05
 _ZERO = "the second may be zero"
 
 
@@ -214,8 +215,7 @@ class Quantile(Statistic):
         return Interval(value, float(bottom), float(top), len(series), self.unit, note(requests))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
-        answered = rows(requests)
-        return _by_round(answered[answered["ok"].astype(bool)], "latency")
+        return _latencies(requests)
 
     def of(self, series: Series) -> float:
         # The order statistic itself: np.quantile's interpolation costs four times as much.
@@ -224,6 +224,37 @@ class Quantile(Statistic):
 
     def marks(self, series: Series) -> Series:
         return (series > self.of(series)).astype(float)
+
+
+@dataclass(frozen=True)
+class Mean(Statistic):
+    """Mean latency of the correct answers in seconds: what formulas of queueing are about.
+
+    `scale` is the time in seconds beside which the mean is looked at, where that is another than
+    the mean itself: to a mean the generator's mean lateness matters, and only where it is visible
+    on that scale.
+    """
+
+    scale: float = 0.0
+    unit = "s"
+    label = "mean latency"
+
+    def __call__(self, requests: Requests) -> Interval:
+        answered = sum(map(len, self.rounds(requests).values()))
+        if answered < 2:
+            reason = _with(f"{answered} correct answers, a mean needs 2", requests)
+            return Interval.unknown(reason, self.unit, answered)
+        told = _unless_late(requests, lambda late: late.mean() <= _SEEN_SHARE * self.scale)
+        return _by_blocks(self, requests, answered, told)
+
+    def rounds(self, requests: Requests) -> dict[Any, Series]:
+        return _latencies(requests)
+
+    def of(self, series: Series) -> float:
+        return float(series.mean())
+
+    def marks(self, series: Series) -> Series:
+        return series
 
 
 @dataclass(frozen=True)
@@ -245,16 +276,11 @@ class Throughput(Statistic):
         return "throughput"
 
     def __call__(self, requests: Requests) -> Interval:
-        series = list(self.rounds(requests).values())
-        joined = np.concatenate([*series, np.empty(0)])
         n = len(rows(requests))
-        if not len(joined):
+        if not self.rounds(requests):
             reason = f"{n} requests are too few for a rate"
             return Interval.unknown(_with(reason, requests), self.unit, n)
-        low, high = bootstrap.ends(
-            [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
-        )
-        return Interval(self.of(joined), low, high, n, self.unit, note(requests))
+        return _by_blocks(self, requests, n, note(requests))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
         parts = _parts(rows(requests)).items()
@@ -358,6 +384,7 @@ class Goodput(Share):
 
 P50, P95, P99 = Quantile(0.50), Quantile(0.95), Quantile(0.99)
 ERRORS = ErrorShare()
+MEAN = Mean()
 THROUGHPUT = Throughput()
 
 
@@ -441,10 +468,14 @@ def note_at(requests: Requests, deadline: float) -> str:
     A generator that was late notes what would matter to a quantile of its latencies; to a share of
     answers inside a deadline a tenth of that deadline matters.
     """
+    return _unless_late(requests, lambda late: float(late.quantile(0.99)) <= _LATE_SHARE * deadline)
+
+
+def _unless_late(requests: Requests, bearable: Callable[["pd.Series[float]"], bool]) -> str:
+    """`note`, but nothing where it is about lateness (seconds a request) that is bearable here."""
     if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
         table = rows(requests)
-        late = float((table["started"] - table["intended"]).quantile(0.99))
-        if late <= _LATE_SHARE * deadline:
+        if bearable(table["started"] - table["intended"]):
             return ""
     return note(requests)
 
@@ -457,6 +488,21 @@ def _parts(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
 
 def _by_round(table: pd.DataFrame, column: str) -> dict[Any, Series]:
     return {key: part[column].to_numpy(dtype=float) for key, part in _parts(table).items()}
+
+
+def _latencies(requests: Requests) -> dict[Any, Series]:
+    answered = rows(requests)
+    return _by_round(answered[answered["ok"].astype(bool)], "latency")
+
+
+def _by_blocks(statistic: Statistic, requests: Requests, n: int, told: str) -> Interval:
+    """The statistic of a recording with the interval of blocks that are drawn from its rounds."""
+    series = list(statistic.rounds(requests).values())
+    joined = np.concatenate(series)
+    low, high = bootstrap.ends(
+        [series], [bootstrap.block_length(joined)], lambda one: statistic.of(one[0])
+    )
+    return Interval(statistic.of(joined), low, high, n, statistic.unit, told)
 
 
 def _lasting(part: pd.DataFrame) -> float:

@@ -201,23 +201,6 @@ def test_what_cannot_be_explained_is_unknown():
     assert not lab.explained(sound, services, "board", np.nan).known
 
 
-def test_a_late_generator_counts_on_the_scale_that_matters():
-    """A note about microseconds that takes the evidence from a comparison of milliseconds."""
-    seen = recording(np.arange(40) / 10, "board")
-    seen.table["started"] += 0.0004
-    seen.late, seen.note = True, "late"
-    assert lab.Mean(scale=0.015)(seen).note == ""
-    assert lab.Mean(scale=0.001)(seen).note == "late"
-    assert lab.Mean()(seen).value == pytest.approx(0.001)
-
-
-def test_a_mean_of_nothing_is_unknown():
-    """A lab that ends in a traceback where nothing was answered."""
-    mean = lab.Mean()(recording([0, 1], "board", ok=False))
-    assert not mean.known
-    assert (mean.note, mean.unit, mean.n) == ("0 correct answers, a mean needs 2", "s", 0)
-
-
 def test_memory_of_many_models():
     """A crossover on the wrong side."""
     cost = lab.Memory.fit({1: 60e6, 11: 160e6})

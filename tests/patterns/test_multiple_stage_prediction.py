@@ -282,22 +282,6 @@ def test_screens_that_hear_another_s_answer_are_counted():
     assert not lab.elsewhere(silent).known
 
 
-def test_a_mean_is_as_sure_as_its_values_are_independent():
-    """Neighbours in one queue taken as so many independent answers; ends beyond what can be."""
-    random = np.random.default_rng(0)
-    free = random.random(400)
-    walk = np.convolve(random.random(449), np.ones(50), "valid") / 50
-    sure = lab.mean(free, "s")
-    assert 0.05 < sure.high - sure.low < 0.07
-    scaled = (walk - walk.mean()) / walk.std() * free.std() + 0.5
-    alike = lab.mean(scaled, "s")
-    assert alike.high - alike.low > 3 * (sure.high - sure.low)
-    assert lab.mean(np.array([0.0, 1.0]), "share", 0, 1).low == 0
-    assert lab.mean(np.zeros(9), "share", 0, 1).value == 0
-    few = lab.mean(np.array([1.0]), "s")
-    assert not few.known and "1 values are too few" in few.note
-
-
 # --- quality -------------------------------------------------------------------------------------
 
 

@@ -12,11 +12,13 @@ from lab_services import report
 from lab_services.report import bootstrap
 from lab_services.report.stats import (
     ERRORS,
+    MEAN,
     P50,
     P99,
     THROUGHPUT,
     Goodput,
     Interval,
+    Mean,
     Quantile,
     difference,
     error_share,
@@ -105,6 +107,28 @@ def test_all_good_or_none_still_has_an_interval(record):
     none = error_share(record(np.full(100, 0.01), ok=False))
     assert none.high == 1
     assert none.low == pytest.approx(1 - 0.0362, abs=1e-3)
+
+
+def test_the_mean_allows_for_dependence_and_rounds(record, queue_latencies):
+    """A mean of failed answers too; an interval of neighbours taken as independent."""
+    latency = queue_latencies(4000, 0.8, 0.01, np.random.default_rng(0))
+    alone = MEAN(record(latency))
+    naive = 2 * 1.96 * latency.std() / len(latency) ** 0.5
+    assert alone.low < latency.mean() < alone.high
+    assert alone.high - alone.low > 3 * naive
+    failed = MEAN(record([0.1, 0.2, 9.0], ok=[True, True, False]))
+    assert (failed.value, failed.n, failed.unit) == (pytest.approx(0.15), 2, "s")
+    assert "a mean needs 2" in MEAN(record([0.1])).note
+
+
+def test_a_late_generator_counts_on_the_scale_that_matters():
+    """A note about microseconds that takes the evidence from a comparison of milliseconds."""
+    table = pd.DataFrame({"intended": np.arange(40) / 10, "latency": 0.001, "ok": True})
+    seen = SimpleNamespace(
+        table=table.assign(started=table["intended"] + 0.0004), note="late", late=True
+    )
+    assert (Mean(scale=0.015)(seen).note, Mean(scale=0.001)(seen).note) == ("", "late")
+    assert MEAN(seen).note == "late"
 
 
 def test_failures_are_no_fast_answers(record):
@@ -283,7 +307,7 @@ def test_note_travels_with_the_number(record):
     assert P50(late.table).note == ""
 
 
-@pytest.mark.parametrize("statistic", [P50, P99, THROUGHPUT, ERRORS, Goodput(0.1)])
+@pytest.mark.parametrize("statistic", [MEAN, P50, P99, THROUGHPUT, ERRORS, Goodput(0.1)])
 def test_nothing_recorded_is_unknown(record, statistic):
     """A crash, or a number, from an empty recording."""
     found = statistic(record([]))

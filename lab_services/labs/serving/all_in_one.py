@@ -16,7 +16,8 @@ from lab_services.models.features import FEATURES
 from lab_services.report import bootstrap
 from lab_services.report.charts.timeline import Change
 from lab_services.report.queueing import Queue
-from lab_services.report.stats import ROUND, Interval, Requests, Statistic, note, rows
+from lab_services.report.resampling import resampled
+from lab_services.report.stats import Interval, Mean, Requests, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request, requests
@@ -49,53 +50,6 @@ def explanation_bytes(others: int) -> int:
 
 
 # --- statistics ---------------------------------------------------------------------------------
-
-# A generator that is late by so small a share of what one advice takes changes no verdict here.
-_MATTERS = 0.05
-
-
-@dataclass(frozen=True)
-class Mean(Statistic):
-    """Mean latency of the correct answers in seconds: what the formula of queueing is about.
-
-    `scale` is the time in seconds beside which the mean is looked at, here that of one advice: to a
-    mean the generator's mean lateness matters, and only where it is visible on that scale.
-    """
-
-    scale: float = 0.0
-    unit = "s"
-    label = "mean latency"
-
-    def __call__(self, requests: Requests) -> Interval:
-        series = list(self.rounds(requests).values())
-        joined = np.concatenate([*series, np.empty(0)])
-        if len(joined) < 2:
-            reason = f"{len(joined)} correct answers, a mean needs 2"
-            return Interval.unknown(reason, self.unit, len(joined))
-        low, high = bootstrap.ends(
-            [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
-        )
-        return Interval(self.of(joined), low, high, len(joined), self.unit, self._note(requests))
-
-    def _note(self, requests: Requests) -> str:
-        if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
-            table = rows(requests)
-            late = float((table["started"] - table["intended"]).mean())
-            if late <= _MATTERS * self.scale:
-                return ""
-        return note(requests)
-
-    def rounds(self, requests: Requests) -> dict[Any, Floats]:
-        answered = rows(requests)
-        answered = answered[answered["ok"].astype(bool)]
-        parts = answered.groupby(ROUND) if ROUND in answered else [("", answered)]
-        return {key: part["latency"].to_numpy(dtype=float) for key, part in parts}
-
-    def of(self, series: Floats) -> float:
-        return float(series.mean())
-
-    def marks(self, series: Floats) -> Floats:
-        return series
 
 
 def failed(recording: Requests, *models: str) -> tuple[int, int]:
@@ -194,14 +148,9 @@ def explained(
         table["latency"].to_numpy(dtype=float),
         expected_latencies(recording, services, model, alone),
     ]
-    blocks = [max(bootstrap.block_length(series) for series in pair)] * 2
-
-    def ratio(means: Sequence[Floats]) -> float:
-        return float(means[0].mean() / means[1].mean())
-
-    low, high = bootstrap.ends([[series] for series in pair], blocks, ratio)
-    noted = Mean(scale=services[max(services, key=lambda name: services[name])])(part).note
-    return Interval(ratio(pair), low, high, len(table), "ratio", noted)
+    block = max(bootstrap.block_length(series) for series in pair)
+    found = resampled(lambda s: float(s[0].mean() / s[1].mean()), *pair, unit="ratio", block=block)
+    return replace(found, note=found.note or Mean(scale=max(services.values()))(part).note)
 
 
 @dataclass(frozen=True)

@@ -271,8 +271,7 @@ def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     Unknown where no flight has a request.
     """
     shares = table.groupby("flight")[column].mean()
-    found = report.t_interval([float(share) for share in shares], "share", least=0.0)
-    return replace(found, high=min(1.0, found.high))
+    return report.t_interval(shares, "share", least=0.0, most=1.0)
 
 
 def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:

@@ -13,15 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from redis import Redis
-from scipy import stats as distributions
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
-from lab_services.report import bootstrap
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARKERS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike, name_faults, shade
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.forecasts import changes, sampled
 from lab_services.services.worker import wait_until_done
@@ -230,22 +229,6 @@ def asked_and_told(recording: Recording, done: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.inf) -> Interval:
-    """The mean of a series of neighbours that are alike, with its 95 % interval.
-
-    The interval is Student's, with as many values as their dependence leaves
-    (`bootstrap.design_effect`), and ends at what is possible. Unknown below two values.
-    """
-    if len(values) < 2:
-        reason = f"{len(values)} values are too few for a mean with an interval"
-        return Interval.unknown(reason, unit, len(values))
-    independent = max(2.0, len(values) / bootstrap.design_effect(values))
-    t = float(distributions.t.ppf((1 + bootstrap.CONFIDENCE) / 2, independent - 1))
-    half = t * float(values.std(ddof=1)) / math.sqrt(independent)
-    value = float(values.mean())
-    return Interval(value, max(low, value - half), min(high, value + half), len(values), unit)
-
-
 # --- who still looks -----------------------------------------------------------------------------
 
 
@@ -255,7 +238,7 @@ def still_there(waited: Numbers, patience: float) -> Interval:
     Users leave after an exponential time with mean `patience` (seconds), whatever they see: of
     those who would wait w, exp(-w / patience) are still there.
     """
-    return mean(np.exp(-waited / patience), "share", 0.0, 1.0)
+    return _share(np.exp(-waited / patience))
 
 
 def still_there_expected(
@@ -281,7 +264,7 @@ def elsewhere(recording: Recording) -> Interval:
     table = recording.where(stage="next").measured
     table = table[table["answered_by"] != ""]
     wrong = np.asarray(table["answered_by"] != table["screen"], dtype=float)
-    return mean(wrong, "share", 0.0, 1.0)
+    return _share(wrong)
 
 
 def wrong_updates(recording: Recording, stage: str) -> int:
@@ -353,7 +336,12 @@ def over_time(
     if good is not None:
         had = 0.0 if first is None else rough_worth
         total = total + (1 - had) * (1 - np.minimum(good, horizon) / horizon)
-    return mean(np.asarray(total, dtype=float), "share", 0.0, 1.0)
+    return _share(np.asarray(total, dtype=float))
+
+
+def _share(of: Numbers) -> Interval:
+    """The mean of shares of neighbours, who are alike."""
+    return t_interval(of, "share", least=0.0, most=1.0, dependent=True)
 
 
 def selected(rough: Numbers, good: Numbers, threshold: float, margin: float) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from redis import Redis
 from scipy import optimize
 
 from lab_services.report.proportions import proportion
+from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
@@ -251,7 +252,7 @@ def capacity(costs: pd.DataFrame) -> Interval:
     return Interval.exact(1 / spared, "inferences/s")
 
 
-def break_even(costs: pd.DataFrame, seed: int = 0) -> Interval:
+def break_even(costs: pd.DataFrame) -> Interval:
     """The hit rate at which a cache costs as much time as it saves, with a bootstrap interval.
 
     A miss takes longer by the look and the saving, a hit is shorter than a miss by the inference:
@@ -259,16 +260,13 @@ def break_even(costs: pd.DataFrame, seed: int = 0) -> Interval:
     """
     if len(costs) < 2:
         return Interval.unknown(_NO_QUESTION if costs.empty else "one question is too few", "share")
-    values = costs[["plain", "miss", "hit"]].to_numpy(dtype=float)
 
-    def of(some: Floats) -> float:
-        plain, miss, hit = np.median(some, axis=0)
+    def of(steps: Sequence[Floats]) -> float:
+        plain, miss, hit = map(np.median, steps)
         return float((miss - plain) / (miss - hit))
 
-    random = np.random.default_rng(seed)
-    drawn = [of(values[random.integers(0, len(values), len(values))]) for _ in range(1000)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(of(values), float(low), float(high), len(values), "share")
+    steps = costs[["plain", "miss", "hit"]].to_numpy(dtype=float).T
+    return resampled(of, *steps, unit="share")
 
 
 # --- an old model's answers ----------------------------------------------------------------------
