@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab_services.limits import usable_cores as usable_cores
     from lab_services.report import charts as charts
+    from lab_services.report.caching import hit_rate as hit_rate
     from lab_services.report.charts.timeline import Change as Change
     from lab_services.report.claims import Claims as Claims
+    from lab_services.report.concurrency import in_flight as in_flight
+    from lab_services.report.concurrency import most_in_flight as most_in_flight
     from lab_services.report.counts import quotient as quotient
     from lab_services.report.exercise import Exercise as Exercise
     from lab_services.report.fallbacks import FALLBACK as FALLBACK
@@ -22,12 +25,16 @@ if TYPE_CHECKING:
     from lab_services.report.fallbacks import by_anyone as by_anyone
     from lab_services.report.fallbacks import by_fallback as by_fallback
     from lab_services.report.fallbacks import by_model as by_model
+    from lab_services.report.fit import Line as Line
     from lab_services.report.footprint import install_size as install_size
     from lab_services.report.measurements import keep as keep
     from lab_services.report.measurements import keep_file as keep_file
     from lab_services.report.proportions import proportion as proportion
     from lab_services.report.proportions import proportions_differ as proportions_differ
+    from lab_services.report.proportions import share as share
+    from lab_services.report.queueing import Fluid as Fluid
     from lab_services.report.queueing import Queue as Queue
+    from lab_services.report.queueing import lindley as lindley
     from lab_services.report.ranking import auc as auc
     from lab_services.report.ranking import auc_difference as auc_difference
     from lab_services.report.ranking import auc_interval as auc_interval
@@ -58,13 +65,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "fallbacks": ("FALLBACK", "Answered", "by_anyone", "by_fallback", "by_model"),
     "claims": ("Claims",),
+    "caching": ("hit_rate",),
+    "concurrency": ("in_flight", "most_in_flight"),
     "counts": ("quotient",),
     "exercise": ("Exercise",),
+    "fit": ("Line",),
     "footprint": ("install_size",),
     "measurements": ("keep_file", "keep"),
     "windows": ("window",),
-    "proportions": ("proportion", "proportions_differ"),
-    "queueing": ("Queue",),
+    "proportions": ("proportion", "proportions_differ", "share"),
+    "queueing": ("Fluid", "Queue", "lindley"),
     "ranking": ("auc", "auc_interval", "auc_difference"),
     "resampling": ("resampled",),
     "rounds": ("t_interval", "paired_ratio"),

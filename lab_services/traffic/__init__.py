@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lab_services.traffic.generators import GeneratorDied as GeneratorDied
     from lab_services.traffic.mixing import mix as mix
+    from lab_services.traffic.popularity import draw as draw
+    from lab_services.traffic.popularity import zipf as zipf
     from lab_services.traffic.recording import Recording as Recording
     from lab_services.traffic.request import Request as Request
     from lab_services.traffic.request import interleave as interleave
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "generators": ("GeneratorDied",),
-    "lots": ("mix",),
+    "mixing": ("mix",),
+    "popularity": ("draw", "zipf"),
     "recording": ("Recording",),
     "request": ("Request", "interleave", "requests"),
     "running": ("closed_loop", "last", "send"),

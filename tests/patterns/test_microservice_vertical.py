@@ -315,13 +315,6 @@ def test_links_are_counted_from_what_was_answered(links):
     assert found.high - found.low < 0.05
 
 
-def test_nobody_in_time_once_the_queue_outlasts_patience():
-    """A curve that goes up where it must fall."""
-    assert lab.expected_in_time(20, 30, 2, 0.2) == 20
-    # Twice the capacity: the queue grows a second a second, so 0.2 s of 2 s are in time.
-    assert lab.expected_in_time(60, 30, 2, 0.2) == pytest.approx(6)
-
-
 def test_the_slowest_of_those_who_go_on():
     """A quantile of the wrong requests."""
     full = np.arange(1, 101) / 1000

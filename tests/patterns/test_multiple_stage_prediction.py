@@ -220,15 +220,6 @@ def test_an_answer_that_did_not_come_is_infinitely_late():
     assert lab.delays(made, "good").tolist() == [0.1, math.inf, math.inf]
 
 
-def test_a_start_that_was_late_is_the_generator_s():
-    """A first answer that looks slow because it was asked for late."""
-    made = recording(latency=[0.1], response_time=[0.001])
-    made.late, made.note = True, "behind"
-    timed = lab.from_the_start(made)
-    assert timed.table["latency"].tolist() == [0.001] and not timed.late and not timed.note
-    assert made.table["latency"].tolist() == [0.1]
-
-
 def test_a_screen_is_told_by_the_worker_s_clock():
     """Skipped and unasked screens that count as answered."""
     made = recording(

@@ -15,7 +15,8 @@ import pandas as pd
 from lab_services.models.features import FEATURES
 from lab_services.report import bootstrap
 from lab_services.report.charts.timeline import Change
-from lab_services.report.queueing import Queue
+from lab_services.report.fit import Line
+from lab_services.report.queueing import Queue, lindley
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval, Mean, Requests, rows
 from lab_services.stack import Stack
@@ -106,27 +107,13 @@ def mixed(rates: Mapping[str, float], services: Mapping[str, float]) -> Queue | 
     return Queue(1, mean, service_scv=max(0.0, square / mean**2 - 1))
 
 
-def waited(recording: Recording, services: Mapping[str, float]) -> Floats:
-    """How long each request should have waited in one queue, given when all of them came.
-
-    Lindley's recursion: who comes waits for what is left of the work before. It says for these
-    very arrivals what the formula says for their mean.
-    """
-    table = rows(recording)
-    gaps = np.diff(table["intended"].to_numpy())
-    took = table["model"].map(services).to_numpy(dtype=float)
-    waits = np.zeros(len(table))
-    for at, gap in enumerate(gaps):
-        waits[at + 1] = max(0.0, waits[at] + took[at] - gap)
-    return waits
-
-
 def expected_latencies(
     recording: Recording, services: Mapping[str, float], model: str, alone: float
 ) -> Floats:
     """What one queue gives each request of the model: its latency `alone`, and its waiting."""
-    mine = (rows(recording)["model"] == model).to_numpy()
-    return alone + waited(recording, services)[mine]
+    table = rows(recording)
+    waited = lindley(table["intended"], table["model"].map(services))
+    return alone + waited[(table["model"] == model).to_numpy()]
 
 
 def explained(
@@ -163,10 +150,7 @@ class Memory:
     @classmethod
     def fit(cls, seen: Mapping[float, float]) -> "Memory":
         """From bytes by number of models. Raises ValueError for fewer than two numbers."""
-        if len(seen) < 2:
-            raise ValueError("A line needs two points.")
-        slope, base = np.polyfit(list(seen), list(seen.values()), 1)
-        return cls(float(base), float(slope))
+        return cls(*Line.through(seen))
 
     def together(self, models: float, replicas: float = 1) -> float:
         """So many replicas of one service that holds all models."""
@@ -303,7 +287,7 @@ def growth(seen: Mapping[float, float]) -> Interval:
     """
     if len(seen) < 2:
         return Interval.unknown(f"memory was looked at {len(seen)} times, growth needs 2", "bytes")
-    return Interval.exact(round(Memory.fit(seen).model), "bytes")
+    return Interval.exact(round(Line.through(seen).each), "bytes")
 
 
 def fastest(*grown: Interval, either_way: bool = False) -> Interval:

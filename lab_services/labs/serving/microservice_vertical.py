@@ -254,18 +254,3 @@ def links(answered: Mapping[float, tuple[int, int]]) -> Interval:
     return Interval(
         solved(share.value), solved(min(share.high, 1.0)), solved(share.low), of, "links"
     )
-
-
-# --- deadlines -----------------------------------------------------------------------------------
-
-
-def expected_in_time(rate: float, capacity: float, seconds: float, patience: float) -> float:
-    """Answers in time per second where a queue serves everybody, late or not.
-
-    Above the capacity the wait grows by rate / capacity - 1 seconds a second; once it is longer
-    than `patience`, nobody who comes is answered in time (a fluid model: Newell, "Applications of
-    Queueing Theory", 2nd edition, 1982, chapter 2). Rates in requests per second.
-    """
-    if rate <= capacity:
-        return rate
-    return rate * min(1.0, patience / (rate / capacity - 1) / seconds)

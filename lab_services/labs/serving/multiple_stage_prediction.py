@@ -192,17 +192,6 @@ def service_time(done: pd.DataFrame) -> float:
     return float(np.median(np.diff(np.sort(done["finished"].to_numpy(dtype=float)))))
 
 
-def from_the_start(recording: Recording) -> Recording:
-    """The same requests, timed from their actual start.
-
-    Few requests share two cores with a model that computes, so some start milliseconds late: later
-    than a first answer takes. The generator waits for no answer, so no queue is hidden by leaving
-    that out.
-    """
-    table = recording.table.assign(latency=recording.table["response_time"])
-    return replace(recording, table=table, late=False, note="")
-
-
 def delays(recording: Recording, stage: str, **labels: object) -> Numbers:
     """Seconds until the answers of that stage, in order; infinite for those that did not come."""
     table = recording.where(stage=stage, **labels).measured
