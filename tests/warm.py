@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lab_services import ending
 
@@ -119,7 +119,7 @@ def _serve(orders: socket.socket) -> None:
         orders.sendall(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become(order: dict[str, object], fds: list[int]) -> None:
+def _become(order: dict[str, Any], fds: list[int]) -> None:
     ending.with_parent()
     for fd, number in zip(fds, (1, 2), strict=True):
         os.dup2(fd, number)

@@ -56,7 +56,7 @@ def stack(redis_server, warehouse, monkeypatch):
     assert warehouse.fill(FewReports(), 5) == 24  # three reports, each without a gust
     with Redis.from_url(redis_server) as cache, TestClient(service.app) as client:
         cache.flushall()
-        client.cache = cache
+        client.cache = cache  # type: ignore[attr-defined]
         yield client
 
 
@@ -111,7 +111,7 @@ def test_who_misses_together_reads_once(stack):
         sources = [each.result()[1][0] for each in together]
     assert sources.count("read") == 1
     assert set(sources) <= {"read", "waited", "hit"}
-    for together in (True, False):
+    for together in (True, False):  # type: ignore[assignment]
         refused = stack.post("/predict", json=question(flight=99, together=together))
         assert refused.status_code == 404 and "99" in refused.json()["detail"]
     assert not service.under_way

@@ -47,7 +47,7 @@ class Stages:
 
     @property
     def order(self):
-        return [of(asked) for asked in self.asked]
+        return [of(asked) for asked in self.asked]  # type: ignore[attr-defined]
 
 
 def of(asked):
@@ -59,7 +59,7 @@ def of(asked):
 def stages():
     made = Stages()
     with fake_service(made) as service:
-        made.url, made.asked = service.url, service.asked
+        made.url, made.asked = service.url, service.asked  # type: ignore[attr-defined]
         yield made
 
 

@@ -141,7 +141,7 @@ def test_forests_are_trained_where_one_is_missing_or_old(tmp_path, monkeypatch):
         asked.append(command)
         return Ended
 
-    monkeypatch.setattr(forests.apart.subprocess, "run", run)
+    monkeypatch.setattr(forests.subprocess_training.subprocess, "run", run)
     with pytest.raises(LabError, match="no memory"):
         forests.ensure()
     assert asked

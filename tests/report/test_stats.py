@@ -241,10 +241,10 @@ def test_ends_are_combined_as_published():
     """Another formula than the cited one, or one that fails where a share is none or open."""
     a, b = report.proportion(56, 70), report.proportion(48, 80)
     by_statsmodels = confint_proportions_2indep(56, 70, 48, 80, method="newcomb")
-    wilson = [
-        Interval(hits / of, *proportion_confint(hits, of, method="wilson"), of)
-        for hits, of in ((56, 70), (48, 80))
-    ]
+    wilson = []
+    for hits, of in ((56, 70), (48, 80)):
+        low, high = proportion_confint(hits, of, method="wilson")
+        wilson.append(Interval(hits / of, low, high, of))
     less = wilson[0].minus(wilson[1])
     assert (less.low, less.high) == pytest.approx(by_statsmodels)
     times = a.over(b)

@@ -310,7 +310,7 @@ def test_a_supervisor_that_cannot_start(root: Root, monkeypatch: pytest.MonkeyPa
 def test_what_a_supervisor_does_not_know(root: Root) -> None:
     """A newer client, a wrong argument: an answer, and the supervisor lives on."""
     supervisor = SupervisorClient.begin()
-    with pytest.raises(LabError, match="no verb 'fly'"):
+    with pytest.raises(LabError, match="no command 'fly'"):
         supervisor.call("fly")
     with pytest.raises(LabError, match="TypeError"):
         supervisor.call("down", height=3)
