@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -371,13 +370,6 @@ def recording(**columns):
         "warmup": np.full(length, False),
     }
     return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
-
-
-def test_how_many_wait_at_the_worst_moment():
-    """Little's law read off wrongly: those who have left still counted."""
-    of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
-    assert lab.most_open(of) == 3
-    assert lab.most_open(replace(of, table=of.table.head(0))) is None
 
 
 def test_calls_beyond_one_each():
