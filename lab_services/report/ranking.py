@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
+import scipy
 
 from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
@@ -26,7 +26,7 @@ def auc(late: Late, said: Said) -> float:
     lates, others = int(late.sum()), int((~late).sum())
     if not (lates and others):
         return math.nan
-    ranks = distributions.rankdata(said)
+    ranks = scipy.stats.rankdata(said)
     return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
+import scipy
 
 from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
@@ -69,5 +69,5 @@ def _student(values: npt.NDArray[np.float64], unit: str) -> Interval:
     n, mean = len(values), float(values.mean())
     if n == 1:
         return Interval(mean, -math.inf, math.inf, 1, unit, "one value has no interval")
-    half = float(distributions.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / n**0.5)
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / n**0.5)
     return Interval(mean, mean - half, mean + half, n, unit)
