@@ -31,7 +31,17 @@ _MODULES = (
     "lab_services.models.build",
     "lab_services.stack",
     "lab_services.traffic",
-    "sphinx.cmd.build",
+    # What a build of the book loads by itself, some of it by name.
+    "docutils.writers.latex2e",
+    "jupyter_book.pdf",
+    "jupyter_book.sphinx",
+    "myst_nb.sphinx_ext",
+    "pydata_sphinx_theme",
+    "sphinx.builders.html",
+    "sphinx.builders.latex",
+    "sphinx.builders.linkcheck",
+    "sphinx_book_theme",
+    "sphinx_external_toc",
 )
 
 

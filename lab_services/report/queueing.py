@@ -25,9 +25,7 @@ def erlang_c(servers: int, load: float) -> float:
         raise ValueError(f"No queue has {servers} workers and a load of {load}.")
     if load >= servers:
         return 1.0
-    lost = float(
-        scipy.stats.poisson.pmf(servers, load) / scipy.stats.poisson.cdf(servers, load)
-    )
+    lost = float(scipy.stats.poisson.pmf(servers, load) / scipy.stats.poisson.cdf(servers, load))
     return lost / (1 - load / servers * (1 - lost))
 
 
