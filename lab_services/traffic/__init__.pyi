@@ -1,5 +1,7 @@
 from .generators import GeneratorDied as GeneratorDied
 from .mixing import mix as mix
+from .popularity import draw as draw
+from .popularity import zipf as zipf
 from .recording import Recording as Recording
 from .request import Request as Request
 from .request import interleave as interleave

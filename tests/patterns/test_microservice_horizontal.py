@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,6 +186,19 @@ def test_a_slow_call_is_made_once_more_and_a_fast_one_is_not(front):
     assert front.client.get("/joins").json()[-1]["sent"] == 5
 
 
+def test_a_hedge_answers_where_the_first_call_fails_late(front):
+    """A request that fails with the first failure, although its hedge would have answered."""
+
+    async def fails_late_then_answers(time):
+        await asyncio.sleep(0.05 if time == 1 else 0.1)
+        if time == 1:
+            raise ClientError("no")
+
+    front.branches.behave = {"route": fails_late_then_answers}
+    assert ask(front, hedge=0.01, deadline=5).status_code == 200
+    assert front.branches.asked.count("route") == 2
+
+
 def test_a_hedged_call_keeps_to_the_deadline(front):
     """A second call that waits for ever, when both are slow."""
     front.branches.behave = {"weather": never}
@@ -358,13 +370,6 @@ def recording(**columns):
         "warmup": np.full(length, False),
     }
     return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
-
-
-def test_how_many_wait_at_the_worst_moment():
-    """Little's law read off wrongly: those who have left still counted."""
-    of = recording(intended=[0.0, 1.0, 2.0, 10.0], latency=[5.0, 5.0, 5.0, 1.0])
-    assert lab.most_open(of) == 3
-    assert lab.most_open(replace(of, table=of.table.head(0))) is None
 
 
 def test_calls_beyond_one_each():
