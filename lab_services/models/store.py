@@ -8,12 +8,17 @@ import importlib.metadata
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lab_services import paths
 from lab_services.errors import LabError
+
+# Two files take two steps to replace, some microseconds apart.
+SETTLE_SECONDS = 0.1
 
 _HINT = "Run `lab models`, which builds what is missing or damaged."
 
@@ -71,8 +76,19 @@ def card_of(path: Path) -> dict[str, Any]:
 def verify(path: Path) -> dict[str, Any]:
     """The card of a model file whose bytes are those the card was written for.
 
-    Raises ModelMissing, or ModelDamaged when the bytes or the card differ from what was built.
+    What does not fit is looked at twice, for it may just be replaced. Raises ModelMissing, or
+    ModelDamaged when the bytes or the card differ from what was built.
     """
+    try:
+        return _verified(path)
+    except (ModelMissing, ModelDamaged):
+        if not path.with_suffix(".json").exists():
+            raise
+    time.sleep(SETTLE_SECONDS)
+    return _verified(path)
+
+
+def _verified(path: Path) -> dict[str, Any]:
     said = card_of(path)
     try:
         found = sha256(path)
@@ -110,21 +126,26 @@ def is_current(path: Path, recipe: str) -> bool:
 def save(path: Path, content: bytes, said: dict[str, Any]) -> None:
     """Write a model file, and beside it a card with what is `said` of it, its size and its hash.
 
-    The card comes last: a build that is cut short leaves a hash that does not fit.
+    Both are whole before one of them takes its place, and the card comes first: a build that is cut
+    short leaves a hash that does not fit, and who has loaded the new model sees that its card is
+    another one.
     """
     told = {**said, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    _write(path, content)
-    _write(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
+    card = json.dumps(told, indent=1).encode()
+    with _written(path.with_suffix(".json"), card) as new_card, _written(path, content) as new:
+        os.replace(new_card, path.with_suffix(".json"))
+        os.replace(new, path)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by the user that a container runs as."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """A new file beside `path`, readable by the user that a container runs as; gone afterwards."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        new.chmod(0o644)
+        yield new
+    finally:
+        new.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class Forecasts:
 
     def __init__(self, model: Model, samples: int | None = None) -> None:
         self._model = model
-        self._late_above = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+        self._late_above = settings.late_above()
         stated = settings.number("SAMPLES", 1, low=1, high=100_000)
         self._samples = samples or int(stated)
         error = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)

@@ -1,11 +1,14 @@
 """The predictor: a service that holds a model."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -18,11 +21,13 @@ from lab_services.models.features import Flight
 from lab_services.services import settings
 from lab_services.services.service import Service
 
-__all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app"]
+__all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app", "one_at_a_time"]
 
 MAX_BATCH = 1000
 Rows = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Flights = Annotated[list[Flight], Field(min_length=1, max_length=MAX_BATCH)]
 
 log = logging.getLogger(__name__)
@@ -58,17 +63,23 @@ class Model:
         self.card: dict[str, Any] = {}
 
     def load(self) -> None:
-        """Check the file's hash and load it. Raises ModelMissing, ModelDamaged or LabError."""
+        """Check the file's hash and load it. Raises ModelMissing, ModelDamaged or LabError.
+
+        Where another model takes its place meanwhile, it is that one, with its own card.
+        """
         began = perf_counter()
         path = Path(self._path or settings.text("MODEL"))
-        self.card = store.verify(path)
-        self._codes = features.Codes(**self.card["codes"])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        replaced = True
+        while replaced:
+            self.card = store.verify(path)
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            replaced = store.card_of(path) != self.card
+        self._codes = features.Codes(**self.card["codes"])
         # The first run of a session takes many times as long as the others.
         self._session.run(None, {"flights": features.prepare([features.EXAMPLE], self._codes)})
         log.info(
@@ -92,6 +103,21 @@ class Model:
         """
         answer: Probabilities = self._session.run(["probabilities"], {"flights": rows})[0]
         return answer[:, 1]
+
+
+def one_at_a_time(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
+    """The function with one worker and a queue before it, as most model servers have.
+
+    The event loop stays free. What has been taken in is worked off in turn, also when whoever asked
+    has left. Raises what the function raises.
+    """
+    worker = ThreadPoolExecutor(max_workers=1)
+
+    async def queued(*arguments: Given.args, **named: Given.kwargs) -> Result:
+        call = partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(worker, call)
+
+    return queued
 
 
 def create_app(title: str, model: Model) -> Service:

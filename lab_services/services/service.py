@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import CoroutineType
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -89,15 +88,16 @@ class Service(FastAPI):
         told = {415: encoded, 422: refused, **(responses or {})}
         return super().post(path, responses=told, **options)
 
-    def background(self, coroutine: "CoroutineType[Any, Any, Any]") -> None:
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run it beside the requests until it ends, or until the service stops and cancels it.
 
         Where it raises, /ready answers 503 with the reason from then on, and the log has the
         traceback: nobody would miss it otherwise.
         """
-        task = asyncio.create_task(coroutine, name=coroutine.__qualname__)
+        task = asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None))
         self._background.add(task)  # the loop itself keeps no task alive
         task.add_done_callback(self._background_ended)
+        return task
 
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
@@ -106,10 +106,10 @@ class Service(FastAPI):
             log.error("a background task died", exc_info=error, extra={"task": task.get_name()})
 
     async def _end_background(self) -> None:
-        tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._background:  # one cancellation may get lost, as where psycopg connects
+            for task in self._background:
+                task.cancel()
+            await asyncio.wait(self._background, timeout=0.1)
 
 
 def _add_operation(app: Service) -> None:

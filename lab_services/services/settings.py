@@ -26,6 +26,14 @@ def number(name: str, default: float, *, low: float, high: float) -> float:
     return read
 
 
+def late_above() -> float:
+    """Above which probability a flight is called late: LATE_ABOVE, 0.3 where it is not set.
+
+    Raises LabError when it is no number from 0 to 1.
+    """
+    return number("LATE_ABOVE", 0.3, low=0, high=1)
+
+
 def switch(name: str, default: bool) -> bool:
     """The variable as a switch: 1 is on, 0 is off. Raises LabError for anything else."""
     return choice(name, "1" if default else "0", ("0", "1")) == "1"

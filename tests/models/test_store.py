@@ -1,4 +1,7 @@
+import os
 import shutil
+import threading
+import time
 
 import pytest
 
@@ -73,3 +76,20 @@ def test_a_recipe_is_all_that_a_model_comes_from(tmp_path):
     data.write_bytes(b"other data")
     others.add(store.recipe_of([data], ["numpy"], parent="good"))
     assert len(others) == 4 and made not in others
+
+
+def test_who_reads_while_a_model_is_replaced_gets_one_that_is_whole(copy, monkeypatch):
+    """A service that ends with "damaged" because it started between two steps of a training."""
+    replace, readers, read = os.replace, [], []
+
+    def slow(source, target):
+        replace(source, target)
+        if not readers:
+            readers.append(threading.Thread(target=lambda: read.append(store.verify(copy))))
+            readers[0].start()
+            time.sleep(store.SETTLE_SECONDS / 2)
+
+    monkeypatch.setattr(store.os, "replace", slow)
+    store.save(copy, b"another", {"name": "another", "recipe": "new"})
+    readers[0].join()
+    assert [card["name"] for card in read] == ["another"]

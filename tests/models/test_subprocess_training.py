@@ -1,3 +1,6 @@
+import threading
+import time
+
 import pytest
 
 from lab_services.errors import LabError
@@ -31,3 +34,23 @@ def test_only_what_is_not_current_is_trained(monkeypatch, tmp_path):
     paths["one"].unlink()
     subprocess_training.ensure("a.module", ["one", "two"], "new")
     assert len(trained) == 3
+
+
+def test_one_trains_and_the_others_wait(monkeypatch, tmp_path):
+    """Two notebooks that train the same forests at once, and have no memory for both."""
+    training, trained = threading.Event(), []
+
+    def train(module):
+        trained.append(module)
+        training.set()
+        time.sleep(0.2)
+        store.save(store.model_path("one"), b"content", {"name": "one", "recipe": "new"})
+
+    monkeypatch.setenv("LAB_MODELS", str(tmp_path))
+    monkeypatch.setattr(subprocess_training, "train", train)
+    first = threading.Thread(target=subprocess_training.ensure, args=["first", ["one"], "new"])
+    first.start()
+    assert training.wait(5)
+    subprocess_training.ensure("second", ["one"], "new")
+    first.join()
+    assert trained == ["first"]

@@ -106,6 +106,26 @@ def test_a_held_request_ends_when_nothing_comes(front):
     assert front.get("/jobs/never", params={"wait": 0.1}).status_code == 202
 
 
+def test_results_are_announced_again_after_redis_was_away(restarting_redis, monkeypatch, caplog):
+    """A front that is ready and wakes nobody since Redis was restarted."""
+    for name in ("QUEUE_URL", "STORE_URL"):
+        monkeypatch.setenv(name, restarting_redis.url)
+    with (
+        TestClient(runpy.run_module(f"{PATTERN}.app")["app"]) as client,
+        Redis.from_url(restarting_redis.url) as redis,
+    ):
+        restarting_redis.kill()
+        restarting_redis.until(lambda: "no news of results" in caplog.text)
+        restarting_redis.start()
+        restarting_redis.until(lambda: dict(redis.pubsub_numsub("finished"))[b"finished"])
+        redis.hset("results", "a-1", b"{}")
+        held = threading.Timer(0.2, lambda: redis.publish("finished", "a-1"))
+        held.start()
+        assert client.get("/jobs/a-1", params={"wait": 20}).status_code == 200
+        held.join()
+        assert client.get("/ready").status_code == 200
+
+
 def test_the_backlog_is_told(front, redis):
     """An alarm that watches a number which stays at zero."""
     assert front.get("/queue").json() == {"waiting": 0, "taken": 0, "dead": 0}

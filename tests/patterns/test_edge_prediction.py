@@ -23,7 +23,7 @@ from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.patterns.serving.edge_prediction.packages import EdgeModel, Failed, Refused
-from lab_services.patterns.serving.edge_prediction.updater import Updater
+from lab_services.patterns.serving.edge_prediction.updater import OFFLINE, Updater
 from tests.patterns.fake_service import Answer, fake_service
 
 HERE = "lab_services.patterns.serving.edge_prediction"
@@ -172,6 +172,38 @@ def test_it_never_goes_back_to_an_older_one(shelf, look, tmp_path):
     shelf.publish(4)
     look(updater)
     assert updater.version == 5 and downloads(shelf) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(b"", b"<p>please log in</p>", b"\xff", b"[" * 200_000, b"7", b"[]", b'{"version": "x"}'),
+        b'{"version": 2, "bytes": 1, "sha256": "0"}',
+    ],
+)
+def test_what_is_no_manifest_ends_no_device(shelf, look, tmp_path, told):
+    """One malformed answer of the store, after which a device never looks again."""
+    updater = Updater(tmp_path, KEY)
+    shelf.manifest = told
+    look(updater)
+    look(updater)
+    (event,) = updater.events
+    assert event["outcome"] == "refused" and updater.version == 0 and downloads(shelf) == 0
+    shelf.publish(1)
+    look(updater)
+    assert updater.version == 1
+
+
+def test_a_store_that_fails_is_no_manifest_and_no_end(shelf, tmp_path):
+    """A page of an error that is taken for a release, or that ends the updates."""
+    with fake_service(lambda asked: Answer({"detail": "down"}, 503)) as failing:
+
+        async def looking():
+            async with aiohttp.ClientSession(failing.url) as session:
+                await Updater(tmp_path, KEY).look(session)
+
+        with pytest.raises(OFFLINE):
+            asyncio.run(looking())
 
 
 def broken(shelf, kind):

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,6 +56,27 @@ def work(redis):
     monkeypatch.setenv("MODEL", str(models["good"]))
     module["model"].load()
     return module
+
+
+def test_answers_are_announced_again_after_redis_was_away(restarting_redis, redis, caplog):
+    """A front that is ready and wakes nobody since Redis was restarted."""
+    _, models, monkeypatch = redis
+    monkeypatch.setenv("QUEUE_URL", restarting_redis.url)
+    monkeypatch.setenv("MODEL", str(models["rough"]))
+    with (
+        TestClient(runpy.run_module(f"{PATTERN}.app")["app"]) as client,
+        Redis.from_url(restarting_redis.url) as own,
+    ):
+        restarting_redis.kill()
+        restarting_redis.until(lambda: "no news of answers" in caplog.text)
+        restarting_redis.start()
+        restarting_redis.until(lambda: dict(own.pubsub_numsub("answers"))[b"answers"])
+        told = json.dumps({"screen": "s-1", "session": "s", "probability": 0.5})
+        announced = threading.Timer(0.2, lambda: own.publish("answers", told))
+        announced.start()
+        answer = client.get("/screens/s-1", params={"wait": 20})
+        announced.join()
+        assert (answer.status_code, answer.json()["screen"]) == (200, "s-1")
 
 
 def asked(screen="s-1", session="s", **changed):

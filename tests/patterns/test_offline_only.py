@@ -1,6 +1,5 @@
 """Offline only: who is shown the candidate, what is written down, travellers, candidates."""
 
-import asyncio
 import importlib
 import math
 import threading
@@ -155,19 +154,18 @@ def test_a_traveller_without_a_name_is_refused(gate):
     assert gate.post("/predict", json={}, headers={"x-request-id": "1"}).status_code == 422
 
 
-def test_what_the_log_does_not_take_is_kept(module, monkeypatch):
-    """A restart of PostgreSQL that loses a tenth of a second of answers."""
-
-    class Refusing:
-        def cursor(self):
-            raise psycopg.OperationalError("it restarts")
-
-    row = ("t", "u1", "today", False, 0.1, False, 0.01)
-    monkeypatch.setattr(module.state, "database", Refusing())
-    monkeypatch.setattr(module.state, "rows", [row])
-    with pytest.raises(psycopg.OperationalError):
-        asyncio.run(module.flush())
-    assert module.state.rows == [row]
+def test_a_log_that_was_away_gets_every_answer(gate, log):
+    """A restart of PostgreSQL, after which a gate never writes again."""
+    release(gate, 0)
+    ask(gate, "u1")
+    assert len(rows(log, 1)) == 1
+    log.execute(
+        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"""
+    )
+    ask(gate, "u2")
+    assert len(rows(log, 2)) == 2
+    assert gate.get("/ready").status_code == 200
 
 
 # --- the log -------------------------------------------------------------------------------------

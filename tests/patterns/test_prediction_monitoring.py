@@ -1,6 +1,7 @@
 """Prediction monitoring: what is counted, compared and remembered."""
 
 import asyncio
+import importlib
 import json
 import math
 
@@ -122,9 +123,7 @@ def predictor(monkeypatch):
     monkeypatch.setenv("LOG_URL", "redis://127.0.0.1:1")  # nobody is there
     from lab_services.patterns.operation.prediction_monitoring import app
 
-    app.waiting.clear()
-    yield app
-    app.waiting.clear()
+    return importlib.reload(app)
 
 
 def test_the_predictor_answers_without_its_log(predictor):
@@ -144,14 +143,16 @@ def test_null_is_refused(predictor):
 
 def test_what_is_written_leaves_the_queue_once(predictor):
     """A prediction that is logged twice, or lost because the log was away for a moment."""
-    predictor.waiting.extend({"flight": b"{}", "probability": at / 10} for at in range(3))
-    asyncio.run(predictor.write_waiting(Log(gone=True)))
-    assert len(predictor.waiting) == 3
-    log = Log()
-    asyncio.run(predictor.write_waiting(log))
-    asyncio.run(predictor.write_waiting(log))
+    for at in range(3):
+        predictor.predictions.add({"flight": b"{}", "probability": at / 10})
+    predictor.redis = Log(gone=True)
+    asyncio.run(predictor.predictions.flush())
+    assert len(predictor.predictions) == 3
+    predictor.redis = log = Log()
+    asyncio.run(predictor.predictions.flush())
+    asyncio.run(predictor.predictions.flush())
     assert len(log.lines) == 3
-    assert not predictor.waiting
+    assert not len(predictor.predictions)
 
 
 @pytest.fixture

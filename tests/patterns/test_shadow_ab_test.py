@@ -1,7 +1,6 @@
 """The shadow test: whose answer users get, what becomes of copies, what is noted, the theory."""
 
 import asyncio
-import contextlib
 import importlib
 import math
 import threading
@@ -13,7 +12,6 @@ import pandas as pd
 import psycopg
 import pytest
 import yaml
-from psycopg import AsyncConnection
 from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
@@ -23,6 +21,7 @@ from lab_services.models.features import EXAMPLE
 from lab_services.patterns.qa.shadow_ab_test import notes as noting
 from lab_services.patterns.qa.shadow_ab_test.notes import Note, Notes
 from lab_services.report import Interval
+from lab_services.services.service import Service
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
 from lab_services.traffic.recording import Recording
@@ -170,17 +169,13 @@ def note(request, model="production", probability=0.5, late=True):
 
 
 def write(url, *added):
-    """Notes written at once, each with its notice or without."""
-
-    async def all_of_them():
-        notes = Notes(url)
-        for one, notice in added:
-            notes.add(one, notice=notice)
-        async with await AsyncConnection.connect(url, autocommit=True) as database:
-            await notes.write(database)
-        assert not len(notes)
-
-    asyncio.run(all_of_them())
+    """Notes written when a service ends, at the latest, each with its notice or without."""
+    notes = Notes(url)
+    for one, notice in added:
+        notes.add(one, notice=notice)
+    with TestClient(Service("notes", lifespan=notes.writing)):
+        pass
+    assert not len(notes.waiting)
 
 
 def test_the_join_keeps_what_the_candidate_has_not_answered(postgres_server, log):
@@ -235,25 +230,18 @@ def test_a_note_that_comes_twice_is_one_and_notices_are_counted(postgres_server,
     assert log.notices("other", "candidate") == 0
 
 
-def test_what_cannot_be_written_waits(log):
-    """Notes that are lost with the connection; notes in another order afterwards."""
-
-    class Gone:
-        @contextlib.asynccontextmanager
-        async def transaction(self):
-            raise psycopg.OperationalError("gone")
-            yield
-
-        def cursor(self):
-            return contextlib.nullcontext()
-
-    notes = Notes("postgresql://nobody@127.0.0.1:1/none", most=2)
-    for number in range(3):
-        notes.add(note(f"w-{number}"), notice=False)
-    assert (len(notes), notes.lost) == (2, 1)
-    with pytest.raises(psycopg.OperationalError):
-        asyncio.run(notes.write(Gone()))
-    assert [each.request for each, _ in notes._waiting] == ["w-0", "w-1"]
+def test_all_notes_of_a_batch_are_written_or_none(postgres_server, log):
+    """Answers that are written while their notices are not, and are noted a second time."""
+    notes = Notes(postgres_server)
+    notes.add(note("all-x-0"), notice=False)
+    notes.add(note("all-x-1\0"), notice=True)  # PostgreSQL has no zero byte in a text
+    with (
+        pytest.raises(psycopg.DataError),
+        TestClient(Service("notes", lifespan=notes.writing)),
+    ):
+        pass
+    assert len(notes.waiting) == 2
+    assert log.joined("all", patience=0).empty
 
 
 # --- predictor ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import sys
+import time
 
 import httpx
 import onnxruntime
@@ -12,7 +13,7 @@ import pytest
 from lab_services.errors import LabError
 from lab_services.models import features, payloads, store
 from lab_services.models.features import EXAMPLE
-from lab_services.services.predictor import MAX_BATCH
+from lab_services.services.predictor import MAX_BATCH, Model, one_at_a_time
 
 JSON = {"content-type": "application/json"}
 ONE = json.dumps(EXAMPLE)
@@ -349,3 +350,47 @@ def test_a_long_batch_leaves_room_for_others(client):
     batch, ready = asyncio.run(at_once())
     assert len(batch.json()) == 30
     assert ready >= 10, "there are 29 turns between the pieces"
+
+
+def test_a_model_that_is_replaced_while_it_is_loaded_has_its_own_card(good, tmp_path, monkeypatch):
+    """Answers of a new model under the card, and with the codes, of the one before."""
+    path = tmp_path / "model.onnx"
+    store.save(path, b"no model yet", {"name": "old", "recipe": "", "codes": {}})
+    verify, replaced = store.verify, []
+
+    def and_then_replaced(of):
+        card = verify(of)
+        if not replaced:
+            replaced.append(card)
+            store.save(path, good.read_bytes(), store.card_of(good))
+        return card
+
+    monkeypatch.setattr(store, "verify", and_then_replaced)
+    model = Model(str(path))
+    model.load()
+    assert replaced[0]["name"] == "old" and model.card["name"] == "good"
+
+
+def test_work_is_done_one_at_a_time_and_in_turn():
+    """Two threads in one model, or an event loop that a model holds up."""
+    seen, under_way = [], []
+
+    def work(number, by=1):
+        under_way.append(number)
+        time.sleep(0.01)
+        seen.append((number * by, len(under_way)))
+        under_way.remove(number)
+        if number == 3:
+            raise KeyError(number)
+        return number * by
+
+    async def all_of_them():
+        queued = one_at_a_time(work)
+        asked = [asyncio.ensure_future(queued(number, by=2)) for number in range(4)]
+        await asyncio.sleep(0)
+        assert not any(each.done() for each in asked)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    *answers, error = asyncio.run(all_of_them())
+    assert answers == [0, 2, 4] and isinstance(error, KeyError)
+    assert seen == [(0, 1), (2, 1), (4, 1), (6, 1)]

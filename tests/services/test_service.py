@@ -1,5 +1,9 @@
+import ast
+import asyncio
 import re
+import textwrap
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -8,6 +12,7 @@ from pydantic import ConfigDict
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
 
+import lab_services
 from lab_services.services.service import Service
 
 
@@ -148,3 +153,95 @@ def test_ready_only_between_start_and_drain():
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
         assert client.get("/live").status_code == 200
+
+
+def test_a_background_task_that_dies_shows(caplog):
+    """A part of a service that has ended for ever, while it is ready and its log silent."""
+    go_on = asyncio.Event()
+
+    async def part():
+        await go_on.wait()
+        raise KeyError("unexpected")
+
+    @asynccontextmanager
+    async def lifespan(app):
+        app.background(part())
+        yield
+
+    app = Service("test", lifespan=lifespan)
+
+    @app.post("/go-on")
+    async def let_it() -> None:
+        go_on.set()
+
+    with TestClient(app) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+        client.post("/go-on")
+        answer = client.get("/ready")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "failed" and "part" in answer.json()["reason"]
+        assert "KeyError('unexpected')" in answer.json()["reason"]
+    assert "Traceback" in caplog.text and "unexpected" in caplog.text
+
+
+def test_a_background_task_ends_with_the_service(caplog):
+    """A task that outlives what it works with; one that ends as it should, told as a death."""
+    ends = []
+
+    async def until_cancelled():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)  # one cancellation may get lost
+        finally:
+            ends.append("task")
+
+    async def soon_done():
+        pass
+
+    @asynccontextmanager
+    async def lifespan(app):
+        app.background(until_cancelled())
+        app.background(soon_done())
+        yield
+        ends.append("resources")
+
+    with TestClient(Service("test", lifespan=lifespan)) as client:
+        assert client.get("/ready").status_code == 200
+    assert ends == ["task", "resources"]
+    assert not caplog.records
+
+
+SERVICES = sorted(
+    path
+    for folder in ("patterns", "services")
+    for path in (Path(lab_services.__file__).parent / folder).rglob("*.py")
+    if "Service" in path.read_text(errors="ignore")
+)
+
+
+def _starts_tasks(source):
+    """Functions that are entered as resources of a service, and start a task nobody looks at."""
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.AsyncFunctionDef) and any(
+            ast.unparse(decorator) == "asynccontextmanager" for decorator in function.decorator_list
+        ):
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and "create_task" in ast.unparse(call.func):
+                    yield f"{function.name}, line {call.lineno}"
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_a_lifespan_starts_is_looked_at(path):
+    """A lifespan whose task dies without a word: it must be the service's `background`."""
+    assert not list(_starts_tasks(path.read_text()))
+
+
+def test_a_task_that_nobody_looks_at_is_found():
+    source = """
+    @asynccontextmanager
+    async def resources(_):
+        task = asyncio.create_task(write())
+        yield
+    """
+    assert list(_starts_tasks(textwrap.dedent(source))) == ["resources, line 4"]

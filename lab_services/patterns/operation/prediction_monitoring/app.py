@@ -1,10 +1,7 @@
 """A predictor that answers at once and writes down, a moment later, what it was asked and said."""
 
-import asyncio
-import logging
-from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -15,29 +12,34 @@ from redis.exceptions import RedisError
 from lab_services.services import settings
 from lab_services.services.predictor import Flight, Forecast, Model
 from lab_services.services.service import Service
+from lab_services.services.write_behind import WriteBehind
 
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 STREAM = "predictions"
 KEPT = 100_000  # predictions that the stream holds
-WRITE_EVERY = 0.1  # seconds
 
-log = logging.getLogger(__name__)
 model = Model()
-waiting: deque[dict[Any, Any]] = deque(maxlen=KEPT)
+redis: "Redis"
+
+
+async def write(predictions: list[dict[Any, Any]]) -> None:
+    """Send predictions to the log."""
+    pipe = redis.pipeline(transaction=False)
+    for prediction in predictions:
+        pipe.xadd(STREAM, prediction, maxlen=KEPT, approximate=True)
+    await pipe.execute()
+
+
+predictions = WriteBehind(write, away=(RedisError, OSError), most=KEPT)
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
-    """The model, and the one who carries the predictions to the log."""
+async def resources(app: Service) -> AsyncIterator[None]:
+    """The model, and the log that predictions are written to a moment later."""
+    global redis
     model.load()
-    async with Redis.from_url(settings.text("LOG_URL")) as redis:
-        writing = asyncio.create_task(write(redis))
+    async with Redis.from_url(settings.text("LOG_URL")) as redis, predictions.writing(app):
         yield
-        writing.cancel()
-        with suppress(asyncio.CancelledError):
-            await writing
-        await write_waiting(redis)
 
 
 app = Service("prediction-monitoring", lifespan=resources)
@@ -52,29 +54,5 @@ async def predict(flight: Flight) -> Forecast:
     probability = round(float(model.predict(model.prepare([flight]))[0]), 6)
     late = probability > LATE_ABOVE
     answered.labels(str(late).lower()).inc()
-    waiting.append({"flight": orjson.dumps(flight), "probability": probability})
+    predictions.add({"flight": orjson.dumps(flight), "probability": probability})
     return {"probability": probability, "late": late}
-
-
-async def write(redis: "Redis") -> None:
-    """Carry predictions to the log, out of the way of those who wait for answers."""
-    while True:
-        await asyncio.sleep(WRITE_EVERY)
-        await write_waiting(redis)
-
-
-async def write_waiting(redis: "Redis") -> None:
-    """Send what waits to the log; while that is away it waits on, and the oldest is dropped."""
-    taken = list(waiting)
-    if not taken:
-        return
-    pipe = redis.pipeline(transaction=False)
-    for prediction in taken:
-        pipe.xadd(STREAM, prediction, maxlen=KEPT, approximate=True)
-    try:
-        await pipe.execute()
-    except (RedisError, OSError) as error:
-        log.warning("log unreachable", extra={"waiting": len(waiting), "error": str(error)})
-        return
-    for _ in taken:
-        waiting.popleft()

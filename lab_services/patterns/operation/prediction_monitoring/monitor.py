@@ -24,7 +24,7 @@ from lab_services.services.service import Service
 STREAM = "predictions"
 WINDOW = settings.number("WINDOW_SECONDS", 2, low=0.5, high=3600)
 EVERY = settings.number("EVERY_SECONDS", 0.5, low=0.1, high=3600)
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 REFERENCE_FLIGHTS = 5000
 # Fewer predictions have a PSI above 0.25 by chance alone; the gauges then keep what they told last.
 LEAST = 150
@@ -129,15 +129,14 @@ async def watch(monitor: Monitor, redis: "Redis") -> None:
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The reference, and the watch."""
     model = Model()
     model.load()
     monitor.learn(usual(model))
     async with Redis.from_url(settings.text("LOG_URL")) as redis:
-        watching = asyncio.create_task(watch(monitor, redis))
+        app.background(watch(monitor, redis))
         yield
-        watching.cancel()
 
 
 app = Service("monitor", lifespan=resources)

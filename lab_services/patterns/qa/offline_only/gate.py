@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,19 +11,19 @@ from typing import Annotated, Any
 import aiohttp
 import psycopg
 from fastapi import Header, Request, Response
+from psycopg_pool import AsyncConnectionPool
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from lab_services.services import settings
 from lab_services.services.bucketing import bucket
 from lab_services.services.service import Service
+from lab_services.services.write_behind import WriteBehind
 
 PREDICT_URL = settings.text("PREDICT_URL")
 DATABASE_URL = settings.text("DATABASE_URL")
 TODAY, CANDIDATE = "today", "candidate"
 TIMEOUT = aiohttp.ClientTimeout(total=5)
-# Answers are written down together this often: a row each would take longer than the answer.
-WRITE_SECONDS = 0.1
 COLUMNS = ("test", "request", "model", "shadow", "probability", "warned", "seconds")
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (test text, request text, model text,
@@ -35,8 +34,6 @@ CREATE TABLE IF NOT EXISTS travellers (request text PRIMARY KEY, stayed boolean,
 Name = Annotated[str, Header(min_length=1, max_length=64)]
 # What COLUMNS name; no probability and no warning where there was no answer.
 Row = tuple[str, str, str, bool, float | None, bool | None, float]
-
-log = logging.getLogger(__name__)
 
 
 class Release(TypedDict):
@@ -49,32 +46,47 @@ class Release(TypedDict):
 
 @dataclass
 class State:
-    """What this gate does now, and what it has not yet written down."""
+    """What this gate does now."""
 
     release: Release
-    rows: list[Row] = field(default_factory=list)
     # Held here, because a task that nobody holds may be collected before its end.
     shadows: set[asyncio.Task[Response]] = field(default_factory=set)
     session: aiohttp.ClientSession | None = None
-    database: psycopg.AsyncConnection[Any] | None = None
+    database: AsyncConnectionPool[Any] | None = None
 
 
 state = State({"test": "none", "share": 0.0, "shadow": False})
 
 
 @asynccontextmanager
-async def connected(_: Service) -> AsyncIterator[None]:
+async def connected(app: Service) -> AsyncIterator[None]:
     connections = aiohttp.TCPConnector(limit=0)  # a slow candidate must not take those of today
     async with (
         aiohttp.ClientSession(timeout=TIMEOUT, connector=connections) as state.session,
-        await psycopg.AsyncConnection.connect(DATABASE_URL, autocommit=True) as state.database,
+        AsyncConnectionPool(
+            DATABASE_URL, min_size=1, max_size=1, open=False, timeout=5
+        ) as state.database,
     ):
-        await state.database.execute(TABLES)
-        writing = asyncio.create_task(write_down())
-        yield
-        writing.cancel()
-        await asyncio.gather(writing, *state.shadows, return_exceptions=True)
-        await flush()
+        async with state.database.connection() as database:
+            await database.execute(TABLES)
+        async with rows.writing(app):
+            yield
+            await asyncio.gather(*state.shadows, return_exceptions=True)
+
+
+async def write(rows: list[Row]) -> None:
+    """Write rows in one statement: each by itself would take longer than its answer."""
+    assert state.database is not None
+    async with (
+        state.database.connection() as database,
+        database.cursor() as cursor,
+        cursor.copy(f"COPY answers ({', '.join(COLUMNS)}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            await copy.write_row(row)
+
+
+rows = WriteBehind(write, away=psycopg.OperationalError)
 
 
 app = Service("gate", lifespan=connected)
@@ -116,33 +128,5 @@ async def ask(model: str, body: bytes, test: str, request: str, *, shadow: bool)
         said = json.loads(content)
         probability, warned = said["probability"], said["late"]
     seconds = time.perf_counter() - began
-    state.rows.append((test, request, model, shadow, probability, warned, seconds))
+    rows.add((test, request, model, shadow, probability, warned, seconds))
     return Response(content, status, media_type="application/json")
-
-
-async def write_down() -> None:
-    """Again and again; what PostgreSQL does not take is kept for the next time."""
-    while True:
-        await asyncio.sleep(WRITE_SECONDS)
-        try:
-            await flush()
-        except psycopg.Error as error:
-            log.error("cannot write down", extra={"error": repr(error), "rows": len(state.rows)})
-
-
-async def flush() -> None:
-    """Write all waiting rows in one statement. Raises psycopg.Error, and keeps them then."""
-    rows, state.rows = state.rows, []
-    if not rows:
-        return
-    assert state.database is not None
-    try:
-        async with (
-            state.database.cursor() as cursor,
-            cursor.copy(f"COPY answers ({', '.join(COLUMNS)}) FROM STDIN") as copy,
-        ):
-            for row in rows:
-                await copy.write_row(row)
-    except BaseException:  # a cancelled write too: the last one comes after it
-        state.rows = rows + state.rows
-        raise

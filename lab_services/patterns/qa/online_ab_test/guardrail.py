@@ -125,11 +125,10 @@ async def look(guardrail: Guardrail, session: aiohttp.ClientSession) -> None:
 
 
 @asynccontextmanager
-async def watching(_: Service) -> AsyncIterator[None]:
+async def watching(app: Service) -> AsyncIterator[None]:
     async with LOG:
-        task = asyncio.create_task(watch())
+        app.background(watch())
         yield
-        task.cancel()
 
 
 app = Service("guardrail", lifespan=watching)

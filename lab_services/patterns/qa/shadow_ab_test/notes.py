@@ -3,16 +3,19 @@
 Notes are written in the background: no request waits for the database, and none fails with it.
 """
 
-import asyncio
-import logging
-from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from lab_services.services.service import Service
+from lab_services.services.write_behind import WriteBehind
 
 EVERY_SECONDS = 0.1
-AGAIN_SECONDS = 0.5  # where the database does not answer: until the next try
+PATIENCE_SECONDS = 2  # where the database does not answer: until the next try
 MOST = 20_000  # notes that wait for the database; later ones are lost, and counted
 
 # Whoever comes first makes the tables; two at the same moment would both fail.
@@ -37,8 +40,6 @@ WHERE p.model = 'production' AND starts_with(p.request, %s)
 ORDER BY p.at, p.request
 """
 
-log = logging.getLogger(__name__)
-
 
 class Note(NamedTuple):
     """One answer; `seconds` is how long the model's service worked on it."""
@@ -53,46 +54,40 @@ class Note(NamedTuple):
 class Notes:
     """Notes on their way to the database at `url`, and the notices that travellers are sent."""
 
-    def __init__(self, url: str, most: int = MOST) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._most = most
-        self._waiting: deque[tuple[Note, bool]] = deque()
-        self.lost = 0
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
+        self._pool: AsyncConnectionPool[AsyncConnection[Any]]
+        self.waiting: WriteBehind[tuple[Note, bool]] = WriteBehind(
+            self.write, away=psycopg.OperationalError, every=EVERY_SECONDS, most=MOST
+        )
 
     def add(self, note: Note, *, notice: bool) -> None:
         """Keep a note; with a `notice`, the traveller is told as well. Never fails or waits."""
-        if len(self._waiting) < self._most:
-            self._waiting.append((note, notice))
-        else:
-            self.lost += 1
+        self.waiting.add((note, notice))
 
-    async def keep_writing(self) -> None:
-        """Write what waits, again and again, for as long as the service runs."""
-        while True:
-            try:
-                async with await AsyncConnection.connect(self._url, autocommit=True) as database:
-                    await database.execute(SCHEMA)
-                    while True:
-                        await asyncio.sleep(EVERY_SECONDS)
-                        await self.write(database)
-            except psycopg.Error as error:
-                log.error("the log does not answer", extra={"error": repr(error)})
-                await asyncio.sleep(AGAIN_SECONDS)
+    @asynccontextmanager
+    async def writing(self, app: Service) -> AsyncIterator[None]:
+        """Write what waits while the service runs, whether the database is there or not."""
+        self._pool = AsyncConnectionPool(
+            self._url, min_size=1, max_size=1, open=False, timeout=PATIENCE_SECONDS,
+            configure=create, kwargs={"autocommit": True},
+        )  # fmt: skip
+        async with self._pool, self.waiting.writing(app):
+            yield
 
-    async def write(self, database: AsyncConnection[Any]) -> None:
-        """Write all that waits, or nothing. Raises what the database raises."""
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    async def write(self, batch: list[tuple[Note, bool]]) -> None:
+        """Write all of them, or nothing. Raises what the database raises."""
         told = [(note.request, note.model) for note, notice in batch if notice]
-        try:
-            async with database.transaction(), database.cursor() as cursor:
-                if batch:
-                    await cursor.executemany(ANSWER, [note for note, _ in batch])
-                if told:
-                    await cursor.executemany(NOTICE, told)
-        except BaseException:
-            self._waiting.extendleft(reversed(batch))
-            raise
+        async with (
+            self._pool.connection() as database,
+            database.transaction(),
+            database.cursor() as cursor,
+        ):
+            await cursor.executemany(ANSWER, [note for note, _ in batch])
+            if told:
+                await cursor.executemany(NOTICE, told)
+
+
+async def create(database: AsyncConnection[Any]) -> None:
+    """Make the tables where they are not there."""
+    await database.execute(SCHEMA)

@@ -4,7 +4,6 @@ The note carries the request's id, which a request and its copy have in common. 
 flight is called late is sent a notice, unless the request is marked as a copy.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,17 +29,16 @@ notes = Notes(settings.text("DATABASE_URL"))
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The model, and whoever writes the notes."""
     model.load()
-    writing = asyncio.create_task(notes.keep_writing())
-    yield
-    writing.cancel()
+    async with notes.writing(app):
+        yield
 
 
 app = Service("shadow-ab-test", lifespan=resources)
 lost = Gauge("notes_lost", "Notes that found no room to wait", registry=app.registry)
-lost.set_function(lambda: notes.lost)
+lost.set_function(lambda: notes.waiting.lost)
 
 
 @app.post("/predict")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import orjson
 from fastapi import Body, Query, Response
 from pydantic import Field
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from typing_extensions import TypedDict
 
 from lab_services.services import settings
@@ -20,6 +22,9 @@ from lab_services.services.service import Service
 STREAM, GROUP = "jobs", "workers"
 # The stream lets go of its oldest jobs beyond that many; a queue so long is an alarm.
 LONGEST = 100_000
+AGAIN_SECONDS = 0.1  # where the queue does not answer: until the next try
+
+log = logging.getLogger(__name__)
 
 
 class Prediction(TypedDict):
@@ -41,16 +46,15 @@ class Ticket(TypedDict):
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The queue, the store, and one subscription for all who wait for a result."""
     global queue, store
     queue = Redis.from_url(settings.text("QUEUE_URL"))
     store = Redis.from_url(settings.text("STORE_URL"))
     async with queue, store, store.pubsub() as news:
         await news.subscribe("finished")
-        telling = asyncio.create_task(tell(news))
+        app.background(tell(news))
         yield
-        telling.cancel()
 
 
 app = Service("asynchronous", lifespan=resources)
@@ -99,11 +103,19 @@ async def result(
 
 
 async def tell(news: Any) -> None:
-    """Wake those who wait for a result that a worker has announced."""
-    async for message in news.listen():
-        if message["type"] == "message":
-            for arrived in waiting.get(message["data"].decode(), ()):
-                arrived.set()
+    """Wake those who wait for a result that a worker has announced.
+
+    What is announced while the connection is down is not heard; whoever waits looks once more.
+    """
+    while True:
+        try:
+            async for message in news.listen():  # it connects and subscribes again by itself
+                if message["type"] == "message":
+                    for arrived in waiting.get(message["data"].decode(), ()):
+                        arrived.set()
+        except RedisError as error:
+            log.error("no news of results", extra={"error": repr(error)})
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 @app.get("/queue")

@@ -20,7 +20,7 @@ from lab_services.services import settings
 from lab_services.services.predictor import Forecast, Model
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # Seconds to wait for the cache: beyond that the warehouse is asked without it.
 PATIENCE = settings.number("PATIENCE", 0.2, low=0.001, high=60)
 # Entries of this policy are deleted when the warehouse tells that their row has changed.
@@ -109,7 +109,7 @@ async def listen() -> None:
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The model, the cache, the warehouse, and an ear for what it tells."""
     global cache, pool, url
     model.load()
@@ -121,11 +121,8 @@ async def resources(_: Service) -> AsyncIterator[None]:
         kwargs={"autocommit": True},
     )  # fmt: skip
     async with cache, pool:
-        listening = asyncio.create_task(listen())
+        app.background(listen())
         yield
-        while not listening.done():  # one cancellation may get lost while it connects
-            listening.cancel()
-            await asyncio.wait([listening], timeout=0.1)
 
 
 model = Model()

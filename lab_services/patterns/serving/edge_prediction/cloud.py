@@ -5,7 +5,7 @@ from fastapi import Response
 from lab_services.services import settings
 from lab_services.services.predictor import Flight, Forecast, Model, create_app
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 
 model = Model()
 app = create_app("cloud", model)

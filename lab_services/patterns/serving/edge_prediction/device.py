@@ -22,7 +22,7 @@ from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Flight, Forecast
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # How long a device waits for the server, and how long it then leaves it alone (seconds).
 PATIENCE = settings.number("PATIENCE", 0.25, low=0.001, high=60)
 ALONE = settings.number("ALONE", 1, low=0, high=3600)
@@ -38,7 +38,7 @@ online_at = 0.0  # when it is worth while to ask the server again
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The package on the disk, the connections to store and server, and the limit of memory."""
     updater.start()
     every = settings.number("CHECK_SECONDS", 0.5, low=0.05, high=86_400)
@@ -51,9 +51,8 @@ async def resources(_: Service) -> AsyncIterator[None]:
         # The event loop makes the threads that ask for addresses, and their stacks, at first use.
         await asyncio.get_running_loop().getaddrinfo("localhost", 80)
         app.state.limit = limit_memory(settings.number("MEMORY_MB", 16, low=1, high=100_000))
-        following = asyncio.create_task(updater.follow(store, every))
+        app.background(updater.follow(store, every))
         yield
-        following.cancel()
 
 
 app = Service("device", lifespan=resources)

@@ -57,7 +57,7 @@ async def deploy(
             updater = Updater(app.state.disks / str(len(devices)), key)
             devices.append((every, updater))
             follow = updater.follow(app.state.store, every, first=drawn.uniform(0, every))
-            looking.append(asyncio.create_task(follow))
+            looking.append(app.background(follow))
 
 
 def stop() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from lab_services.models import features
 from lab_services.models.features import Flight
@@ -20,6 +22,17 @@ from lab_services.models.features import Flight
 TOLERANCE = 0.05
 
 Manifest = dict[str, Any]
+
+
+class _Needed(TypedDict):
+    """What of a manifest is read before its model is loaded, and with it everything else."""
+
+    version: int
+    bytes: int
+    sha256: str
+
+
+_NEEDED = TypeAdapter(_Needed)
 
 
 class Refused(Exception):
@@ -82,6 +95,16 @@ def packed(
         "known": list(known),
     }
     return manifest | {"signature": signature(manifest, key)}
+
+
+def read(told: bytes) -> Manifest:
+    """The manifest in a store's answer. Raises Refused where there is none: anybody can answer."""
+    try:
+        manifest: Manifest = json.loads(told)
+        _NEEDED.validate_python(manifest, strict=True)
+    except (ValueError, RecursionError) as problem:
+        raise Refused(f"it is no manifest: {problem}") from problem
+    return manifest
 
 
 def check_signature(manifest: Manifest, key: str) -> None:

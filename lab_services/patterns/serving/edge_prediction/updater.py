@@ -17,6 +17,7 @@ from lab_services.patterns.serving.edge_prediction.packages import EdgeModel, Fa
 # What loading a file as a model can raise: MemoryError, and the runtime's own, which share no base.
 LOADING = Exception
 OFFLINE = (aiohttp.ClientError, TimeoutError)
+NOTHING = b"{}"  # what a store says that has nothing yet
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +35,32 @@ class Updater:
         self.folder, self.key, self.careful = folder, key, careful
         self.model: EdgeModel | None = None
         self.events: list[dict[str, Any]] = []
-        self.tried: set[str] = (
-            set()
-        )  # signatures of what was refused or rolled back: once is enough
+        self.tried: set[bytes] = set()  # what was refused or rolled back: once is enough
 
     # --- the pattern ------------------------------------------------------------------------------
 
     async def look(self, store: aiohttp.ClientSession) -> None:
         """Ask for a newer package and take it. Raises one of OFFLINE where nobody answers."""
         async with store.get("/latest") as answer:
-            manifest = await answer.json()
-        if not manifest or manifest["version"] <= self.version:
-            return  # never back to an older one, even if it is properly signed
-        if manifest["signature"] in self.tried:
+            answer.raise_for_status()
+            told = await answer.read()
+        if told in (NOTHING, *self.tried):
             return
+        version = 0  # of what cannot be read
         try:
+            manifest = packages.read(told)
+            version = manifest["version"]
             if self.careful:
                 packages.check_signature(manifest, self.key)
+            if version <= self.version:
+                return  # never back to an older one, even if it is properly signed
             await self.download(store, manifest)
             self.install(manifest)
-            self.told(manifest, "installed")
+            self.told(version, "installed")
         except (Refused, Failed) as problem:
-            self.tried.add(manifest["signature"])
-            self.told(
-                manifest, "refused" if isinstance(problem, Refused) else "rolled back", problem
-            )
+            self.tried.add(told)
+            outcome = "refused" if isinstance(problem, Refused) else "rolled back"
+            self.told(version, outcome, problem)
 
     async def download(self, store: aiohttp.ClientSession, manifest: packages.Manifest) -> None:
         """To the disk, never whole in memory."""
@@ -130,10 +132,8 @@ class Updater:
         link = self.folder / name
         return os.readlink(link) if link.is_symlink() else ""
 
-    def told(
-        self, manifest: packages.Manifest, outcome: str, problem: Exception | None = None
-    ) -> None:
-        event = {"version": manifest["version"], "outcome": outcome, "at": time.time()}
+    def told(self, version: int, outcome: str, problem: Exception | None = None) -> None:
+        event = {"version": version, "outcome": outcome, "at": time.time()}
         self.events.append(event | {"reason": str(problem or "")})
         log.info("package", extra=self.events[-1])
 

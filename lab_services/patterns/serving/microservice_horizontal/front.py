@@ -23,7 +23,7 @@ from lab_services.services import settings
 from lab_services.services.predictor import Flight, Forecast
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 FAILURES = int(settings.number("FAILURES", 3, low=1, high=1000))
 OPEN_SECONDS = settings.number("OPEN_SECONDS", 0.5, low=0.01, high=3600)
 # What means that a branch has not answered: an error, no answer in time, or that nobody asked.

@@ -3,9 +3,7 @@
 Each has one worker and a queue before it, as most model servers have.
 """
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from typing import Annotated
 
@@ -17,7 +15,7 @@ from lab_services.patterns.serving.microservice_vertical.messages import Answer,
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from lab_services.services import settings
 from lab_services.services.forecasts import changes, sampled
-from lab_services.services.predictor import Model, Rows, create_app
+from lab_services.services.predictor import Model, Rows, create_app, one_at_a_time
 
 # The departures to choose from, minutes after midnight, and how much better one must be.
 DEPARTURES = range(6 * 60, 22 * 60 + 1, 60)
@@ -32,7 +30,6 @@ class TooLate(Exception):
 
 model = Model()
 app = create_app("stage of a chain", model)
-worker = ThreadPoolExecutor(max_workers=1)
 work_seconds = Summary("stage_work_seconds", "Work for a request", registry=app.registry)
 weather = changes(100_000, FORECAST_ERROR)
 
@@ -44,11 +41,12 @@ async def predict(
     """This stage's answer; refused where it could not be begun within `x-may-wait` seconds."""
     latest = time.monotonic() + may_wait
     try:
-        return await asyncio.get_running_loop().run_in_executor(worker, in_turn, asked, latest)
+        return await in_turn(asked, latest)
     except TooLate:
         raise HTTPException(504, "It has waited for too long.") from None
 
 
+@one_at_a_time
 def in_turn(asked: Asked, latest: float) -> Answer:
     """What the worker does when a request's turn has come. Raises TooLate."""
     began = time.monotonic()

@@ -21,8 +21,8 @@ from lab_services.services.service import Service
 STREAM, NEWS = "jobs", "answers"
 # The stream lets go of its oldest jobs beyond that many; nobody looks at their screens any more.
 LONGEST = 100_000
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+AGAIN_SECONDS = 0.1  # where Redis does not answer: until the next try
+LATE_ABOVE = settings.late_above()
 
 Ident = Annotated[str, Field(min_length=1, max_length=64, examples=["ua-1545"])]
 Wait = Annotated[float, Query(ge=0, le=60, description="Hold the answer back so long (seconds)")]
@@ -60,16 +60,15 @@ class Shown(Forecast):
 
 
 @asynccontextmanager
-async def resources(_: Service) -> AsyncIterator[None]:
+async def resources(app: Service) -> AsyncIterator[None]:
     """The rough model, the queue, and one subscription for all who wait for a good answer."""
     global queue
     model.load()
     queue = Redis.from_url(settings.text("QUEUE_URL"))
     async with queue, queue.pubsub() as news:
         await news.subscribe(NEWS)
-        telling = asyncio.create_task(tell(news))
+        app.background(tell(news))
         yield
-        telling.cancel()
 
 
 model = Model()
@@ -152,11 +151,20 @@ def told(answer: Any, response: Response) -> Any:
 
 
 async def tell(news: Any) -> None:
-    """Wake those who wait for an answer that the worker has announced."""
-    async for message in news.listen():
-        if message["type"] == "message":
-            answer = orjson.loads(message["data"])
-            for about in (f"screen {answer['screen']}", f"session {answer['session']}"):
-                for coming in waiting.get(about, ()):
-                    if not coming.done():
-                        coming.set_result(answer)
+    """Wake those who wait for an answer that the worker has announced, whatever Redis does."""
+    while True:
+        try:
+            async for message in news.listen():  # it connects and subscribes again by itself
+                if message["type"] == "message":
+                    wake(orjson.loads(message["data"]))
+        except RedisError as error:
+            log.error("no news of answers", extra={"error": repr(error)})
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def wake(answer: Any) -> None:
+    """Hand an answer to those who wait for its screen or its session."""
+    for about in (f"screen {answer['screen']}", f"session {answer['session']}"):
+        for coming in waiting.get(about, ()):
+            if not coming.done():
+                coming.set_result(answer)

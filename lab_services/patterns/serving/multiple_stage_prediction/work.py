@@ -10,8 +10,7 @@ from lab_services.services.forecasts import changes, sampled
 from lab_services.services.predictor import Flight, Model
 from lab_services.services.worker import Job, Worker
 
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # How far a forecast of the weather is off, as a share of its value.
 FORECAST_ERROR = settings.number("FORECAST_ERROR", 0.1, low=0, high=1)
 # How long a good answer is kept for a page that looks again.

@@ -4,33 +4,29 @@ Weather at departure is itself a forecast: the answer is the mean over as many s
 were asked for, so the same model can have light and heavy work.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 from prometheus_client import Counter
 
 from lab_services.patterns.serving.prediction_cache.questions import Answer, Question
 from lab_services.services import settings
 from lab_services.services.forecasts import changes, sampled
-from lab_services.services.predictor import Model, create_app
+from lab_services.services.predictor import Model, create_app, one_at_a_time
 
-# Above this probability a flight is called late.
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 # How far a forecast of the weather is off, as a share of its value.
 FORECAST_ERROR = settings.number("FORECAST_ERROR", 0.2, low=0, high=1)
 
 model = Model()
 app = create_app("predictor", model)
-worker = ThreadPoolExecutor(max_workers=1)
 inferences = Counter("inferences", "Questions that the model has answered", registry=app.registry)
 
 
 @app.post("/predict")
 async def predict(question: Question) -> Answer:
     """Will this flight arrive more than 15 minutes late?"""
-    return await asyncio.get_running_loop().run_in_executor(worker, answer, question)
+    return await answer(question)
 
 
+@one_at_a_time
 def answer(question: Question) -> Answer:
     """The mean over all samples; the same question always has the same answer."""
     inferences.inc()

@@ -16,10 +16,10 @@ from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import Context, OpenedState
 
 from lab_services.services import settings
+from lab_services.services.forecasts import Forecasts
 from lab_services.services.predictor import Flight, Forecast, Model
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
 # How long a caller waits that can help itself, and how long one that can only hope. Seconds.
 DEADLINE = settings.number("DEADLINE", 0.3, low=0.001, high=60)
 PATIENCE = 2.0
@@ -29,6 +29,7 @@ OPEN_SECONDS = settings.number("OPEN_SECONDS", 0.5, low=0.01, high=3600)
 FAILED = (aiohttp.ClientError, TimeoutError)
 
 rough = Model()
+rough_forecasts = Forecasts(rough, samples=1)
 
 
 @asynccontextmanager
@@ -61,8 +62,8 @@ def instead(flight: Flight, response: Response) -> Forecast:
     """The rough model's answer. Status 203 says that it does not come from the predictor."""
     answers.labels("fallback").inc()
     response.status_code = 203
-    probability = round(float(rough.predict(rough.prepare([flight]))[0]), 6)
-    return {"probability": probability, "late": probability > LATE_ABOVE}
+    (forecast,) = rough_forecasts([flight])
+    return forecast
 
 
 @app.post("/predict/unprotected")

@@ -4,21 +4,16 @@ The event loop stays free: it takes every request in at once and reports "ready"
 it takes no request out again: the worker answers also those whose caller has long given up.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 from lab_services.services.forecasts import Forecasts
-from lab_services.services.predictor import Flight, Forecast, Model, create_app
+from lab_services.services.predictor import Flight, Forecast, Model, create_app, one_at_a_time
 
 model = Model()
 app = create_app("predictor with a queue", model)
-forecasts = Forecasts(model)
-worker = ThreadPoolExecutor(max_workers=1)
+forecasts = one_at_a_time(Forecasts(model))
 
 
 @app.post("/predict")
 async def predict(flight: Flight) -> Forecast:
     """Will this flight arrive more than 15 minutes late?"""
-    loop = asyncio.get_running_loop()
-    (answer,) = await loop.run_in_executor(worker, forecasts, [flight])
+    (answer,) = await forecasts([flight])
     return answer

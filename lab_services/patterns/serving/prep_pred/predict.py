@@ -10,7 +10,7 @@ from lab_services.services import settings
 from lab_services.services.cpu_throttle import CpuThrottle
 from lab_services.services.predictor import Forecast, Model, Rows, create_app
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
+LATE_ABOVE = settings.late_above()
 
 model, throttle = Model(), CpuThrottle()
 app = create_app("prediction", model)

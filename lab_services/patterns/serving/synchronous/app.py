@@ -21,10 +21,10 @@ from fastapi import HTTPException, Path, Response
 from prometheus_client import Gauge
 
 from lab_services.services import settings
+from lab_services.services.forecasts import Forecasts
 from lab_services.services.predictor import Flights, Forecast, Model
 from lab_services.services.service import Service
 
-LATE_ABOVE = settings.number("LATE_ABOVE", 0.3, low=0, high=1)
 THREADS = int(settings.number("THREADS_IN_ALL", 4, low=2, high=256))
 DEADLINE = settings.number("DEADLINE", 0.2, low=0.001, high=60)  # seconds
 # What means that the predictor has not answered: too late, no connection, or no proper answer.
@@ -37,6 +37,7 @@ AIRPORTS = {
 }
 
 rough = Model()
+rough_forecasts = Forecasts(rough, samples=1)
 idle: deque[http.client.HTTPConnection] = deque()  # connections that nobody uses at the moment
 
 
@@ -126,8 +127,7 @@ def ask(flights: Flights, until: float) -> list[Forecast]:
 def instead(flights: Flights, response: Response) -> list[Forecast]:
     """The rough model's forecasts. Status 203 says that they do not come from the predictor."""
     response.status_code = 203
-    probabilities = rough.predict(rough.prepare(flights)).tolist()
-    return [{"probability": round(p, 6), "late": p > LATE_ABOVE} for p in probabilities]
+    return rough_forecasts(flights)
 
 
 # --- around it ----------------------------------------------------------------------------------

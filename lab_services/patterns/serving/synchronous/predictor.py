@@ -4,20 +4,15 @@ It has one worker and a queue before it, as most model servers have. What has be
 worked off, also when whoever asked has left.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 from lab_services.services.forecasts import Forecasts
-from lab_services.services.predictor import Flights, Forecast, Model, create_app
+from lab_services.services.predictor import Flights, Forecast, Model, create_app, one_at_a_time
 
 model = Model()
 app = create_app("predictor of boards", model)
-forecasts = Forecasts(model)
-worker = ThreadPoolExecutor(max_workers=1)
+forecasts = one_at_a_time(Forecasts(model))
 
 
 @app.post("/predict/board")
 async def predict(flights: Flights) -> list[Forecast]:
     """Will each of these flights arrive more than 15 minutes late?"""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(worker, forecasts, flights)
+    return await forecasts(flights)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -41,14 +40,13 @@ class Following:
         self.version = 0
 
     @asynccontextmanager
-    async def running(self, _: Service) -> AsyncIterator[None]:
+    async def running(self, app: Service) -> AsyncIterator[None]:
         """Follow the name while the service runs."""
         every = settings.number("FOLLOW_SECONDS", 0.25, low=0.05, high=3600)
         url = settings.text("DATABASE_URL")
         async with AsyncConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
-            following = asyncio.create_task(self._follow(pool, every))
+            app.background(self._follow(pool, every))
             yield
-            following.cancel()
 
     async def _follow(self, pool: AsyncConnectionPool, every: float) -> None:
         model = settings.text("REGISTERED", "late")
@@ -68,8 +66,7 @@ class Following:
     async def serve(self, version: int, source: str) -> None:
         """Load this version where it is another one; only a whole one takes the place."""
         if version != self.version:
-            os.environ["MODEL"] = source  # where a Model looks for its file
-            fresh = Model()
+            fresh = Model(source)
             await asyncio.to_thread(fresh.load)
             self.model, self.version = fresh, version
 

@@ -64,15 +64,14 @@ class Watch:
             self.fired.setdefault(alarm, now)
 
     @asynccontextmanager
-    async def running(self, _: Service) -> AsyncIterator[None]:
+    async def running(self, app: Service) -> AsyncIterator[None]:
         """Look and probe while the service runs."""
         with tables.connect() as database:
             tables.create(database)
         # Apart from one another: a probe of a dead host may take its whole second.
-        tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._probe())]
+        app.background(self._look())
+        app.background(self._probe())
         yield
-        for task in tasks:
-            task.cancel()
 
     async def _look(self) -> None:
         url = settings.text("DATABASE_URL")
