@@ -23,7 +23,7 @@ import docker
 from requests.exceptions import JSONDecodeError
 
 from lab_services.errors import LabError
-from lab_services.stack import containers, image
+from lab_services.stack import blackhole, containers, image
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.engine import available, compose_command, connect
 from lab_services.stack.messages import Emit, JobResult, Progress, Replica, Usage
@@ -57,6 +57,7 @@ class DockerRuntime(Runtime):
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._exit_codes: dict[str, int] = {}
         self._addresses: dict[str, str] = {}  # by container
+        self._separated: dict[str, set[str]] = {}  # by container, the addresses it does not reach
         self._launching = threading.RLock()
         self._spawning = threading.Lock()  # between `closing` and the start of Compose
         self._process: subprocess.Popen[str] | None = None
@@ -82,6 +83,8 @@ class DockerRuntime(Runtime):
             there = {(r.service, r.number) for r in self.replicas()}
             wanted = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
             self._create([replica for replica in wanted if replica not in there])
+            if self.partitions:
+                self.separate()
 
     def _create(self, replicas: list[tuple[str, int]]) -> None:
         for attempt in range(_PORT_ATTEMPTS):
@@ -105,7 +108,12 @@ class DockerRuntime(Runtime):
                 chosen[port.container] = port.host or free_port(taken | set(chosen.values()))
             self._ports[name, number] = chosen
         return containers.entry(
-            self.compose, service, number, self._images[service.image], self._ports[name, number]
+            self.compose,
+            service,
+            number,
+            self._images[service.image],
+            self._ports[name, number],
+            self._cores(name),
         )
 
     def _compose_up(self, project: Any) -> str | None:
@@ -186,7 +194,7 @@ class DockerRuntime(Runtime):
             if service in (None, name) and container["State"] != "removing"
         ]
 
-    def endpoint(self, replica: Replica, container_port: int) -> str:
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
         """The container's own address on the stack's network, as the engine's DNS tells it."""
         return f"{self._addresses[replica.ident]}:{container_port}"
 
@@ -256,6 +264,66 @@ class DockerRuntime(Runtime):
     def resume(self, replica: Replica) -> None:
         """Let it go on."""
         self._api.unpause(replica.ident)
+
+    def separate(self) -> None:
+        """In each of the containers, what goes to the others is sent to nobody: see `blackhole`."""
+        with self._launching:
+            there = [r for r in self.replicas() if r.state != "exited"]
+            wanted = {
+                replica.ident: {
+                    self._addresses[other.ident]
+                    for other in there
+                    if frozenset({replica.service, other.service}) in self.partitions
+                }
+                for replica in there
+            }
+            changed = [r for r in there if wanted[r.ident] != self._separated.get(r.ident, set())]
+            with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+                list(pool.map(lambda r: self._lose(r, sorted(wanted[r.ident])), changed))
+            self._separated = wanted
+
+    def _lose(self, replica: Replica, addresses: list[str]) -> None:
+        """Run `blackhole` in the network of a container, which itself has no right to."""
+        helper = self._api.create_container(
+            self._images[self.services[replica.service].image],
+            ["python", "-c", Path(blackhole.__file__).read_text(), *addresses],
+            user="0",
+            entrypoint=[],
+            labels={k: v for k, v in self._labels.items() if k != containers.STACK},
+            host_config=self._api.create_host_config(
+                network_mode=f"container:{replica.ident}",
+                cap_drop=["ALL"],
+                cap_add=["NET_ADMIN"],
+                read_only=True,
+            ),
+        )["Id"]
+        try:
+            self._api.start(helper)
+            code = self._api.wait(helper)["StatusCode"]
+            said = self._api.logs(helper).decode(errors="replace").strip()
+        except docker.errors.APIError as error:
+            code, said = 1, str(error)
+        finally:
+            self._api.remove_container(helper, force=True, v=True)
+        if code:
+            raise LabError(
+                f"{replica.service} cannot be cut off from another: {said[-500:]}",
+                "Its image needs a Python, and the engine must grant NET_ADMIN.",
+            )
+
+    def hold_to_cores(self, service: str) -> None:
+        """By the quota of the container's cgroup."""
+        quota = containers.cpu_quota(self._cores(service))
+        for replica in self.replicas(service):
+            if replica.state != "exited":
+                self._api.update_container(
+                    replica.ident, cpu_period=containers.CPU_PERIOD, cpu_quota=quota
+                )
+
+    def _cores(self, service: str) -> float | None:
+        """The limit that holds now: that of the Compose file, or a lower one."""
+        stated, limit = self.services[service].cpus, self.cpu_limits.get(service)
+        return min((each for each in (stated, limit) if each is not None), default=None)
 
     def stop(self, replica: Replica) -> None:
         """The stop signal, then SIGKILL after the grace period, in whole seconds."""
