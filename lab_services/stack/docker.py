@@ -33,6 +33,7 @@ from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFai
 __all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
 
 _PORT_ATTEMPTS = 3  # a port that was free may be gone before its container starts
+_LAUNCH_TIMEOUT = 600.0  # seconds for Compose, which may have to pull a large image
 _SETTLE = 1.0  # seconds in which the engine may still finish what an ended Compose asked for
 _REMOVE_TIMEOUT = 15.0  # seconds
 _SIDE_BY_SIDE = 8  # requests to the engine at once
@@ -134,7 +135,15 @@ class DockerRuntime(Runtime):
                 text=True,
                 start_new_session=True,
             )
-        errors = self._process.communicate()[1].strip()
+        try:
+            errors = self._process.communicate(timeout=_LAUNCH_TIMEOUT)[1].strip()
+        except subprocess.TimeoutExpired:
+            self._end_compose()
+            self._process.communicate()
+            raise ServiceFailed(
+                f"Compose has not started its containers within {_LAUNCH_TIMEOUT:.0f} s.",
+                "Where it pulls an image, pull it by hand first: docker pull IMAGE.",
+            ) from None
         if self._process.returncode == 0:
             return None
         self._settled = time.monotonic() + _SETTLE
@@ -358,30 +367,35 @@ class DockerRuntime(Runtime):
     def remove(self) -> None:
         """Kill Compose if it is at work, then remove what carries the stack's label."""
         self.closing.set()
+        self._end_compose()
+        _remove_labelled(self._api, f"{containers.STACK}={self.ident}", self._settled)
+        self._engine.client.close()
+
+    def _end_compose(self) -> None:
         with self._spawning:
             process = self._process
         if process is not None and process.poll() is None:
             self._settled = time.monotonic() + _SETTLE
             with contextlib.suppress(ProcessLookupError):  # it ended this very moment
                 os.killpg(process.pid, signal.SIGKILL)
-        _remove_labelled(self._api, f"{containers.STACK}={self.ident}", self._settled)
 
 
 def left_behind() -> set[str]:
     """The supervisors of this user of which the engine still has something."""
-    api = connect().client.api
     mine = {"label": f"{containers.USER}={os.getuid()}"}
-    labelled = [
-        *api.containers(all=True, filters=mine),
-        *api.networks(filters=mine),
-        *(api.volumes(filters=mine)["Volumes"] or []),
-    ]
+    with contextlib.closing(connect().client) as client:
+        labelled = [
+            *client.api.containers(all=True, filters=mine),
+            *client.api.networks(filters=mine),
+            *(client.api.volumes(filters=mine)["Volumes"] or []),
+        ]
     return {thing["Labels"][containers.KEEPER] for thing in labelled}
 
 
 def remove_left_behind(supervisor: str) -> None:
     """Remove what a supervisor that is no more has left on the engine."""
-    _remove_labelled(connect().client.api, f"{containers.KEEPER}={supervisor}", settled=0.0)
+    with contextlib.closing(connect().client) as client:
+        _remove_labelled(client.api, f"{containers.KEEPER}={supervisor}", settled=0.0)
 
 
 def _identity(container: Mapping[str, Any]) -> tuple[str, int]:

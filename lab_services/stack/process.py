@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +29,8 @@ from lab_services.stack.runtime import Cancelled, Runtime
 from lab_services.stack.throttle import INTERVAL, Throttle
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
+_DNS_INTERVAL = 0.05  # seconds between two looks at what is due
+_PATIENCE = 5.0  # seconds for a thread to end
 _MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
 
@@ -46,7 +48,6 @@ class ProcessRuntime(Runtime):
         self._children: dict[tuple[str, int], Child] = {}
         self._paused: set[tuple[str, int]] = set()
         self._cores: dict[tuple[str, int], list[int]] = {}
-        self._dns: threading.Thread | None = None
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._held: list[socket.socket] = []
         self._lock = threading.RLock()
@@ -72,10 +73,9 @@ class ProcessRuntime(Runtime):
         for proxy, cluster in clusters:
             envoy.write_endpoints(self._envoy_folder(proxy), cluster, [])
         if clusters:
-            self._dns = threading.Thread(target=self._play_dns, args=(clusters,), daemon=True)
-            self._dns.start()
+            self._watch("where the proxies find the replicas", self._dns(clusters), _DNS_INTERVAL)
         if any(s.memory for s in self.services.values()):
-            threading.Thread(target=self._watch_memory, daemon=True).start()
+            self._watch("the limit of memory", self._look_at_memory, _MEMORY_INTERVAL)
 
     def launch(self, counts: Mapping[str, int]) -> None:
         """Start what is not there yet."""
@@ -242,12 +242,13 @@ class ProcessRuntime(Runtime):
             for cluster in envoy.clusters(envoy.read_config(service), self.compose)
         ]
 
-    def _play_dns(self, clusters: list[tuple[str, envoy.Cluster]]) -> None:
-        """Rewrite the endpoint files as often as each cluster would ask the DNS."""
+    def _dns(self, clusters: list[tuple[str, envoy.Cluster]]) -> Callable[[], None]:
+        """Rewrites the endpoint files as often as each cluster would ask the DNS."""
         known: dict[tuple[str, str], list[int]] = {}
         complete: set[tuple[str, str]] = set()
         due = {(proxy, cluster.name): 0.0 for proxy, cluster in clusters}
-        while not self.closing.wait(0.05):
+
+        def look() -> None:
             for proxy, cluster in clusters:
                 key = (proxy, cluster.name)
                 if time.monotonic() < due[key]:
@@ -261,6 +262,8 @@ class ProcessRuntime(Runtime):
                 if len(ports) >= self.services[cluster.service].replicas:
                     complete.add(key)
                 due[key] = time.monotonic() + (cluster.refresh if key in complete else 0.02)
+
+        return look
 
     # --- look and act -------------------------------------------------------------------------
 
@@ -320,12 +323,12 @@ class ProcessRuntime(Runtime):
     def hold_to_cores(self, service: str) -> None:
         """By a thread that stops and continues them; see `Throttle`."""
         with self._lock:
-            if self.cpu_limits and not self._throttling:
+            if not self._throttling:
                 self._throttling = True
-                threading.Thread(target=self._throttle, daemon=True).start()
+                self._watch("the limit of the processor", self._throttle, INTERVAL)
 
     def _throttle(self) -> None:
-        while not self.closing.wait(INTERVAL):
+        if self.cpu_limits or self._throttles:
             with self._lock:
                 for key, child in self._children.items():
                     throttle = self._throttles.get(key)
@@ -338,9 +341,6 @@ class ProcessRuntime(Runtime):
                         throttle.look(cores, key in self._paused)
                     elif self._throttles.pop(key, None) is not None and throttle is not None:
                         throttle.release(key in self._paused)
-                if not self.cpu_limits:
-                    self._throttling = False
-                    return
 
     def stop(self, replica: Replica) -> None:
         """The stop signal, then SIGKILL after the grace period."""
@@ -421,20 +421,19 @@ class ProcessRuntime(Runtime):
             held.close()
         if self._relays is not None:
             self._relays.close()
-        if self._dns is not None:
-            self._dns.join()  # else it could write into the folder once more
+        for watch in self._watches:
+            watch.join(_PATIENCE)  # else it could write into the folder once more
 
-    def _watch_memory(self) -> None:
-        while not self.closing.wait(_MEMORY_INTERVAL):
-            limited = [r for r in self.replicas() if self.services[r.service].memory]
-            for usage in self._measure([r for r in limited if r.state != "exited"]):
-                limit = self.services[usage.service].memory
-                if limit and usage.memory > limit:
-                    with contextlib.suppress(LabError):  # discarded meanwhile
-                        replica = self.replica(usage.service, usage.number)
-                        with self._log(usage.service, usage.number).open("a") as log:
-                            log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
-                        self.signal(replica, "SIGKILL")
+    def _look_at_memory(self) -> None:
+        limited = [r for r in self.replicas() if self.services[r.service].memory]
+        for usage in self._measure([r for r in limited if r.state != "exited"]):
+            limit = self.services[usage.service].memory
+            if limit and usage.memory > limit:
+                with contextlib.suppress(LabError):  # discarded meanwhile
+                    replica = self.replica(usage.service, usage.number)
+                    with self._log(usage.service, usage.number).open("a") as log:
+                        log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
+                    self.signal(replica, "SIGKILL")
 
     def _work_folder(self, name: str, number: int) -> Path:
         folder = self.folder / "work" / f"{name}-{number}"
@@ -464,5 +463,8 @@ def _check_told(service: Service) -> None:
 
 
 def _memory(process: psutil.Process) -> int:
-    full = process.memory_full_info()
+    try:
+        full = process.memory_full_info()
+    except psutil.AccessDenied:  # of a program with other rights; what it shares counts in full
+        return int(process.memory_info().rss)
     return int(getattr(full, "pss", 0) or full.rss)

@@ -6,12 +6,13 @@ written once, here, on top of them, so that containers and plain processes behav
 
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lab_services.errors import LabError
 from lab_services.stack import envoy
@@ -50,6 +51,9 @@ class Runtime(ABC):
         self.ident = ident
         self.folder = folder
         self.closing = threading.Event()
+        self._stating = threading.RLock()  # held while an entry of `services` is made of its former
+        self.failures: list[str] = []  # of what looks after the stack; it can be relied on no more
+        self._watches: list[threading.Thread] = []
         self._answered: set[tuple[str, int, str]] = set()
         # By service: what the proxies in front of it were told of delays and errors.
         self._proxy_settings: dict[str, dict[str, int]] = {}
@@ -161,6 +165,20 @@ class Runtime(ABC):
         for service in waiting.values():
             self._wait_for_proxies(service.name)
 
+    def _watch(self, what: str, look: Callable[[], None], interval: float) -> None:
+        """Call `look` again and again while the stack is there; an error in it is told to all."""
+
+        def watch() -> None:
+            try:
+                while not self.closing.wait(interval):
+                    look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, every order says so
+                traceback.print_exc()
+                self.failures.append(f"{what} is not seen to any more: {error!r}")
+
+        self._watches.append(threading.Thread(target=watch, daemon=True))
+        self._watches[-1].start()
+
     def _check_mounts(self) -> None:
         for service in self.services.values():
             for volume in service.volumes:
@@ -235,7 +253,7 @@ class Runtime(ABC):
         surplus = [r for r in self.replicas(service) if r.number > count]
         with ThreadPoolExecutor(max_workers=max(1, len(surplus))) as pool:
             list(pool.map(self._stop_and_discard, surplus))
-        self.services[service] = replace(self.services[service], replicas=count)
+        self._state_anew(service, replicas=count)
         dead = {r.number for r in self.replicas(service) if r.state == "exited"}
         self.launch({service: count})
         self.wait_ready(service, set(range(1, count + 1)) - dead)
@@ -244,10 +262,9 @@ class Runtime(ABC):
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:
         """Replace the replicas one after another: drain, stop, start with the new environment."""
-        current = self.services[self.compose.service(service).name]
-        self.services[service] = replace(
-            current, environment={**current.environment, **environment}
-        )
+        with self._stating:
+            former = self.services[self.compose.service(service).name].environment
+            current = self._state_anew(service, environment={**former, **environment})
         for number in range(1, current.replicas + 1):
             self._check_open()
             replica = self.replica(service, number)
@@ -307,6 +324,11 @@ class Runtime(ABC):
             if proxy in envoy.proxies_of(self.compose, service):
                 self.set_proxies(service, values)
 
+    def _state_anew(self, service: str, **what: Any) -> Service:
+        with self._stating:
+            self.services[service] = replace(self.services[service], **what)
+            return self.services[service]
+
     def _stop_and_discard(self, replica: Replica) -> None:
         self.stop(replica)
         self.discard(replica)
@@ -341,7 +363,10 @@ class Runtime(ABC):
             needed = {
                 self.endpoint(replica.service, r, proxy.port) for r in live if r.state != "paused"
             }
-            known = envoy.healthy_hosts(admin, proxy.clusters)
+            try:
+                known = envoy.healthy_hosts(admin, proxy.clusters)
+            except envoy.NoAnswer:
+                known = []  # on busy processors it may come later
             # A cluster that has not heard of its endpoints yet is not listed at all.
             if len(known) == len(proxy.clusters) and all(
                 needed <= hosts <= allowed for hosts in known
