@@ -2,7 +2,7 @@
 # Works with GNU make 3.81, which macOS has: no .ONESHELL, no .SHELLFLAGS.
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-python prove book serve links bench clean
+.PHONY: help env lab test test-python coverage prove book serve links bench clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -43,6 +43,18 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
 	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' \
 	  --ignore tests/labs --ignore tests/browser --ignore tests/binder
+
+coverage: PYTHON := $(or $(PYTHON),3.13)
+coverage: $(filter .uv/bin/uv,$(UV))  ## lines of lab_services that no unit test reaches; held at what it is
+	@UV_PROJECT_ENVIRONMENT='.venv-$(notdir $(PYTHON))' \
+	  $(UV) sync --frozen --compile-bytecode --quiet --python $(PYTHON)
+	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
+	@rm -rf _build/coverage && mkdir -p _build/coverage
+	@PATH="$$PWD/.venv-$(notdir $(PYTHON))/bin:$$PATH" COVERAGE_CORE=sysmon \
+	  coverage run -m pytest -q -n logical --maxprocesses=4 --dist=loadgroup \
+	  --ignore tests/labs --ignore tests/browser --ignore tests/binder
+	@.venv-$(notdir $(PYTHON))/bin/coverage combine -q
+	@.venv-$(notdir $(PYTHON))/bin/coverage report
 
 book: env  ## build the book into _build/html; BOOK='--runtime docker' asks for runs in containers
 	@$(BIN)/python -m lab_services.book $(BOOK)

@@ -77,6 +77,7 @@ def ends(
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
+    paired: bool = True,
 ) -> tuple[float, float]:
     """The 95 % percentile interval of `combine` over resampled sources.
 
@@ -84,8 +85,8 @@ def ends(
     block length. Rounds are drawn first, then blocks within them (two stages: Davison and
     Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8), and every source
     draws the same rounds and the same places in them, so sources measured alternately stay
-    paired. Gives (nan, nan) where `combine` cannot be computed for one replicate in forty, and
-    where there is nothing to draw from.
+    paired; where they are not `paired`, each draws its own places. Gives (nan, nan) where `combine`
+    cannot be computed for one replicate in forty, and where there is nothing to draw from.
     """
     if not all(source and all(map(len, source)) for source in sources):
         return float("nan"), float("nan")
@@ -103,6 +104,8 @@ def ends(
             starts = random.random(counts[r])
             for part, source in zip(parts, sources, strict=True):
                 part.append(_blocks(source[r], starts))
+                if not paired:
+                    starts = random.random(counts[r])
         drawn[replicate] = combine([np.concatenate(part) for part in parts])
     if np.mean(~np.isfinite(drawn)) > (1 - CONFIDENCE) / 2:
         return float("nan"), float("nan")

@@ -1,9 +1,13 @@
-"""How large the software of a service is."""
+"""How large the software of a service is, and how much of this machine there is for it."""
 
 from importlib.metadata import distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from lab_services.limits import usable_cores
+
+__all__ = ["install_size", "usable_cores"]
 
 
 def install_size(package: str, without: tuple[str, ...] = ()) -> int:

@@ -4,6 +4,9 @@ Users of an experiment are independent of one another, which requests in one que
 those see `stats`.
 """
 
+import numpy as np
+import numpy.typing as npt
+
 from lab_services.report.stats import Interval
 
 _NONE = "there was no trial"
@@ -21,6 +24,16 @@ def proportion(hits: int, of: int) -> Interval:
         return Interval.unknown(_NONE, "share")
     low, high = proportion_confint(hits, of, method="beta")
     return Interval(hits / of, float(low), float(high), of, "share")
+
+
+def share(hits: npt.ArrayLike) -> Interval:
+    """The share of the true ones, as `proportion` has it.
+
+    >>> share([True, False, True, True])
+    75.0 % (19.4 to 99.4 %)
+    """
+    found = np.asarray(hits, dtype=bool)
+    return proportion(int(found.sum()), len(found))
 
 
 def proportions_differ(hits: int, of: int, hits_before: int, of_before: int) -> Interval:

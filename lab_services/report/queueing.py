@@ -6,13 +6,15 @@ What is asked of an unknown rate or service time (nan) is nan.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
-from scipy import stats as distributions
+import scipy
+
+Times = npt.NDArray[np.float64]
 
 
 def erlang_c(servers: int, load: float) -> float:
@@ -26,18 +28,77 @@ def erlang_c(servers: int, load: float) -> float:
         raise ValueError(f"No queue has {servers} workers and a load of {load}.")
     if load >= servers:
         return 1.0
-    lost = float(
-        distributions.poisson.pmf(servers, load) / distributions.poisson.cdf(servers, load)
-    )
+    lost = float(scipy.stats.poisson.pmf(servers, load) / scipy.stats.poisson.cdf(servers, load))
     return lost / (1 - load / servers * (1 - lost))
 
 
-def in_flight(rate: float, latency: float) -> float:
-    """Mean number of requests inside, waiting or served: rate times mean latency.
+def lindley(arrivals: npt.ArrayLike, services: npt.ArrayLike) -> Times:
+    """How long each of these arrivals (sorted, s) waits for one worker with these service times.
 
-    Little, Operations Research 9, 1961. Holds for any arrivals, service times and order.
+    Who comes waits for what is left of the work before: Lindley's recursion (Proceedings of the
+    Cambridge Philosophical Society 48, 1952). It says for these very arrivals what a formula says
+    for their mean. Raises ValueError for lists of different lengths, and for unsorted arrivals.
     """
-    return rate * latency
+    came, takes = np.asarray(arrivals, dtype=float), np.asarray(services, dtype=float)
+    if came.shape != takes.shape:
+        raise ValueError(f"{len(takes)} services for {len(came)} arrivals.")
+    if (np.diff(came) < 0).any():
+        raise ValueError("Arrivals are sorted.")
+    # The start of each is the running maximum of (arrival - work before), plus the work before.
+    before = np.concatenate([[0.0], np.cumsum(takes)[:-1]])[: len(came)]
+    return np.asarray(np.maximum.accumulate(came - before) + before - came)
+
+
+@dataclass(frozen=True)
+class Fluid:
+    """A queue as a fluid, where far more comes, or too little is done, than chance matters beside.
+
+    Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2. `capacity` is what can
+    be served per second. What is asked of an unknown number (nan) is nan.
+    """
+
+    capacity: float
+
+    def depth(self, parts: Sequence[tuple[float, float]]) -> tuple[Times, Times]:
+        """Corners of the line that the queue's depth follows: seconds, requests.
+
+        `parts` are (arrivals per second, seconds). It grows by what arrives less what can be done,
+        and is never below none.
+        """
+        times, depths = [0.0], [0.0]
+        for arrivals, seconds in parts:
+            grows, begin, before = arrivals - self.capacity, times[-1], depths[-1]
+            if grows < 0 < before and (empty := -before / grows) < seconds:
+                times.append(begin + empty)
+                depths.append(0.0)
+            times.append(begin + seconds)
+            depths.append(max(0.0, before + grows * seconds))
+        return np.array(times), np.array(depths)
+
+    def drain(self, pile: float, rate: float) -> float:
+        """Seconds until a pile of so many requests is worked off while `rate` per second come.
+
+        Infinite where that is no less than the capacity.
+        """
+        if pile <= 0:
+            return 0.0
+        return math.inf if rate >= self.capacity else pile / (self.capacity - rate)
+
+    def timely(self, parts: Sequence[tuple[float, float]], patience: float) -> float:
+        """How many are answered within `patience` seconds of waiting; `parts` as in `depth`.
+
+        Once the queue takes longer than that, nobody who comes is answered in time for as long as
+        it grows: everybody is served, late or not.
+        """
+        good, room = 0.0, patience * self.capacity
+        for rate, seconds in parts:
+            grows = max(rate - self.capacity, 0.0)
+            timely = min(seconds, room / grows) if grows else seconds
+            good += rate * timely
+            room -= grows * timely
+            if timely < seconds:
+                break
+        return good
 
 
 @dataclass(frozen=True)
@@ -124,18 +185,17 @@ class Queue:
             return float(np.mean(np.where(left < 0, 1.0, share * waited))) - (1 - q)
 
         top = float(times[-1]) + self.wait_quantile(q, rate) + 50 * conditional
-        return float(optimize.brentq(slower, 0.0, top)) + self.overhead
+        return float(scipy.optimize.brentq(slower, 0.0, top)) + self.overhead
 
     def backlog_wait(self, rate: float, seconds: float) -> float:
         """Above saturation, how long a request waits that arrives after `seconds` of that rate.
 
-        The queue grows by what cannot be served: (rate / saturation - 1) times seconds, the
-        fluid limit (Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2).
+        The queue grows by what cannot be served: (rate / saturation - 1) times seconds (`Fluid`).
         """
         grown = (self.utilisation(rate) - 1) * seconds
         return grown if math.isnan(grown) else max(0.0, grown)
 
-    def _service_times(self) -> npt.NDArray[np.float64]:
+    def _service_times(self) -> Times:
         """The service time's quantiles at equal steps of probability, fine enough for p99.9."""
         if self.service_scv == 0:
             return np.full(1, self.service)
@@ -145,7 +205,7 @@ class Queue:
 @lru_cache(maxsize=32)  # a curve asks for the same at each of its points, and it takes milliseconds
 def _gamma_quantiles(shape: float) -> npt.NDArray[np.float64]:
     """The quantiles of the gamma distribution of scale 1 at 20,000 equal steps of probability."""
-    found: npt.NDArray[np.float64] = distributions.gamma.ppf(
+    found: npt.NDArray[np.float64] = scipy.stats.gamma.ppf(
         (np.arange(20_000) + 0.5) / 20_000, shape
     )
     return found

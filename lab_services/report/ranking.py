@@ -1,12 +1,13 @@
 """How well a model tells late flights from punctual ones, and what is lost with a worse one."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
+import scipy
 
-from lab_services.report.bootstrap import CONFIDENCE
+from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 
 _ONE_KIND = "both late and punctual flights are needed"
@@ -26,7 +27,7 @@ def auc(late: Late, said: Said) -> float:
     lates, others = int(late.sum()), int((~late).sum())
     if not (lates and others):
         return math.nan
-    ranks = distributions.rankdata(said)
+    ranks = scipy.stats.rankdata(said)
     return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
 
 
@@ -54,14 +55,12 @@ def auc_difference(late: Late, model: Said, served: Said, draws: int = 200) -> I
     value = auc(late, model) - auc(late, served)
     if math.isnan(value):
         return _not_known(late)
-    random = np.random.default_rng(0)
-    found: list[float] = []
-    while len(found) < draws:
-        at = random.integers(0, len(late), len(late))
-        if 0 < late[at].sum() < len(late):
-            found.append(auc(late[at], model[at]) - auc(late[at], served[at]))
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(value, min(low, value), max(high, value), len(late))
+
+    def lost(series: Sequence[Said]) -> float:
+        here = series[0].astype(bool)
+        return auc(here, series[1]) - auc(here, series[2])
+
+    return resampled(lost, late, model, served, draws=draws)
 
 
 def _not_known(late: Late) -> Interval:

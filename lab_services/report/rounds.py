@@ -10,18 +10,28 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
+import scipy
 
+from lab_services.report import bootstrap
 from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
 
 
-def t_interval(values: Iterable[float], unit: str = "", *, least: float = -math.inf) -> Interval:
+def t_interval(
+    values: Iterable[float],
+    unit: str = "",
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    dependent: bool = False,
+) -> Interval:
     """The mean of one value a round with Student's 95 % interval.
 
-    The values are independent of one another. The interval ends at the `least` value that is
-    possible. One value alone has an open interval and a note that says so. Unknown without a value,
-    or with one that is not known.
+    The values are independent of one another; where they are `dependent`, as those of neighbours in
+    one queue, given in the order of time, they count for as many as their dependence leaves
+    (`bootstrap.design_effect`). The interval ends at the `least` and the `most` that is possible.
+    One value alone has an open interval and a note that says so. Unknown without a value, or with
+    one that is not known.
 
     >>> t_interval([1.9, 2.0, 2.1], "s")
     2.00 s (1.75 to 2.25 s)
@@ -31,8 +41,8 @@ def t_interval(values: Iterable[float], unit: str = "", *, least: float = -math.
         return Interval.unknown("nothing was measured", unit)
     if reason := _not_known(found):
         return Interval.unknown(reason, unit, len(found))
-    mean = _student(found, unit)
-    return replace(mean, low=max(least, mean.low))
+    mean = _student(found, unit, bootstrap.design_effect(found) if dependent else 1.0)
+    return replace(mean, low=max(least, mean.low), high=min(most, mean.high))
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
@@ -65,9 +75,11 @@ def _not_known(values: npt.NDArray[np.float64]) -> str:
     return f"{missing} of {values.size} values not known" if missing else ""
 
 
-def _student(values: npt.NDArray[np.float64], unit: str) -> Interval:
+def _student(values: npt.NDArray[np.float64], unit: str, design_effect: float = 1.0) -> Interval:
     n, mean = len(values), float(values.mean())
     if n == 1:
         return Interval(mean, -math.inf, math.inf, 1, unit, "one value has no interval")
-    half = float(distributions.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / n**0.5)
+    independent = max(2.0, n / design_effect)
+    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1))
+    half = t * float(values.std(ddof=1)) / independent**0.5
     return Interval(mean, mean - half, mean + half, n, unit)

@@ -10,19 +10,20 @@ then drawn as a whole, and a comparison pairs what was measured in the same roun
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+import scipy
 
 from lab_services.report import bootstrap, numbers
 from lab_services.report.bootstrap import CONFIDENCE, Series
 
 ROUND = "round"
 _LATE_SHARE = 0.1
+_SEEN_SHARE = 0.05
 _ZERO = "the second may be zero"
 
 
@@ -109,6 +110,47 @@ class Interval:
             return Interval.unknown(self.note or "what it is scaled by is not known", unit, self.n)
         return Interval(self.value * by, self.low * by, self.high * by, self.n, unit, self.note)
 
+    def minus(self, other: "Interval") -> "Interval":
+        """This less the `other`, which is independent of it, in the same unit.
+
+        MOVER, for intervals of any kind: squares of the distances to their ends add up (Zou and
+        Donner, Statistics in Medicine 27, 2008; of shares it is Newcombe's method 10, Statistics in
+        Medicine 17, 1998). Of values that were measured in pairs it is wider than it need be.
+        Unknown where one of the two is.
+
+        >>> Interval(0.9, 0.87, 0.92, 500, "share").minus(Interval(0.5, 0.46, 0.54, 500, "share"))
+        40.0 % (35.0 to 44.5 %)
+        """
+        if not (self.known and other.known):
+            return self._unknown_with(other, self.unit)
+        down = math.hypot(self.value - self.low, other.high - other.value)
+        up = math.hypot(self.high - self.value, other.value - other.low)
+        value, n = self.value - other.value, min(self.n, other.n)
+        return Interval(value, value - down, value + up, n, self.unit, _together(self, other))
+
+    def over(self, other: "Interval") -> "Interval":
+        """By how many times this is the `other`, which is independent of it and above 0.
+
+        MOVER for ratios: Donner and Zou, Statistical Methods in Medical Research 21, 2012. Unknown
+        where one of the two is, and where the `other` may be 0.
+
+        >>> Interval(30, 28, 32, 500, "s").over(Interval(10, 9, 11, 500, "s"))
+        3.00× (2.67 to 3.39×)
+        """
+        if not (self.known and other.known):
+            return self._unknown_with(other, "ratio")
+        n = min(self.n, other.n)
+        if other.low <= 0:
+            return Interval.unknown(_ZERO, "ratio", n)
+        low = -_highest_ratio(-self.value, -self.low, other)
+        high = _highest_ratio(self.value, self.high, other)
+        value = self.value / other.value
+        return Interval(value, low, high, n, "ratio", _together(self, other))
+
+    def _unknown_with(self, other: "Interval", unit: str) -> "Interval":
+        reasons = dict.fromkeys(each.note for each in (self, other) if not each.known)
+        return Interval.unknown("; ".join(reasons), unit, min(self.n, other.n))
+
 
 class Statistic(ABC):
     """A number computed from a recording: call it with the recording."""
@@ -173,8 +215,7 @@ class Quantile(Statistic):
         return Interval(value, float(bottom), float(top), len(series), self.unit, note(requests))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
-        answered = rows(requests)
-        return _by_round(answered[answered["ok"].astype(bool)], "latency")
+        return _latencies(requests)
 
     def of(self, series: Series) -> float:
         # The order statistic itself: np.quantile's interpolation costs four times as much.
@@ -183,6 +224,37 @@ class Quantile(Statistic):
 
     def marks(self, series: Series) -> Series:
         return (series > self.of(series)).astype(float)
+
+
+@dataclass(frozen=True)
+class Mean(Statistic):
+    """Mean latency of the correct answers in seconds: what formulas of queueing are about.
+
+    `scale` is the time in seconds beside which the mean is looked at, where that is another than
+    the mean itself: to a mean the generator's mean lateness matters, and only where it is visible
+    on that scale.
+    """
+
+    scale: float = 0.0
+    unit = "s"
+    label = "mean latency"
+
+    def __call__(self, requests: Requests) -> Interval:
+        answered = sum(map(len, self.rounds(requests).values()))
+        if answered < 2:
+            reason = _with(f"{answered} correct answers, a mean needs 2", requests)
+            return Interval.unknown(reason, self.unit, answered)
+        told = _unless_late(requests, lambda late: late.mean() <= _SEEN_SHARE * self.scale)
+        return _by_blocks(self, requests, answered, told)
+
+    def rounds(self, requests: Requests) -> dict[Any, Series]:
+        return _latencies(requests)
+
+    def of(self, series: Series) -> float:
+        return float(series.mean())
+
+    def marks(self, series: Series) -> Series:
+        return series
 
 
 @dataclass(frozen=True)
@@ -204,16 +276,11 @@ class Throughput(Statistic):
         return "throughput"
 
     def __call__(self, requests: Requests) -> Interval:
-        series = list(self.rounds(requests).values())
-        joined = np.concatenate([*series, np.empty(0)])
         n = len(rows(requests))
-        if not len(joined):
+        if not self.rounds(requests):
             reason = f"{n} requests are too few for a rate"
             return Interval.unknown(_with(reason, requests), self.unit, n)
-        low, high = bootstrap.ends(
-            [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
-        )
-        return Interval(self.of(joined), low, high, n, self.unit, note(requests))
+        return _by_blocks(self, requests, n, note(requests))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
         parts = _parts(rows(requests)).items()
@@ -317,6 +384,7 @@ class Goodput(Share):
 
 P50, P95, P99 = Quantile(0.50), Quantile(0.95), Quantile(0.99)
 ERRORS = ErrorShare()
+MEAN = Mean()
 THROUGHPUT = Throughput()
 
 
@@ -400,10 +468,14 @@ def note_at(requests: Requests, deadline: float) -> str:
     A generator that was late notes what would matter to a quantile of its latencies; to a share of
     answers inside a deadline a tenth of that deadline matters.
     """
+    return _unless_late(requests, lambda late: float(late.quantile(0.99)) <= _LATE_SHARE * deadline)
+
+
+def _unless_late(requests: Requests, bearable: Callable[["pd.Series[float]"], bool]) -> str:
+    """`note`, but nothing where it is about lateness (seconds a request) that is bearable here."""
     if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
         table = rows(requests)
-        late = float((table["started"] - table["intended"]).quantile(0.99))
-        if late <= _LATE_SHARE * deadline:
+        if bearable(table["started"] - table["intended"]):
             return ""
     return note(requests)
 
@@ -416,6 +488,21 @@ def _parts(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
 
 def _by_round(table: pd.DataFrame, column: str) -> dict[Any, Series]:
     return {key: part[column].to_numpy(dtype=float) for key, part in _parts(table).items()}
+
+
+def _latencies(requests: Requests) -> dict[Any, Series]:
+    answered = rows(requests)
+    return _by_round(answered[answered["ok"].astype(bool)], "latency")
+
+
+def _by_blocks(statistic: Statistic, requests: Requests, n: int, told: str) -> Interval:
+    """The statistic of a recording with the interval of blocks that are drawn from its rounds."""
+    series = list(statistic.rounds(requests).values())
+    joined = np.concatenate(series)
+    low, high = bootstrap.ends(
+        [series], [bootstrap.block_length(joined)], lambda one: statistic.of(one[0])
+    )
+    return Interval(statistic.of(joined), low, high, n, statistic.unit, told)
 
 
 def _lasting(part: pd.DataFrame) -> float:
@@ -438,7 +525,11 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
     unit = "ratio" if how == "ratio" else statistic.unit
     notes = "; ".join(dict.fromkeys(text for text in (note(a), note(b)) if text))
     if isinstance(statistic, Share):
-        return _shares_compared(statistic(a), statistic(b), unit, notes)
+        # Their intervals need no replicates, so they hold where one of the shares is 0 or 1. That
+        # the requests are paired is left out, which widens the interval.
+        one, other = statistic(a), statistic(b)
+        shares = one.over(other) if how == "ratio" else one.minus(other)
+        return replace(shares, note=notes) if shares.known else shares
     first, second = statistic.rounds(a), statistic.rounds(b)
     common = [key for key in first if key in second]
     sources = [[first[key] for key in common], [second[key] for key in common]]
@@ -469,33 +560,22 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
     return Interval(value, low, high, n, unit, notes)
 
 
-def _shares_compared(a: Interval, b: Interval, unit: str, notes: str) -> Interval:
-    """From the two intervals: squares of the distances to their ends add up.
-
-    MOVER: Zou and Donner, Statistics in Medicine 27, 2008, for the difference; Donner and Zou,
-    Statistical Methods in Medical Research 21, 2012, for the ratio. It needs no replicates, so it
-    holds where one of the shares is 0 or 1. It ignores the pairing, which widens the interval.
-    """
-    n = min(a.n, b.n)
-    if not (a.known and b.known):
-        reasons = dict.fromkeys(each.note for each in (a, b) if not each.known)
-        return Interval.unknown("; ".join(reasons), unit, n)
-    if unit != "ratio":
-        down = math.hypot(a.value - a.low, b.high - b.value)
-        up = math.hypot(a.high - a.value, b.value - b.low)
-        value = a.value - b.value
-        return Interval(value, value - down, value + up, n, unit, notes)
-    if b.low <= 0:
-        return Interval.unknown(_ZERO, unit, n)
-    product = a.value * b.value
-    low = _ratio_end(product, a.low, b.high, a.value, b.value, -1)
-    high = _ratio_end(product, a.high, b.low, a.value, b.value, 1)
-    return Interval(a.value / b.value, low, high, n, unit, notes)
+def _together(a: Interval, b: Interval) -> str:
+    return "; ".join(dict.fromkeys(text for text in (a.note, b.note) if text))
 
 
-def _ratio_end(product: float, end_a: float, end_b: float, a: float, b: float, sign: int) -> float:
-    root = product**2 - end_a * end_b * (2 * a - end_a) * (2 * b - end_b)
-    return (product + sign * math.sqrt(max(root, 0.0))) / (end_b * (2 * b - end_b))
+def _highest_ratio(a: float, end: float, by: Interval) -> float:
+    """The upper end of a / by, by MOVER from the upper `end` of `a`."""
+    b = by.value
+    if end >= 0:
+        span = by.low * (2 * b - by.low)
+        return (a * b + math.sqrt((a * b) ** 2 + end * (end - 2 * a) * span)) / span
+    if math.isinf(by.high):
+        return 0.0
+    # The same with the other end of `by`, without a difference of what may be nearly equal.
+    inside = end * (2 * a - end)
+    root = (a * b) ** 2 - inside * by.high * (2 * b - by.high)
+    return inside / (a * b - math.sqrt(max(root, 0.0)))
 
 
 def _share_ends(share: float, n: float) -> tuple[float, float]:
@@ -505,7 +585,9 @@ def _share_ends(share: float, n: float) -> tuple[float, float]:
     answers (Korn and Graubard, Survey Methodology 24, 1998).
     """
     hits, misses = share * n, (1 - share) * n
-    beta = distributions.beta
-    low = float(beta.ppf((1 - CONFIDENCE) / 2, hits, misses + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf((1 + CONFIDENCE) / 2, hits + 1, misses)) if misses > 0 else 1.0
+    # The quantile of the beta distribution, without all of scipy.stats: a second of each kernel.
+    quantile_of_beta = scipy.special.betaincinv
+    tail = (1 - CONFIDENCE) / 2
+    low = float(quantile_of_beta(hits, misses + 1, tail)) if hits > 0 else 0.0
+    high = float(quantile_of_beta(hits + 1, misses, 1 - tail)) if misses > 0 else 1.0
     return low, high

@@ -1,7 +1,7 @@
 """What code imports of this package, found by reading it: nothing is imported or executed.
 
 Names are followed as Python follows them. `report.P99` of `from lab_services import report` leads
-through two lazy faces to `lab_services/report/stats.py`, and to no other module of `report`; a face
+through two lazy faces (packages with a stub, `__init__.pyi`, that says where each name lives) to `lab_services/report/stats.py`, and to no other module of `report`; a face
 that is handed on as a whole leads to all that it names.
 """
 
@@ -9,7 +9,7 @@ import ast
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeGuard
@@ -34,16 +34,14 @@ class Source:
     """What one piece of code says; every path is dotted and absolute (`lab_services.report.P99`).
 
     `bound` holds what its own imports call a name, for those who ask this module for it. Of a lazy
-    face, `defined` are its own names, `offered` is what it imports only when asked, and `modules`
-    are those that its table names.
+    face, `defined` are its own names, and `offered` is what it imports only when asked: None where
+    it is no such face.
     """
 
     used: frozenset[str]
     bound: dict[str, frozenset[str]]
     defined: frozenset[str] = frozenset()
-    lazy: bool = False
-    offered: dict[str, frozenset[str]] = field(default_factory=dict)
-    modules: frozenset[str] = frozenset()
+    offered: dict[str, frozenset[str]] | None = None
 
 
 _NOTHING = Source(frozenset(), {})
@@ -92,11 +90,12 @@ class Closure:
             if (found := self._enter(inner)) is not None:
                 module, source = inner, found
                 continue
-            if leads := source.offered.get(name, source.bound.get(name)):
+            offered = source.offered or {}
+            if leads := offered.get(name, source.bound.get(name)):
                 rest = names[place + 1 :]
                 self._pending += (".".join((each, *rest)) for each in leads)
-            elif source.lazy and name not in source.defined:
-                self._pending += source.modules.union(*source.offered.values())
+            elif name not in source.defined:
+                self._pending += frozenset().union(*offered.values())
             return
 
     def _enter(self, module: str) -> Source | None:
@@ -128,6 +127,8 @@ class Closure:
             parts = relative.with_suffix("").parts
             module = ".".join(parts[:-1] if is_package else parts)
             source = read(content, module, is_package, relative.as_posix())
+            if (stub := file.with_suffix(".pyi")).is_file():
+                source = self._face(source, stub, module)
         else:
             source = _text(content)
         if relative not in self.files:
@@ -136,6 +137,13 @@ class Closure:
             if file.suffix in (".yaml", ".yml"):
                 self._add_mounted(file, content.decode(errors="ignore"))
         return source
+
+    def _face(self, source: Source, stub: Path, module: str) -> Source:
+        """The module of a lazy face, with what its stub says that it offers."""
+        relative = stub.relative_to(self.root)
+        self.files.add(relative)
+        said = read(contents(stub), module, True, relative.as_posix())
+        return replace(source, offered=said.bound)
 
     def _add_mounted(self, compose: Path, text: str) -> None:
         for match in _PLACE.finditer(text):
@@ -184,9 +192,6 @@ class _Reader(ast.NodeVisitor):
         self.tree = tree
         self.used: set[str] = set()
         self.bound: dict[str, set[str]] = {}
-        self.offered: dict[str, set[str]] = {}
-        self.modules: set[str] = set()
-        self.lazy = is_package and any(_is_getattr(node) for node in tree.body)
 
     def source(self) -> Source:
         # Names are met before, between and after their imports: first the imports, then their use.
@@ -195,10 +200,7 @@ class _Reader(ast.NodeVisitor):
         return Source(
             frozenset(self.used),
             {name: frozenset(paths) for name, paths in self.bound.items()},
-            frozenset(_defined(self.tree) if self.lazy else ()),
-            self.lazy,
-            {name: frozenset(paths) for name, paths in self.offered.items()},
-            frozenset(self.modules),
+            frozenset(_defined(self.tree)),
         )
 
     def _imports(self, node: ast.AST) -> None:
@@ -206,18 +208,14 @@ class _Reader(ast.NodeVisitor):
             if not isinstance(child, _HOLDS_IMPORTS):
                 continue
             if _is_for_types(child):
-                # Never executed; of a lazy face it says where each name lives.
-                if self.lazy:
-                    for each in child.body:
-                        self._imported(each, self.offered)
-                for each in child.orelse:
-                    self._imported(each, self.bound)
+                for each in child.orelse:  # the body is never executed
+                    self._imported(each)
                     self._imports(each)
-            elif not (self.lazy and _is_getattr(child)):
-                self._imported(child, self.bound)
+            else:
+                self._imported(child)
                 self._imports(child)
 
-    def _imported(self, node: ast.AST, into: dict[str, set[str]]) -> None:
+    def _imported(self, node: ast.AST) -> None:
         found: list[tuple[str, str]] = []  # what a name stands for
         used: list[str] = []
         if isinstance(node, ast.Import):
@@ -236,19 +234,14 @@ class _Reader(ast.NodeVisitor):
                 used.append(path)
         for name, path in found:
             if _is_ours(path):
-                into.setdefault(name, set()).add(path)
-        if into is self.bound:
-            self.used.update(filter(_is_ours, used))
+                self.bound.setdefault(name, set()).add(path)
+        self.used.update(filter(_is_ours, used))
 
     def visit_If(self, node: ast.If) -> None:
         if _is_for_types(node):
             for each in node.orelse:
                 self.visit(each)
         else:
-            self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if not (self.lazy and _is_getattr(node)):
             self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -274,22 +267,12 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        if not isinstance(node.value, str):
-            return
-        if self.lazy:
-            # The table of a lazy face: whole names, or those of its own modules.
-            ours = node.value if _is_ours(node.value) else f"{self.package}.{node.value}"
-            self.modules.add(ours)
-        else:
+        if isinstance(node.value, str):
             self.used.update(_named(node.value))
 
 
 def _is_ours(path: str) -> bool:
     return path == PACKAGE or path.startswith(f"{PACKAGE}.")
-
-
-def _is_getattr(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 def _is_for_types(node: ast.AST) -> TypeGuard[ast.If]:

@@ -5,44 +5,7 @@
 >>> recording.table.latency.quantile([0.5, 0.99])
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import lazy_loader
 
-if TYPE_CHECKING:
-    from lab_services.traffic.generators import GeneratorDied as GeneratorDied
-    from lab_services.traffic.mixing import mix as mix
-    from lab_services.traffic.recording import Recording as Recording
-    from lab_services.traffic.request import Request as Request
-    from lab_services.traffic.request import interleave as interleave
-    from lab_services.traffic.request import requests as requests
-    from lab_services.traffic.running import closed_loop as closed_loop
-    from lab_services.traffic.running import last as last
-    from lab_services.traffic.running import send as send
-    from lab_services.traffic.schedules import Schedule as Schedule
-    from lab_services.traffic.schedules import bursts as bursts
-    from lab_services.traffic.schedules import constant as constant
-    from lab_services.traffic.schedules import poisson as poisson
-    from lab_services.traffic.schedules import ramp as ramp
-    from lab_services.traffic.schedules import steps as steps
-
-_HOMES = {
-    "generators": ("GeneratorDied",),
-    "lots": ("mix",),
-    "recording": ("Recording",),
-    "request": ("Request", "interleave", "requests"),
-    "running": ("closed_loop", "last", "send"),
-    "schedules": ("Schedule", "bursts", "constant", "poisson", "ramp", "steps"),
-}
-__all__ = sorted(name for names in _HOMES.values() for name in names)
-
-
-def __getattr__(name: str) -> object:
-    # Late: a generator imports this package too, and would pay for pandas.
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+# Late: a generator imports this package too, and would pay for pandas.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -186,7 +186,7 @@ def compare_stall(process: subprocess.Popen, port: int) -> bool:
         seen = recording.table["latency"].quantile(q)
         expected = taken[0] - (1 - q) * seconds + SERVICE
         ratio = seen / expected
-        good &= (fits := abs(ratio - 1) <= BARS[0.99])
+        good &= (fits := abs(ratio - 1) <= BARS[0.99])  # type: ignore[assignment]
         print(
             f"  p{q * 100:g}: recording {seen * 1e3:.0f} ms, arithmetic {expected * 1e3:.0f} ms, "
             f"ratio {ratio:.3f} (bar 1 +- {BARS[0.99]:g}) {'ok' if fits else 'BEYOND THE BAR'}"

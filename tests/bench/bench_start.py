@@ -111,7 +111,7 @@ def shell() -> Taken:
     folder = Path(tempfile.mkdtemp())
     script = folder / "start.sh"
     variables = {**os.environ, "LAB_MODELS": str(models_dir())}
-    runtime = ProcessRuntime(compose.read(SIX, variables), "shell", folder, Written(script))  # type: ignore[arg-type]
+    runtime = ProcessRuntime(compose.read(SIX, variables), "shell", folder, Written(script))
     runtime.prepare(lambda text: None)
     runtime.launch({name: service.replicas for name, service in runtime.services.items()})
     with script.open("a") as file:

@@ -24,7 +24,7 @@ _NO_WORD = re.compile(r".*[\d_].*|[A-Z]+s?|.")
 def words(file: Path) -> Iterator[tuple[str, str]]:
     """Each word with its place, `file` or `file, cell 3`."""
     if file.suffix == ".ipynb":
-        notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.read(file, as_version=4)
         for number, cell in enumerate(notebook.cells, 1):
             if cell.cell_type == "markdown":
                 yield from ((word, f"{file}, cell {number}") for word in _of(cell.source))

@@ -100,7 +100,7 @@ class Sources:
 
     def page(self, name: str) -> Tag:
         text = (self.root / "site" / f"{name}.html").read_text()
-        return BeautifulSoup(text, "html.parser").find("article")
+        return BeautifulSoup(text, "html.parser").find("article")  # type: ignore[return-value]
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import spylls
-from prose import words
 from spylls.hunspell import Dictionary
 
 from lab_services import paths
+from tests.book.prose import words
 
 ROOT = paths.repository()
 OWN = ROOT / "book" / "words.txt"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from serving import Server
-from visiting import Visit, visit
 
 from lab_services import paths
 from lab_services.book import sources
 from lab_services.book.chapters import slugs
 from lab_services.limits import usable_cores
+from tests.browser.serving import Server
+from tests.browser.visiting import Visit, visit
 from tests.conftest import missing
 
 ROOT = paths.repository()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from visiting import Visit, listen
 
 from lab_services import payloads
 from lab_services.labs.serving.edge_prediction import compact, lab
@@ -21,6 +20,7 @@ from lab_services.models import build, store
 from lab_services.patterns.serving import edge_prediction
 from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.stack import loopback
+from tests.browser.visiting import Visit, listen
 
 FOLDER = Path(edge_prediction.__file__).with_name("browser")
 

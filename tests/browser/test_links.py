@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from links import broken
+from tests.browser.links import broken
 
 
 def test_every_link_leads_somewhere(site: Path) -> None:

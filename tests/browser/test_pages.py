@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser
-from serving import Server
-from visiting import Visit, visit
+
+from tests.browser.serving import Server
+from tests.browser.visiting import Visit, visit
 
 pytestmark = pytest.mark.timeout(600)
 BAR = 600_000  # bytes of a page and all it loads, compressed, without pictures

@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, expect
-from serving import Server
-from visiting import PHONE, Visit, listen
+
+from tests.browser.serving import Server
+from tests.browser.visiting import PHONE, Visit, listen
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
 
+from tests.command.terminal import Terminal
 from tests.warm import Warm
 
 

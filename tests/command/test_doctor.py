@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from terminal import NO_ENGINE, Terminal
 
 from lab_services import paths
 from lab_services.command import checks
 from lab_services.command.checks import State
 from lab_services.stack.needs import missing_programs
+from tests.command.terminal import NO_ENGINE, Terminal
 from tests.conftest import missing
 
 

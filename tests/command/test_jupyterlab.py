@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from terminal import Terminal
+
+from tests.command.terminal import Terminal
 
 PREFIX = "/user/me/"  # as behind a hub
 CELLS = 2  # of code, from the top until the stack is shown

@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from terminal import Terminal, wait_until
+
+from tests.command.terminal import Terminal, wait_until
 
 CLAIM = "claims.claim('Two is more than one', {measured}, at_least=1)"
 HOLDS = CLAIM.format(measured=2)

@@ -3,10 +3,9 @@
 import signal
 from pathlib import Path
 
-from terminal import PREDICTOR, Terminal, wait_until
-
 from lab_services.stack.ports import free_port
 from lab_services.traffic import Recording
+from tests.command.terminal import PREDICTOR, Terminal, wait_until
 
 UP = ("up", str(PREDICTOR), "--runtime", "process")
 

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
 
 from lab_services import paths
+from tests.command.terminal import Terminal
 
 
 @pytest.fixture

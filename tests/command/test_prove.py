@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from terminal import Terminal
 
 from lab_services.command import labs
 from lab_services.command.prove import (
@@ -26,6 +25,7 @@ from lab_services.runs.judging import Judgement
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others
 from lab_services.stack import docker, engine
+from tests.command.terminal import Terminal
 from tests.runs.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from terminal import NO_ENGINE, PREDICTOR, Terminal, wait_until
+
+from tests.command.terminal import NO_ENGINE, PREDICTOR, Terminal, wait_until
 
 UP = ("up", str(PREDICTOR), "--runtime", "process")
 

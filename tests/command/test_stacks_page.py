@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from jupyter_server_proxy.config import ServerProcess
-from terminal import PREDICTOR, Terminal, wait_until
 
 from lab_services.command import stacks_page, workspace
 from lab_services.command.labs import notebooks
+from tests.command.terminal import PREDICTOR, Terminal, wait_until
 
 # A shell in between is the owner that can be killed without the tests.
 OWNED = ("sh", "-c", '"$0" "$@" & wait')

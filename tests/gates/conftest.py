@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_book import COMPOSE, GOOD, PAGE, TOC, lab
 
 from lab_services.runs.execution import execute
+from tests.gates.small_book import COMPOSE, GOOD, PAGE, TOC, lab
 from tests.warm import Warm
 
 Make = Callable[..., Path]

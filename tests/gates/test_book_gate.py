@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from small_book import CLAIM, GOOD, MEASURE, PAGE, SETTLE, TOC
+
+from tests.gates.small_book import CLAIM, GOOD, MEASURE, PAGE, SETTLE, TOC
 
 pytestmark = pytest.mark.timeout(120)
 

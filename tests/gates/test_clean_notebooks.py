@@ -4,10 +4,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from small_book import lab
 
 from lab_services import paths
 from lab_services.runs.notebook import leftovers
+from tests.gates.small_book import lab
 
 LABS = sorted((paths.repository() / "labs").glob("*/*.ipynb"))
 

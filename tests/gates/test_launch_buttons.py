@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_book import GOOD
+
+from tests.gates.small_book import GOOD
 
 HUB = "https://hub.example.org"
 

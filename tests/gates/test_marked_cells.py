@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from small_book import CLAIM, GOOD, lab
 
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import execute
+from tests.gates.small_book import CLAIM, GOOD, lab
 from tests.labs.marked import compare
 
 CELL = "import os\nverdicts = lambda: print({text})\nverdicts()"

@@ -15,6 +15,7 @@ from lab_services.errors import LabError
 from lab_services.labs.serving import all_in_one as lab
 from lab_services.models import build, store
 from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.report.queueing import lindley
 from lab_services.services.predictor import Model
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
@@ -163,7 +164,6 @@ def test_who_comes_waits_for_the_work_before():
     """A recursion that counts its own work, or lets idle time count as credit."""
     services = {"board": 0.0, "advice": 0.010}
     seen = recording([0, 0.001, 0.004, 0.030, 0.031], ["advice", "board", "advice"] + ["board"] * 2)
-    assert lab.waited(seen, services) == pytest.approx([0, 0.009, 0.006, 0, 0])
     latencies = lab.expected_latencies(seen, services, "board", alone=0.001)
     assert latencies == pytest.approx([0.010, 0.001, 0.001])
 
@@ -176,7 +176,8 @@ def test_the_recursion_agrees_with_the_formula():
     models = random.choice(["board", "advice"], count, p=[100 / 140, 40 / 140])
     seen = recording(np.cumsum(random.exponential(1 / 140, count)), models)
     formula = lab.mixed(rates, services).mean_wait(140)
-    assert lab.waited(seen, services).mean() == pytest.approx(formula, rel=0.1)
+    waited = lindley(seen.table["intended"], seen.table["model"].map(services))
+    assert waited.mean() == pytest.approx(formula, rel=0.1)
 
 
 def test_what_theory_explains_is_compared_request_by_request():
@@ -185,7 +186,7 @@ def test_what_theory_explains_is_compared_request_by_request():
     services = {"board": 0.0002, "advice": 0.015}
     models = random.choice(["board", "advice"], 3000, p=[0.7, 0.3])
     offsets = np.cumsum(random.exponential(1 / 130, 3000))
-    expected = 0.001 + lab.waited(recording(offsets, models), services)
+    expected = 0.001 + lindley(offsets, pd.Series(models).map(services))
     seen = recording(offsets, models, latency=1.2 * expected)
     ratio = lab.explained(seen, services, "board", alone=0.001)
     assert (ratio.low, ratio.high) == pytest.approx((1.2, 1.2))
@@ -199,23 +200,6 @@ def test_what_cannot_be_explained_is_unknown():
     assert not failing.known and failing.note == "1 of 3 requests to board have failed"
     sound = recording([0, 1, 2], "board")
     assert not lab.explained(sound, services, "board", np.nan).known
-
-
-def test_a_late_generator_counts_on_the_scale_that_matters():
-    """A note about microseconds that takes the evidence from a comparison of milliseconds."""
-    seen = recording(np.arange(40) / 10, "board")
-    seen.table["started"] += 0.0004
-    seen.late, seen.note = True, "late"
-    assert lab.Mean(scale=0.015)(seen).note == ""
-    assert lab.Mean(scale=0.001)(seen).note == "late"
-    assert lab.Mean()(seen).value == pytest.approx(0.001)
-
-
-def test_a_mean_of_nothing_is_unknown():
-    """A lab that ends in a traceback where nothing was answered."""
-    mean = lab.Mean()(recording([0, 1], "board", ok=False))
-    assert not mean.known
-    assert (mean.note, mean.unit, mean.n) == ("0 correct answers, a mean needs 2", "s", 0)
 
 
 def test_memory_of_many_models():

@@ -307,7 +307,7 @@ def device(shelf, tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("resource.setrlimit", lambda kind, limits: None)
         with TestClient(runpy.run_module(f"{HERE}.device")["app"]) as client:
-            client.server = server
+            client.server = server  # type: ignore[attr-defined]
             yield client
 
 

@@ -14,6 +14,7 @@ from lab_services.errors import LabError
 from lab_services.labs.qa.loading_test import lab, swarm
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE, FEATURES
+from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.schedules import Schedule
@@ -127,39 +128,25 @@ def test_the_work_of_a_board_is_found_from_its_latencies():
     flights = [1, 4, 31] * 10
     found = lab.work(recording([0.002 + 0.0005 * n for n in flights], flights=flights))
     assert found.fixed == pytest.approx(0.002) and found.each == pytest.approx(0.0005)
-    held = found.holding(0.007, 12)
-    assert float(held.of(12)) == pytest.approx(0.007) and held.each == found.each
-    assert found.holding(0.001, 12).fixed == 0
+    held = lab.holding(found, 0.007, 12)
+    assert held(12) == pytest.approx(0.007) and held.each == found.each
+    assert lab.holding(found, 0.001, 12).fixed == 0
 
 
 @pytest.mark.parametrize("latencies", [[], [0.1, 0.2]])
 def test_boards_of_one_length_tell_no_work(latencies):
     """A traceback for want of answers; a fixed part of 0 where nothing is known."""
     found = lab.work(recording(latencies, flights=[4] * len(latencies)))
-    assert np.isnan(found).all() and np.isnan(found.holding(0.01, 4)).all()
-
-
-def test_a_replay_waits_for_the_work_before():
-    """Lindley's recursion off by one request."""
-    assert lab.replay([0, 0, 5], [1, 2, 1]).tolist() == [1, 3, 1]
-    random = np.random.default_rng(0)
-    came, takes = np.cumsum(random.exponential(size=500)), random.exponential(0.8, 500)
-    free, expected = 0.0, []
-    for at, seconds in zip(came, takes, strict=True):
-        free = max(at, free) + seconds
-        expected.append(free - at)
-    assert lab.replay(came, takes) == pytest.approx(np.array(expected))
-    with pytest.raises(ValueError, match="services for"):
-        lab.replay([1, 2], [1])
+    assert np.isnan(found).all() and np.isnan(lab.holding(found, 0.01, 4)).all()
 
 
 def test_a_replay_of_arrivals_has_a_quantile_where_there_are_some():
     """A quantile of nothing; one of the measured latencies in the place of the replayed."""
-    work = lab.Work(0.05, 0.01)
+    work = Line(0.05, 0.01)
     told = lab.replayed(recording([9.0] * 10, flights=[5] * 10), work, 0.9)
     assert (told.value, told.unit) == (pytest.approx(0.1), "s")
     assert not lab.replayed(recording([], flights=[]), work, 0.9).known
-    unfitted = lab.Work(math.nan, math.nan)
+    unfitted = Line(math.nan, math.nan)
     assert not lab.replayed(recording([9.0], flights=[5]), unfitted, 0.9).known
 
 
@@ -249,23 +236,13 @@ def test_the_shapes_follow_each_other():
     assert plan.parts[3] == (600, 0.5) and plan.parts[4] == (120, 1.25)
 
 
-def test_a_spike_is_worked_off_as_a_fluid_would_be():
-    """A recovery that goes on where the base alone is too much, or begins below the limit."""
-    told = {"peak": 600.0, "capacity": 300.0, "limit": 0.1}
-    assert lab.fluid_recovery(0.5, base=120, **told) == pytest.approx(0.4 / 0.6)
-    assert lab.fluid_recovery(0.05, base=120, **told) == 0
-    assert lab.fluid_recovery(0.5, base=300, **told) == math.inf
-    unknown = told | {"capacity": math.nan}
-    assert math.isnan(lab.fluid_recovery(0.5, base=120, **unknown))
-
-
 def test_requests_under_way_are_counted_in_any_order():
     """A backlog that looks smaller because newer requests were answered first."""
     overtaken = recording([1.05, 0.95, 0.85, 0.05])  # sent every 0.1 s
     in_turn = recording([0.35, 0.85, 0.85, 0.75])
     moments = [0.05, 0.25, 0.34, 0.5, 1.2]
-    assert lab.under_way(overtaken, moments).tolist() == [1, 3, 4, 3, 0]
-    assert lab.under_way(in_turn, moments).tolist() == [1, 3, 4, 3, 0]
+    assert report.in_flight(overtaken, moments).tolist() == [1, 3, 4, 3, 0]
+    assert report.in_flight(in_turn, moments).tolist() == [1, 3, 4, 3, 0]
     assert lab.recovery(overtaken, 0.31, 1.5, 3) == pytest.approx(0.04, abs=0.011)
     assert lab.recovery(overtaken, 0.3, 0.9, 1) == pytest.approx(0.6)
 

@@ -220,15 +220,6 @@ def test_an_answer_that_did_not_come_is_infinitely_late():
     assert lab.delays(made, "good").tolist() == [0.1, math.inf, math.inf]
 
 
-def test_a_start_that_was_late_is_the_generator_s():
-    """A first answer that looks slow because it was asked for late."""
-    made = recording(latency=[0.1], response_time=[0.001])
-    made.late, made.note = True, "behind"
-    timed = lab.from_the_start(made)
-    assert timed.table["latency"].tolist() == [0.001] and not timed.late and not timed.note
-    assert made.table["latency"].tolist() == [0.1]
-
-
 def test_a_screen_is_told_by_the_worker_s_clock():
     """Skipped and unasked screens that count as answered."""
     made = recording(
@@ -280,33 +271,6 @@ def test_screens_that_hear_another_s_answer_are_counted():
     assert lab.wrong_updates(made, "good") == 0
     silent = recording(stage=["next"], screen=["a"], answered_by=[""])
     assert not lab.elsewhere(silent).known
-
-
-def test_a_mean_is_as_sure_as_its_values_are_independent():
-    """Neighbours in one queue taken as so many independent answers; ends beyond what can be."""
-    random = np.random.default_rng(0)
-    free = random.random(400)
-    walk = np.convolve(random.random(449), np.ones(50), "valid") / 50
-    sure = lab.mean(free, "s")
-    assert 0.05 < sure.high - sure.low < 0.07
-    scaled = (walk - walk.mean()) / walk.std() * free.std() + 0.5
-    alike = lab.mean(scaled, "s")
-    assert alike.high - alike.low > 3 * (sure.high - sure.low)
-    assert lab.mean(np.array([0.0, 1.0]), "share", 0, 1).low == 0
-    assert lab.mean(np.zeros(9), "share", 0, 1).value == 0
-    few = lab.mean(np.array([1.0]), "s")
-    assert not few.known and "1 values are too few" in few.note
-
-
-def test_a_difference_is_less_sure_than_its_parts():
-    """An interval that forgets one of the two."""
-    a, b = (lab.Interval(v, v - 0.3, v + 0.3, 9, "share") for v in (0.9, 0.5))
-    found = lab.more(a, b)
-    assert found.value == pytest.approx(0.4)
-    assert found.high - found.low == pytest.approx(2 * math.hypot(0.3, 0.3))
-    missing = lab.Interval.unknown("no screen was opened", "share")
-    for pair in ((a, missing), (missing, a)):
-        assert lab.more(*pair).note == "no screen was opened"
 
 
 # --- quality -------------------------------------------------------------------------------------

@@ -408,7 +408,7 @@ def test_only_tests_that_stop_have_taken_time():
 @pytest.mark.parametrize("flights", [1, 4])
 def test_split_by_chance_leaves_one_part_of_the_lead(rights, random, flights):
     """An effect that survives because the first arm is taken for all requests."""
-    b, of_b, a, of_a = lab.per_request(*rights, flights, 200_000 // flights, random)
+    b, of_b, a, of_a = lab.per_request(*rights, flights, 200_000 // flights, random)  # type: ignore[call-arg]
     assert of_a + of_b == 200_000
     true = rights[1].mean() - rights[0].mean()
     assert b / of_b - a / of_a == pytest.approx(true / flights, abs=0.012)
@@ -416,7 +416,7 @@ def test_split_by_chance_leaves_one_part_of_the_lead(rights, random, flights):
 
 def test_the_bandit_finds_the_better_one_and_waits_for_outcomes(rights, random):
     """A bandit that knows an outcome before it has happened."""
-    to_a, right_of_a, to_b, right_of_b = lab.thompson(*rights, 50, 20, 50, random, delay=5)
+    to_a, right_of_a, to_b, right_of_b = lab.thompson(*rights, 50, 20, 50, random, delay=5)  # type: ignore[call-arg, misc]
     assert (to_a + to_b == 50 * np.arange(1, 21)).all()
     assert (right_of_a <= to_a).all() and (right_of_b <= to_b).all()
     assert to_b[:, 4].mean() / 250 == pytest.approx(0.5, abs=0.05), "nothing is known for 5 days"

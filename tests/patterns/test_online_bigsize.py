@@ -141,7 +141,7 @@ def test_forests_are_trained_where_one_is_missing_or_old(tmp_path, monkeypatch):
         asked.append(command)
         return Ended
 
-    monkeypatch.setattr(forests.apart.subprocess, "run", run)
+    monkeypatch.setattr(forests.subprocess_training.subprocess, "run", run)
     with pytest.raises(LabError, match="no memory"):
         forests.ensure()
     assert asked
@@ -179,20 +179,8 @@ def test_loads_are_read_out_of_the_logs():
 
 
 def test_one_worker_serves_one_after_another():
-    """A queue that forgets who came before, or one that begins before anybody has come."""
-    latency = lab.one_after_another(np.array([0.0, 0.1, 5.0, 5.0]), 1.0)
-    assert latency == pytest.approx([1.0, 1.9, 1.0, 2.0])
-    with pytest.raises(ValueError, match="sorted"):
-        lab.one_after_another(np.array([1.0, 0.0]), 1.0)
-    with pytest.raises(ValueError, match="above 0"):
-        lab.one_after_another(np.array([0.0]), 0.0)
-
-
-def test_who_waits_is_counted_at_any_moment():
-    """A request that has been answered counted as waiting, or one that has not come yet."""
+    """Latencies of the forest itself in the place of those that theory expects."""
     recording = recorded([0.5, 0.5], Schedule(np.array([0.0, 0.2]), 1.0, "two"))
-    at = 1000 + np.array([-0.1, 0.1, 0.3, 0.6, 0.8])
-    assert lab.waiting(recording, at) == pytest.approx([0, 1, 2, 1, 0])
     alone = lab.expected(recording, 0.3)
     assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
 
@@ -246,7 +234,7 @@ def test_a_question_without_an_answer_is_no_fast_one():
     results = lab.completed(tickets, done)
     assert report.error_share(results).value == pytest.approx(1 / len(results))
     assert report.P50(results).value == pytest.approx(2)
-    assert lab.waiting(results, np.array([2000.0])) == [1]
+    assert report.in_flight(results, np.array([2000.0])) == [1]
 
 
 # --- charts --------------------------------------------------------------------------------------

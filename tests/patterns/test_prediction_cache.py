@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 from starlette.testclient import TestClient
 
+from lab_services import report, traffic
 from lab_services.labs.serving import prediction_cache as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
@@ -235,48 +236,11 @@ def test_the_predictor_says_who_it_is_and_counts(monkeypatch):
 # --- theory --------------------------------------------------------------------------------------
 
 
-def simulated(shares, size, policy, requests=60_000):
-    """The hit rate of a cache in Python, after it has settled."""
-    random = np.random.default_rng(0)
-    asked = random.choice(len(shares), requests, p=shares).tolist()
-    held, hits = dict.fromkeys(range(size)), 0
-    for number, one in enumerate(asked):
-        if one in held:
-            hits += number > requests // 3
-            if policy == "lru":
-                held[one] = held.pop(one)
-        else:
-            held.pop(next(iter(held)))
-            held[one] = None
-    return hits / (requests - requests // 3)
-
-
-@pytest.mark.parametrize(("policy", "order"), [("lru", "lru"), ("random", "fifo")])
-def test_the_theory_of_hit_rates_against_a_simulation(policy, order):
-    """A formula that looks right."""
-    shares = lab.zipf(500, 0.9)
-    expected = lab.hit_rate(shares, 60, policy=policy)
-    assert simulated(shares, 60, order) == pytest.approx(expected, abs=0.015)
-
-
-def test_policies_in_their_order():
-    """LFU, which knows the future, below LRU; or one-off questions that cost nothing."""
-    shares = lab.zipf(500, 0.9)
-    rates = [lab.hit_rate(shares, 60, policy=p) for p in ("lfu", "lru", "random")]
-    assert rates == sorted(rates, reverse=True)
-    assert lab.hit_rate(shares, 60, once=0.3) < 0.7 * rates[1]
-    assert lab.hit_rate(shares, 60, policy="lfu", once=0.3) == pytest.approx(0.7 * rates[0])
-    with pytest.raises(ValueError, match="no theory"):
-        lab.hit_rate(shares, 60, policy="mru")
-    # A cache whose size was measured may have held nothing, or all: then theory has no rate.
-    assert all(math.isnan(lab.hit_rate(shares, size)) for size in (0.0, 500))
-
-
 def test_a_cache_that_has_run_for_long_hits_as_theory_says():
     """A beginning that is too good or too bad."""
-    shares = lab.zipf(2000, 0.9)
+    shares = traffic.zipf(2000, 0.9)
     held = [shares[lab.long_running(shares, 300, seed)].sum() for seed in range(20)]
-    assert np.mean(held) == pytest.approx(lab.hit_rate(shares, 300), abs=0.01)
+    assert np.mean(held) == pytest.approx(report.hit_rate(shares, 300), abs=0.01)
     assert len(set(lab.long_running(shares, 300))) == 300
 
 
@@ -320,10 +284,10 @@ def recording(*rows, **columns):
 
 def test_caches_are_filled_limited_and_asked(redis):
     """A limit that does not limit, or a cache that forgets what it has just been given."""
-    shares = lab.zipf(5000, 1.0)
+    shares = traffic.zipf(5000, 1.0)
     lab.set_up(redis, "allkeys-lru", lab.long_running(shares, 1000))
     assert 700 < redis.dbsize() <= 1000  # what passes the limit goes at once
-    hits, held = lab.replay([redis], lab.draw(shares, 4000, seed=1), rate=1e6)
+    hits, held = lab.replay([redis], traffic.draw(shares, 4000, seed=1), rate=1e6)
     assert hits.shape == (1, 4000) and 0.5 < hits.mean() < 0.75
     assert 600 < held[0] < 1300
     redis.config_set("maxmemory", 0)

@@ -15,6 +15,7 @@ from lab_services.models import build, features, store
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.prep_pred import preparing, wire
+from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
@@ -278,34 +279,6 @@ def interval(value, low=None, high=None):
     return Interval(value, low or value, high or value, 100, "s")
 
 
-def test_the_line_of_a_hop():
-    line = lab.Line.through({100: interval(0.002), 1100: interval(0.004), 500: interval(9.0)})
-    assert line(0) == pytest.approx(0.0018)
-    assert line(1000) == pytest.approx(0.0038)
-    with pytest.raises(ValueError, match="two sizes"):
-        lab.Line.through({1: interval(1.0)})
-
-
-def test_a_quotient_is_as_wide_as_it_may_be():
-    found = lab.quotient(interval(4.0, 3.0, 5.0), interval(2.0, 1.0, 3.0))
-    assert (found.value, found.low, found.high, found.unit) == (2.0, 1.0, 5.0, "ratio")
-
-
-def test_a_quotient_by_what_may_be_0_is_not_known():
-    """Noise as large as what the smallest hop adds ends the run."""
-    may_be_none = Interval(0.1, -0.1, 0.2, 9, "s")
-    assert "may be 0" in lab.quotient(interval(1.0), may_be_none).note
-    few = Interval.unknown("3 requests, p50 latency needs 20", "s", 3)
-    for a, b in ((few, interval(1.0)), (interval(1.0), few)):
-        assert lab.quotient(a, b).note == few.note
-
-
-def test_the_work_of_a_half():
-    """Noise must not make more hours take less work."""
-    assert lab.Work.through({0: 0.001, 40: 0.009})(10) == pytest.approx(0.003)
-    assert lab.Work.through({0: 0.003, 40: 0.002})(90) == pytest.approx(0.0025)
-
-
 def test_the_tightest_pool_decides():
     assert lab.expected([0.01, 0.01], [1, 3], 1.0) == pytest.approx(100)
     assert lab.expected([0.01, 0.01], [2, 2], 0.5) == pytest.approx(100)
@@ -322,10 +295,10 @@ def test_work_too_little_to_be_measured_divides_nothing():
 
 def test_hours_that_make_a_ratio():
     """Hours of another ratio, or a search without an end, where no hours make it."""
-    prediction = lab.Work(0.002, 0.0)
-    assert lab.hours_for(3.0, lab.Work(0.001, 0.0005), prediction) == 10
-    assert lab.hours_for(0, lab.Work(0.001, 0.0), prediction) == 0
-    assert lab.hours_for(3.0, lab.Work(0.001, 0.0), prediction) is None
+    prediction = Line(0.002, 0.0)
+    assert lab.hours_for(3.0, Line(0.001, 0.0005), prediction) == 10
+    assert lab.hours_for(0, Line(0.001, 0.0), prediction) == 0
+    assert lab.hours_for(3.0, Line(0.001, 0.0), prediction) is None
 
 
 def test_of_no_request_nothing_is_said():

@@ -43,7 +43,7 @@ def models(monkeypatch):
 
 def asked(folder: Path, path: str, body: object) -> httpx.Response:
     with TestClient(stamped.load(folder).app, raise_server_exceptions=False) as client:
-        return client.post(path, json=body)
+        return client.post(path, json=body)  # type: ignore[return-value]
 
 
 # --- what is stamped -----------------------------------------------------------------------------

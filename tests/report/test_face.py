@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import lab_services
-from lab_services import report
+from lab_services import models, report, stack, traffic
 
 HEAVY = ("IPython", "docker", "matplotlib", "pandas", "scipy", "sklearn", "lab_services.stack")
 
@@ -26,9 +26,13 @@ def test_a_service_loads_nothing_of_a_notebook(statement):
     assert not loaded_after(statement) & set(HEAVY)
 
 
-@pytest.mark.parametrize("module", [lab_services, report], ids=["lab_services", "report"])
+FACES = [lab_services, models, report, stack, traffic]
+
+
+@pytest.mark.parametrize("module", FACES, ids=lambda module: module.__name__)
 def test_every_public_name_is_there(module):
     """A name in the notebook's face that leads nowhere, or is not found by completion."""
+    assert module.__all__
     for name in module.__all__:
         assert getattr(module, name) is not None
         assert name in dir(module)

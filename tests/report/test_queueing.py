@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from lab_services.report.queueing import Queue, erlang_c, in_flight
+from lab_services.report.queueing import Fluid, Queue, erlang_c, lindley
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_simulation_agrees(servers, scv, utilisation):
     assert np.quantile(latency, 0.9) == pytest.approx(queue.latency_quantile(0.9, rate), rel=0.12)
     # Little's law over the whole simulation: time spent inside by all, per second.
     inside = latency.sum() / (arrivals[-1] - arrivals[4_999])
-    assert inside == pytest.approx(in_flight(rate, latency.mean()), rel=0.02)
+    assert inside == pytest.approx(rate * latency.mean(), rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,47 @@ def test_impossible_queues_are_refused(arguments):
         Queue(**{"servers": 1, "service": 0.01, **arguments})
     with pytest.raises(ValueError):
         erlang_c(0, 1)
+
+
+def test_who_comes_waits_for_the_work_before():
+    """A recursion off by one request, or one that lets idle time count as credit."""
+    assert lindley([0, 0, 5], [1, 2, 1]).tolist() == [0, 1, 0]
+    assert lindley([], []).tolist() == []
+    random = np.random.default_rng(0)
+    came, takes = np.cumsum(random.exponential(size=500)), random.exponential(0.8, 500)
+    free, expected = 0.0, []
+    for at, seconds in zip(came, takes, strict=True):
+        expected.append(max(at, free) - at)
+        free = max(at, free) + seconds
+    assert lindley(came, takes) == pytest.approx(np.array(expected))
+    with pytest.raises(ValueError, match="services for"):
+        lindley([1, 2], [1])
+    with pytest.raises(ValueError, match="sorted"):
+        lindley([2, 1], [1, 1])
+
+
+def test_the_fluid_line_has_a_corner_where_the_queue_is_empty():
+    """A line that goes below zero, or that starts again from what is not there."""
+    times, depths = Fluid(10).depth([(5, 1), (20, 2), (5, 10)])
+    assert times.tolist() == [0, 1, 3, 7, 13]
+    assert depths.tolist() == [0, 0, 20, 0, 0]
+
+
+def test_a_pile_is_worked_off_as_a_fluid_would_be():
+    """A recovery that goes on where the base alone is too much, or begins below the limit."""
+    fluid = Fluid(300.0)
+    assert fluid.drain(120, rate=120) == pytest.approx(0.4 / 0.6)
+    assert fluid.drain(-1, rate=120) == 0
+    assert fluid.drain(120, rate=300) == math.inf
+    assert math.isnan(Fluid(math.nan).drain(math.nan, rate=120))
+
+
+def test_nobody_is_in_time_once_the_queue_outlasts_patience():
+    """A curve that goes up where it must fall."""
+    fluid = Fluid(30)
+    assert fluid.timely([(20, 2)], 0.2) == 40
+    # Twice the capacity: the queue grows a second a second, so 0.2 s of 2 s are in time.
+    assert fluid.timely([(60, 2)], 0.2) == pytest.approx(60 * 0.2)
+    # A second part finds the room that the first has left, and none after it is full.
+    assert fluid.timely([(60, 0.1), (30, 1), (60, 1)], 0.2) == pytest.approx(6 + 30 + 6)
+    assert fluid.timely([(60, 1), (20, 1)], 0.2) == pytest.approx(12)

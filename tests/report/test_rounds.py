@@ -20,6 +20,20 @@ def test_one_round_has_no_interval() -> None:
     assert "no interval" in mean.note
 
 
+def test_a_mean_is_as_sure_as_its_values_are_independent() -> None:
+    """Neighbours in one queue taken as so many independent answers."""
+    random = np.random.default_rng(0)
+    free = random.random(400)
+    walk = np.convolve(random.random(449), np.ones(50), "valid")
+    alike = (walk - walk.mean()) / walk.std() * free.std() + 0.5
+    sure, unsure = (report.t_interval(v, "s", dependent=True) for v in (free, alike))
+    assert 0.05 < sure.high - sure.low < 0.07
+    assert unsure.high - unsure.low > 3 * (sure.high - sure.low)
+    assert report.t_interval(alike).high < unsure.high
+    shares = report.t_interval([0.0, 1.0], "share", least=0, most=1, dependent=True)
+    assert (shares.low, shares.high) == (0, 1)
+
+
 def test_a_mean_ends_at_what_is_possible() -> None:
     """Fewer than no jobs, in a chart."""
     assert report.t_interval(np.array([0, 0, 3]), "jobs").low < 0

@@ -6,15 +6,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from lab_services import report
 from lab_services.report import bootstrap
 from lab_services.report.stats import (
     ERRORS,
+    MEAN,
     P50,
     P99,
     THROUGHPUT,
     Goodput,
     Interval,
+    Mean,
     Quantile,
     difference,
     error_share,
@@ -103,6 +107,28 @@ def test_all_good_or_none_still_has_an_interval(record):
     none = error_share(record(np.full(100, 0.01), ok=False))
     assert none.high == 1
     assert none.low == pytest.approx(1 - 0.0362, abs=1e-3)
+
+
+def test_the_mean_allows_for_dependence_and_rounds(record, queue_latencies):
+    """A mean of failed answers too; an interval of neighbours taken as independent."""
+    latency = queue_latencies(4000, 0.8, 0.01, np.random.default_rng(0))
+    alone = MEAN(record(latency))
+    naive = 2 * 1.96 * latency.std() / len(latency) ** 0.5
+    assert alone.low < latency.mean() < alone.high
+    assert alone.high - alone.low > 3 * naive
+    failed = MEAN(record([0.1, 0.2, 9.0], ok=[True, True, False]))
+    assert (failed.value, failed.n, failed.unit) == (pytest.approx(0.15), 2, "s")
+    assert "a mean needs 2" in MEAN(record([0.1])).note
+
+
+def test_a_late_generator_counts_on_the_scale_that_matters():
+    """A note about microseconds that takes the evidence from a comparison of milliseconds."""
+    table = pd.DataFrame({"intended": np.arange(40) / 10, "latency": 0.001, "ok": True})
+    seen = SimpleNamespace(
+        table=table.assign(started=table["intended"] + 0.0004), note="late", late=True
+    )
+    assert (Mean(scale=0.015)(seen).note, Mean(scale=0.001)(seen).note) == ("", "late")
+    assert MEAN(seen).note == "late"
 
 
 def test_failures_are_no_fast_answers(record):
@@ -211,6 +237,59 @@ def test_shares_are_compared_at_the_edge(record):
     assert "zero" in unknown.note
 
 
+def test_ends_are_combined_as_published():
+    """Another formula than the cited one, or one that fails where a share is none or open."""
+    a, b = report.proportion(56, 70), report.proportion(48, 80)
+    by_statsmodels = confint_proportions_2indep(56, 70, 48, 80, method="newcomb")
+    wilson = []
+    for hits, of in ((56, 70), (48, 80)):
+        low, high = proportion_confint(hits, of, method="wilson")
+        wilson.append(Interval(hits / of, low, high, of))
+    less = wilson[0].minus(wilson[1])
+    assert (less.low, less.high) == pytest.approx(by_statsmodels)
+    times = a.over(b)
+    product = a.value * b.value
+    for end, (end_a, end_b), sign in (
+        (times.low, (a.low, b.high), -1),
+        (times.high, (a.high, b.low), 1),
+    ):
+        root = product**2 - end_a * end_b * (2 * a.value - end_a) * (2 * b.value - end_b)
+        expected = (product + sign * root**0.5) / (end_b * (2 * b.value - end_b))
+        assert end == pytest.approx(expected)
+    exact = Interval.exact(3.0).over(Interval.exact(2.0))
+    assert (exact.low, exact.value, exact.high) == pytest.approx((1.5, 1.5, 1.5))
+    none = Interval.exact(0.0).over(b)
+    assert (none.low, none.value, none.high) == (0, 0, 0)
+    wide = Interval(1.0, 0.5, math.inf, 1, note="open").over(Interval(1.0, 0.5, math.inf, 1))
+    assert (wide.low, wide.value, wide.high, wide.note) == (0, 1, math.inf, "open")
+
+
+def test_what_is_not_known_stays_so_when_intervals_meet():
+    """A number made of one that nobody has measured, or of a division by nothing."""
+    known, unknown = Interval(1.0, 0.5, 2.0, 9, "s"), Interval.unknown("it was away", "s")
+    assert {known.minus(unknown).note, unknown.over(known).note} == {"it was away"}
+    assert "zero" in known.over(Interval(1.0, 0.0, 2.0, 9)).note
+    below = Interval(0.1, -0.1, 0.3, 9).over(known)
+    above = Interval(-0.1, -0.3, 0.1, 9).over(known)
+    assert (below.low, below.high) == pytest.approx((-above.high, -above.low))
+    assert below.low < -0.1 / 1.0 and below.high > 0.3
+
+
+@pytest.mark.parametrize("of", [5, 50])
+def test_combined_intervals_hold_the_truth(of):
+    """An interval of a difference or a ratio that misses more often than it says."""
+    random = np.random.default_rng(0)
+    trials, held = 800, np.zeros(2)
+    for _ in range(trials):
+        a, b = (
+            report.t_interval(random.normal(6, 1, of)),
+            report.t_interval(random.normal(4, 1, of)),
+        )
+        less, times = a.minus(b), a.over(b)
+        held += less.low <= 2 <= less.high, times.low <= 1.5 <= times.high
+    assert (held / trials > 0.93).all() and (held / trials < 0.99).all()
+
+
 def test_comparison_of_too_few_is_unknown(record):
     """A ratio of two p99 that may not be shown themselves."""
     found = ratio(record(np.full(999, 0.01)), record(np.full(2000, 0.01)), P99)
@@ -228,7 +307,7 @@ def test_note_travels_with_the_number(record):
     assert P50(late.table).note == ""
 
 
-@pytest.mark.parametrize("statistic", [P50, P99, THROUGHPUT, ERRORS, Goodput(0.1)])
+@pytest.mark.parametrize("statistic", [MEAN, P50, P99, THROUGHPUT, ERRORS, Goodput(0.1)])
 def test_nothing_recorded_is_unknown(record, statistic):
     """A crash, or a number, from an empty recording."""
     found = statistic(record([]))

@@ -31,7 +31,7 @@ NONE = {
 }
 
 
-@pytest.fixture(params=NONE.values(), ids=NONE)
+@pytest.fixture(params=NONE.values(), ids=NONE)  # type: ignore[call-overload]
 def none(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A lab of the book that is no notebook."""
     file = tmp_path / "labs/serving/wrong.ipynb"

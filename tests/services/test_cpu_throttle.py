@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.services import quota as module
+from lab_services.services import cpu_throttle as module
 from lab_services.services.cpu_throttle import CpuThrottle
 
 

@@ -242,6 +242,6 @@ def test_it_closes_only_when_idle_at_two_ticks_in_a_row():
     server.announced, server.stops_at = True, time.monotonic()
     ends = []
     for in_work in (set(), {"a request"}, set(), set()):
-        server.server_state.tasks = in_work
+        server.server_state.tasks = in_work  # type: ignore[assignment]
         ends.append(asyncio.run(server.on_tick(1)))
     assert ends == [False, False, False, True]

@@ -35,7 +35,7 @@ def member(redis):
                 handle(job)
 
         worker = Worker(noted, redis, name=name, **{"reclaim_seconds": AT_ONCE, **options})
-        worker.seen = seen
+        worker.seen = seen  # type: ignore[attr-defined]
         return worker
 
     return make

@@ -285,7 +285,7 @@ def test_rollout_loses_no_request(echo: Stack) -> None:
     threads = [threading.Thread(target=traffic) for _ in range(2)]
     for thread in threads:
         thread.start()
-    echo.rollout("echo", {"VERSION": "second", "NUMBER": 7})  # type: ignore[dict-item]
+    echo.rollout("echo", {"VERSION": "second", "NUMBER": 7})
     changed = len(answers)
     eventually(lambda: len(answers) > changed + 10)
     over.set()

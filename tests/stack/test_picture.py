@@ -42,7 +42,7 @@ def test_states_are_told_in_words(web_single: compose.ComposeFile) -> None:
     )
     assert any("1 of 2 ready" in text for text in texts(svg))
     assert any("paused" in text for text in texts(svg))
-    assert ET.fromstring(svg).find(f"{SVG}title").text == "A <stack>"  # type: ignore[union-attr]
+    assert ET.fromstring(svg).find(f"{SVG}title").text == "A <stack>"
 
 
 def test_traffic_goes_where_the_file_says(write: Write) -> None:

@@ -80,7 +80,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[[str, dict[str, int]], ProcessRu
     def launch(text: str, counts: dict[str, int]) -> ProcessRuntime:
         path = tmp_path / "compose.yaml"
         path.write_text(text)
-        runtime = ProcessRuntime(compose.read(path, {}), "test", tmp_path, Recorder())  # type: ignore[arg-type]
+        runtime = ProcessRuntime(compose.read(path, {}), "test", tmp_path, Recorder())
         runtime.prepare(lambda text: None)
         runtime.launch(counts)
         made.append(runtime)
@@ -335,6 +335,6 @@ def test_children_that_have_ended_are_counted() -> None:
         assert told.stdout is not None and told.stdout.readline() == b"done\n"
         (alone,) = (t.user + t.system for t in [psutil.Process(told.pid).cpu_times()])
         replica = Replica("postgres", 1, "ready", {}, ident=str(told.pid))
-        (used,) = ProcessRuntime._measure(None, [replica])  # type: ignore[arg-type]
+        (used,) = ProcessRuntime._measure(None, [replica])
         assert used.cpu_seconds > alone + 0.05
         told.kill()

@@ -31,7 +31,7 @@ class Runtime:
 @pytest.fixture
 def record() -> StackRecord:
     """A stack of one service."""
-    return StackRecord("1-2", "some/lab", Runtime())  # type: ignore[arg-type]
+    return StackRecord("1-2", "some/lab", Runtime())
 
 
 def test_a_fault_while_others_are_looked_through(record: StackRecord) -> None:

@@ -86,7 +86,7 @@ def script(tmp_path: Path):
         started.append(process)
         return process
 
-    start.folder = folder
+    start.folder = folder  # type: ignore[attr-defined]
     yield start
     for process in started:
         process.kill()

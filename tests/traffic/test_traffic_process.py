@@ -9,10 +9,10 @@ import time
 
 import psutil
 import pytest
-from conftest import generators_of
 
 from lab_services import traffic
 from lab_services.traffic.generators import GeneratorDied, end_idle
+from tests.traffic.conftest import generators_of
 
 pytestmark = pytest.mark.alone
 

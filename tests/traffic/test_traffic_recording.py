@@ -113,3 +113,12 @@ def test_the_note_says_why(processor, waited, reason):
     table = recording(lateness=0.5).table
     table["latency"] = 0.5
     assert reason in judge_lateness(table, processor, waited)
+
+
+def test_timed_from_the_actual_start_nothing_is_late():
+    """An answer that looks slow because it was asked for late; a recording that is changed."""
+    table = pd.DataFrame({"latency": [0.1], "response_time": [0.001]})
+    late = traffic.Recording(table, begin=0.0, seconds=1.0, late=True, note="behind")
+    timed = late.from_actual_start()
+    assert timed.table["latency"].tolist() == [0.001] and not timed.late and not timed.note
+    assert late.table["latency"].tolist() == [0.1] and late.note == "behind"

@@ -196,16 +196,10 @@ def saved_paired(costs: pd.DataFrame, unit: str) -> Interval:
 def saved_split(costs: pd.DataFrame, unit: str) -> Interval:
     """The same from the same flights, had only one model been asked about each, in turns.
 
-    The difference of two independent means, whose variances add up. Unknown for fewer than two
-    flights.
+    The difference of two independent means. Unknown for fewer than two flights.
     """
     production = report.t_interval(costs["production"].iloc[::2], unit)
-    candidate = report.t_interval(costs["candidate"].iloc[1::2], unit)
-    if not (production.known and candidate.known):
-        return Interval.unknown(production.note or candidate.note, unit, len(costs))
-    value = production.value - candidate.value
-    half = math.hypot(width(production), width(candidate)) / 2
-    return Interval(value, value - half, value + half, len(costs), unit)
+    return production.minus(report.t_interval(costs["candidate"].iloc[1::2], unit))
 
 
 def width(interval: Interval) -> float:

@@ -15,8 +15,10 @@ import pandas as pd
 from lab_services.models.features import FEATURES
 from lab_services.report import bootstrap
 from lab_services.report.charts.timeline import Change
-from lab_services.report.queueing import Queue
-from lab_services.report.stats import ROUND, Interval, Requests, Statistic, note, rows
+from lab_services.report.fit import Line
+from lab_services.report.queueing import Queue, lindley
+from lab_services.report.resampling import resampled
+from lab_services.report.stats import Interval, Mean, Requests, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request, requests
@@ -49,53 +51,6 @@ def explanation_bytes(others: int) -> int:
 
 
 # --- statistics ---------------------------------------------------------------------------------
-
-# A generator that is late by so small a share of what one advice takes changes no verdict here.
-_MATTERS = 0.05
-
-
-@dataclass(frozen=True)
-class Mean(Statistic):
-    """Mean latency of the correct answers in seconds: what the formula of queueing is about.
-
-    `scale` is the time in seconds beside which the mean is looked at, here that of one advice: to a
-    mean the generator's mean lateness matters, and only where it is visible on that scale.
-    """
-
-    scale: float = 0.0
-    unit = "s"
-    label = "mean latency"
-
-    def __call__(self, requests: Requests) -> Interval:
-        series = list(self.rounds(requests).values())
-        joined = np.concatenate([*series, np.empty(0)])
-        if len(joined) < 2:
-            reason = f"{len(joined)} correct answers, a mean needs 2"
-            return Interval.unknown(reason, self.unit, len(joined))
-        low, high = bootstrap.ends(
-            [series], [bootstrap.block_length(joined)], lambda one: self.of(one[0])
-        )
-        return Interval(self.of(joined), low, high, len(joined), self.unit, self._note(requests))
-
-    def _note(self, requests: Requests) -> str:
-        if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
-            table = rows(requests)
-            late = float((table["started"] - table["intended"]).mean())
-            if late <= _MATTERS * self.scale:
-                return ""
-        return note(requests)
-
-    def rounds(self, requests: Requests) -> dict[Any, Floats]:
-        answered = rows(requests)
-        answered = answered[answered["ok"].astype(bool)]
-        parts = answered.groupby(ROUND) if ROUND in answered else [("", answered)]
-        return {key: part["latency"].to_numpy(dtype=float) for key, part in parts}
-
-    def of(self, series: Floats) -> float:
-        return float(series.mean())
-
-    def marks(self, series: Floats) -> Floats:
-        return series
 
 
 def failed(recording: Requests, *models: str) -> tuple[int, int]:
@@ -152,27 +107,13 @@ def mixed(rates: Mapping[str, float], services: Mapping[str, float]) -> Queue | 
     return Queue(1, mean, service_scv=max(0.0, square / mean**2 - 1))
 
 
-def waited(recording: Recording, services: Mapping[str, float]) -> Floats:
-    """How long each request should have waited in one queue, given when all of them came.
-
-    Lindley's recursion: who comes waits for what is left of the work before. It says for these
-    very arrivals what the formula says for their mean.
-    """
-    table = rows(recording)
-    gaps = np.diff(table["intended"].to_numpy())
-    took = table["model"].map(services).to_numpy(dtype=float)
-    waits = np.zeros(len(table))
-    for at, gap in enumerate(gaps):
-        waits[at + 1] = max(0.0, waits[at] + took[at] - gap)
-    return waits
-
-
 def expected_latencies(
     recording: Recording, services: Mapping[str, float], model: str, alone: float
 ) -> Floats:
     """What one queue gives each request of the model: its latency `alone`, and its waiting."""
-    mine = (rows(recording)["model"] == model).to_numpy()
-    return alone + waited(recording, services)[mine]
+    table = rows(recording)
+    waited = lindley(table["intended"], table["model"].map(services))
+    return alone + waited[(table["model"] == model).to_numpy()]
 
 
 def explained(
@@ -194,14 +135,9 @@ def explained(
         table["latency"].to_numpy(dtype=float),
         expected_latencies(recording, services, model, alone),
     ]
-    blocks = [max(bootstrap.block_length(series) for series in pair)] * 2
-
-    def ratio(means: Sequence[Floats]) -> float:
-        return float(means[0].mean() / means[1].mean())
-
-    low, high = bootstrap.ends([[series] for series in pair], blocks, ratio)
-    noted = Mean(scale=services[max(services, key=lambda name: services[name])])(part).note
-    return Interval(ratio(pair), low, high, len(table), "ratio", noted)
+    block = max(bootstrap.block_length(series) for series in pair)
+    found = resampled(lambda s: float(s[0].mean() / s[1].mean()), *pair, unit="ratio", block=block)
+    return replace(found, note=found.note or Mean(scale=max(services.values()))(part).note)
 
 
 @dataclass(frozen=True)
@@ -214,10 +150,7 @@ class Memory:
     @classmethod
     def fit(cls, seen: Mapping[float, float]) -> "Memory":
         """From bytes by number of models. Raises ValueError for fewer than two numbers."""
-        if len(seen) < 2:
-            raise ValueError("A line needs two points.")
-        slope, base = np.polyfit(list(seen), list(seen.values()), 1)
-        return cls(float(base), float(slope))
+        return cls(*Line.through(seen))
 
     def together(self, models: float, replicas: float = 1) -> float:
         """So many replicas of one service that holds all models."""
@@ -354,7 +287,7 @@ def growth(seen: Mapping[float, float]) -> Interval:
     """
     if len(seen) < 2:
         return Interval.unknown(f"memory was looked at {len(seen)} times, growth needs 2", "bytes")
-    return Interval.exact(round(Memory.fit(seen).model), "bytes")
+    return Interval.exact(round(Line.through(seen).each), "bytes")
 
 
 def fastest(*grown: Interval, either_way: bool = False) -> Interval:

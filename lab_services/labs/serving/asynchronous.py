@@ -22,6 +22,8 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike
+from lab_services.report.concurrency import open_at
+from lab_services.report.queueing import Fluid
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.worker import wait_until_done
@@ -205,17 +207,6 @@ async def _look(
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def ticket(recording: Recording) -> Recording:
-    """The same requests, timed from their actual start.
-
-    Few requests share two cores with a model that computes, so some start milliseconds late: as
-    late as a ticket takes. The generator waits for no answer, so no queue is hidden by leaving that
-    out; what is left is the time of the front and the queue.
-    """
-    table = recording.table.assign(latency=recording.table["response_time"])
-    return replace(recording, table=table, late=False, note="")
-
-
 def completion(recording: Recording, done: pd.DataFrame) -> Recording:
     """The same jobs, timed by the queue's clock and the worker's: from the queue to the result."""
     first = done.loc[~done["again"]].set_index("job")
@@ -241,9 +232,7 @@ def service_time(done: pd.DataFrame) -> Interval:
 def depth(done: pd.DataFrame, at: Times) -> Times:
     """How many jobs were in the queue or in work at those moments (Unix seconds)."""
     first = done[~done["again"]]
-    came = np.searchsorted(np.sort(first["queued"]), at, side="right")
-    left = np.searchsorted(np.sort(first["finished"]), at, side="right")
-    return np.asarray(came - left, dtype=float)
+    return open_at(first["queued"], first["finished"], at).astype(float)
 
 
 def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Interval:
@@ -301,24 +290,6 @@ def rate(moments: "pd.Series[float]", begin: float, end: float) -> Interval:
 # --- theory --------------------------------------------------------------------------------------
 
 
-def fluid_depth(parts: Sequence[tuple[float, float]], capacity: float) -> tuple[Times, Times]:
-    """Corners of the line that a queue's depth follows: seconds, jobs.
-
-    `parts` are (arrivals per second, seconds). It grows by what arrives less what can be done, and
-    is never below none: the fluid limit (Newell, "Applications of Queueing Theory", 2nd edition,
-    1982, chapter 2).
-    """
-    times, depths = [0.0], [0.0]
-    for arrivals, seconds in parts:
-        grows, begin, before = arrivals - capacity, times[-1], depths[-1]
-        if grows < 0 < before and (empty := -before / grows) < seconds:
-            times.append(begin + empty)
-            depths.append(0.0)
-        times.append(begin + seconds)
-        depths.append(max(0.0, before + grows * seconds))
-    return np.array(times), np.array(depths)
-
-
 def useful_under_poison(
     seconds: float, offered: float, share: float, capacity: float, again_every: float
 ) -> float:
@@ -352,7 +323,7 @@ def depths(
     """The queue's depth over time, and the fluid model's line over those whose capacity is given.
 
     `runs[label]` is the work done and the beginning (Unix seconds); `parts` are the arrivals as in
-    `fluid_depth`, and `capacities[label]` what the workers can do, in jobs per second.
+    `report.Fluid.depth`, and `capacities[label]` what the workers can do, in jobs per second.
     """
     style.check_labels(runs, capacities)
     total = sum(seconds for _, seconds in parts)
@@ -368,7 +339,7 @@ def depths(
             legend.append(Line2D([], [], **look, lw=2.2, label=label))
             words.append(f"{label}: at most {measured.max():.0f} jobs.")
             if label in capacities:
-                times, expected = fluid_depth(parts, capacities[label])
+                times, expected = Fluid(capacities[label]).depth(parts)
                 axes.plot(times, expected, color=INK, lw=1.1)
                 words.append(f"Theory: at most {expected.max():.0f}.")
         legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory"))

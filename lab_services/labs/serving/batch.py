@@ -19,6 +19,7 @@ from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import numbers
 from lab_services.report.charts import style
 from lab_services.report.charts.svg import INK
+from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 
@@ -133,40 +134,31 @@ def order(**changed: Any) -> Order:
     return whole  # type: ignore[no-any-return]
 
 
-class PartCost(NamedTuple):
-    """What a part costs its worker, in seconds: so much each, and so much a flight."""
+def part_cost(flights: int, seconds: Mapping[int, float], start: float) -> Line:
+    """What a part costs its worker, in seconds: so much in all, and so much a flight.
 
-    fixed: float
-    per_flight: float
+    From how long one worker alone took, `seconds` by two sizes of a part, less its `start`.
 
-
-def part_cost(flights: int, seconds: Mapping[int, float], start: float) -> PartCost:
-    """From how long one worker alone took, `seconds` by two sizes of a part, less its `start`.
-
-    >>> part_cost(1000, {10: 1.3, 100: 0.31}, start=0.1)  # 12 ms, and 21 ms
-    PartCost(fixed=0.011, per_flight=0.0001)
+    >>> part_cost(1000, {10: 1.3, 100: 0.31}, start=0.1)(200)  # 12 ms of 10, and 21 ms of 100
+    0.031
     """
-    (small, of_small), (large, of_large) = sorted(
-        (chunk, (whole - start) * chunk / flights) for chunk, whole in seconds.items()
-    )
-    per_flight = (of_large - of_small) / (large - small)
-    return PartCost(round(of_small - small * per_flight, 9), round(per_flight, 12))
+    parts = {chunk: (whole - start) * chunk / flights for chunk, whole in seconds.items()}
+    fixed, each = Line.through(parts)
+    return Line(round(fixed, 9), round(each, 12))
 
 
-def expected_seconds(
-    flights: int, chunk: float, workers: int, cost: PartCost, start: float
-) -> float:
+def expected_seconds(flights: int, chunk: float, workers: int, cost: Line, start: float) -> float:
     """How long a run takes: its start, and the parts dealt out to whoever is free.
 
-    >>> expected_seconds(1000, 500, 2, PartCost(0.0, 0.001), start=0.1)
+    >>> expected_seconds(1000, 500, 2, Line(0.0, 0.001), start=0.1)
     0.6
-    >>> expected_seconds(1000, 1000, 2, PartCost(0.0, 0.001), start=0.1)
+    >>> expected_seconds(1000, 1000, 2, Line(0.0, 0.001), start=0.1)
     1.1
     """
     whole, rest = divmod(flights, min(int(chunk), flights))
     busy = [0.0] * workers
     for size in [min(int(chunk), flights)] * whole + ([rest] if rest else []):
-        busy[busy.index(min(busy))] += cost.fixed + size * cost.per_flight
+        busy[busy.index(min(busy))] += cost(size)
     return start + max(busy)
 
 

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from timeit import Timer
 from typing import Any, Self
 
@@ -15,7 +14,6 @@ import pandas as pd
 import psycopg
 import redis
 from psycopg.rows import dict_row
-from scipy import optimize
 
 from lab_services import report
 from lab_services.models import dataset, features, scoring, store
@@ -192,20 +190,6 @@ class Writers:
 # --- requests, and what their answers tell --------------------------------------------------------
 
 
-def zipf(flights: int, exponent: float = 1.0) -> Floats:
-    """How popular each flight is: the share of the n-th is one over n to the `exponent`."""
-    weights = 1.0 / np.arange(1, flights + 1) ** exponent
-    return np.asarray(weights / weights.sum())
-
-
-def drawn(popularity: Floats, count: int, seed: int = 0) -> list[int]:
-    """The flights that so many requests ask for."""
-    asked: list[int] = (
-        np.random.default_rng(seed).choice(len(popularity), count, p=popularity).tolist()
-    )
-    return asked
-
-
 def questions(
     stack: Stack,
     flights: Sequence[int],
@@ -225,16 +209,6 @@ def questions(
         )
         for flight in flights
     ]
-
-
-def from_start(recording: Recording) -> Recording:
-    """The same requests, timed from their actual start.
-
-    With two cores for everything some requests start milliseconds late, as late as a hit takes. The
-    generator waits for no answer, so no queue is hidden by leaving that out.
-    """
-    table = recording.table.assign(latency=recording.table["response_time"])
-    return replace(recording, table=table, late=False, note="")
 
 
 def told(recording: Recording) -> pd.DataFrame:
@@ -271,8 +245,7 @@ def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     Unknown where no flight has a request.
     """
     shares = table.groupby("flight")[column].mean()
-    found = report.t_interval([float(share) for share in shares], "share", least=0.0)
-    return replace(found, high=min(1.0, found.high))
+    return report.t_interval(shares, "share", least=0.0, most=1.0)
 
 
 def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:
@@ -406,25 +379,6 @@ def stale_hits(updates: float, expires: float) -> float:
     """
     expected = updates * expires
     return 1 - (1 - float(np.exp(-expected))) / expected if expected else 0.0
-
-
-def random_eviction(popularity: Floats, entries: float) -> float:
-    """Hit rate of a cache of so many entries that throws out at random.
-
-    Each flight is in it with p * t / (1 + p * t), where t makes these add up to the entries
-    (Gelenbe, IEEE Transactions on Computers 22, 1973; Martina, Garetto and Leonardi, INFOCOM 2014).
-    nan where it is not known how many there are.
-    """
-    if math.isnan(entries):
-        return math.nan
-    if entries >= len(popularity):
-        return 1.0
-
-    def inside(time: float) -> Floats:
-        return np.asarray(popularity * time / (1 + popularity * time))
-
-    logarithm = optimize.brentq(lambda log: float(inside(np.exp(log)).sum()) - entries, -20.0, 60.0)
-    return float((popularity * inside(float(np.exp(logarithm)))).sum())
 
 
 def different(popularity: Floats, requests: float) -> float:

@@ -154,17 +154,6 @@ def call_quantile(recording: Recording, q: float) -> Interval:
     return Interval.exact(float(np.quantile(took, q)), "s")
 
 
-def most_open(recording: Recording) -> int | None:
-    """How many requests were waiting for their answers at the worst moment; None of no request."""
-    table = rows(recording)
-    if table.empty:
-        return None
-    begins = table["intended"].to_numpy()
-    times = np.concatenate([begins, begins + table["latency"].to_numpy()])
-    steps = np.repeat([1, -1], len(table))
-    return int(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
-
-
 def kinds(recording: Recording) -> dict[tuple[str, ...], float]:
     """Which branches the answers of a recording are made of, and the share of each such kind."""
     table = rows(recording)

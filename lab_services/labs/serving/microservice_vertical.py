@@ -13,9 +13,9 @@ from scipy import optimize, signal
 from lab_services.models.scoring import predict_proba
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
-from lab_services.report import bootstrap
 from lab_services.report.proportions import proportion
 from lab_services.report.ranking import auc
+from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -164,34 +164,14 @@ def slow_share_gain(table: pd.DataFrame, longer: float) -> Interval:
 
 def ratio(a: "pd.Series[float]", b: "pd.Series[float]", of: Callable[[Times], float]) -> Interval:
     """A number of `a` over that of `b`, each resampled by itself; unknown of fewer than two."""
-    random = np.random.default_rng(0)
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    n = min(len(first), len(second))
-    if n < 2:
-        return Interval.unknown(_few(n), "ratio", n)
-
-    def again(values: Times) -> Times:
-        return values[random.integers(0, len(values), len(values))]
-
-    drawn = [of(again(first)) / of(again(second)) for _ in range(bootstrap.REPLICATES)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    value = of(first) / of(second)
-    return Interval(value, min(low, value), max(high, value), n, "ratio")
+    return resampled(lambda s: of(s[0]) / of(s[1]), first, second, unit="ratio", paired=False)
 
 
 def _resampled(
     table: pd.DataFrame, columns: list[str], of: Callable[[Sequence[Times]], float], unit: str
 ) -> Interval:
-    if len(table) < 2:
-        return Interval.unknown(_few(len(table)), unit, len(table))
-    sources = [[table[column].to_numpy(dtype=float)] for column in columns]
-    value = of([source[0] for source in sources])
-    low, high = bootstrap.ends(sources, [1] * len(sources), of)
-    return Interval(value, min(low, value), max(high, value), len(table), unit)
-
-
-def _few(n: int) -> str:
-    return f"{n} requests are too few to resample"
+    return resampled(of, *table[columns].to_numpy(dtype=float).T, unit=unit)
 
 
 # --- early exit ----------------------------------------------------------------------------------
@@ -274,18 +254,3 @@ def links(answered: Mapping[float, tuple[int, int]]) -> Interval:
     return Interval(
         solved(share.value), solved(min(share.high, 1.0)), solved(share.low), of, "links"
     )
-
-
-# --- deadlines -----------------------------------------------------------------------------------
-
-
-def expected_in_time(rate: float, capacity: float, seconds: float, patience: float) -> float:
-    """Answers in time per second where a queue serves everybody, late or not.
-
-    Above the capacity the wait grows by rate / capacity - 1 seconds a second; once it is longer
-    than `patience`, nobody who comes is answered in time (a fluid model: Newell, "Applications of
-    Queueing Theory", 2nd edition, 1982, chapter 2). Rates in requests per second.
-    """
-    if rate <= capacity:
-        return rate
-    return rate * min(1.0, patience / (rate / capacity - 1) / seconds)

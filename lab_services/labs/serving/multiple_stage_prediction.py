@@ -13,15 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from redis import Redis
-from scipy import stats as distributions
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
-from lab_services.report import bootstrap
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARKERS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike, name_faults, shade
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.forecasts import changes, sampled
 from lab_services.services.worker import wait_until_done
@@ -193,17 +192,6 @@ def service_time(done: pd.DataFrame) -> float:
     return float(np.median(np.diff(np.sort(done["finished"].to_numpy(dtype=float)))))
 
 
-def from_the_start(recording: Recording) -> Recording:
-    """The same requests, timed from their actual start.
-
-    Few requests share two cores with a model that computes, so some start milliseconds late: later
-    than a first answer takes. The generator waits for no answer, so no queue is hidden by leaving
-    that out.
-    """
-    table = recording.table.assign(latency=recording.table["response_time"])
-    return replace(recording, table=table, late=False, note="")
-
-
 def delays(recording: Recording, stage: str, **labels: object) -> Numbers:
     """Seconds until the answers of that stage, in order; infinite for those that did not come."""
     table = recording.where(stage=stage, **labels).measured
@@ -230,36 +218,6 @@ def asked_and_told(recording: Recording, done: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mean(values: Numbers, unit: str, low: float = -math.inf, high: float = math.inf) -> Interval:
-    """The mean of a series of neighbours that are alike, with its 95 % interval.
-
-    The interval is Student's, with as many values as their dependence leaves
-    (`bootstrap.design_effect`), and ends at what is possible. Unknown below two values.
-    """
-    if len(values) < 2:
-        reason = f"{len(values)} values are too few for a mean with an interval"
-        return Interval.unknown(reason, unit, len(values))
-    independent = max(2.0, len(values) / bootstrap.design_effect(values))
-    t = float(distributions.t.ppf((1 + bootstrap.CONFIDENCE) / 2, independent - 1))
-    half = t * float(values.std(ddof=1)) / math.sqrt(independent)
-    value = float(values.mean())
-    return Interval(value, max(low, value - half), min(high, value + half), len(values), unit)
-
-
-def more(a: Interval, b: Interval) -> Interval:
-    """`a` less `b`, two independent means: squares of the distances to their ends add up.
-
-    Unknown where one of the two is.
-    """
-    for each in (a, b):
-        if not each.known:
-            return Interval.unknown(each.note, each.unit, each.n)
-    value = a.value - b.value
-    down = math.hypot(a.value - a.low, b.high - b.value)
-    up = math.hypot(a.high - a.value, b.value - b.low)
-    return Interval(value, value - down, value + up, min(a.n, b.n), a.unit)
-
-
 # --- who still looks -----------------------------------------------------------------------------
 
 
@@ -269,7 +227,7 @@ def still_there(waited: Numbers, patience: float) -> Interval:
     Users leave after an exponential time with mean `patience` (seconds), whatever they see: of
     those who would wait w, exp(-w / patience) are still there.
     """
-    return mean(np.exp(-waited / patience), "share", 0.0, 1.0)
+    return _share(np.exp(-waited / patience))
 
 
 def still_there_expected(
@@ -295,7 +253,7 @@ def elsewhere(recording: Recording) -> Interval:
     table = recording.where(stage="next").measured
     table = table[table["answered_by"] != ""]
     wrong = np.asarray(table["answered_by"] != table["screen"], dtype=float)
-    return mean(wrong, "share", 0.0, 1.0)
+    return _share(wrong)
 
 
 def wrong_updates(recording: Recording, stage: str) -> int:
@@ -367,7 +325,12 @@ def over_time(
     if good is not None:
         had = 0.0 if first is None else rough_worth
         total = total + (1 - had) * (1 - np.minimum(good, horizon) / horizon)
-    return mean(np.asarray(total, dtype=float), "share", 0.0, 1.0)
+    return _share(np.asarray(total, dtype=float))
+
+
+def _share(of: Numbers) -> Interval:
+    """The mean of shares of neighbours, who are alike."""
+    return t_interval(of, "share", least=0.0, most=1.0, dependent=True)
 
 
 def selected(rough: Numbers, good: Numbers, threshold: float, margin: float) -> tuple[float, float]:

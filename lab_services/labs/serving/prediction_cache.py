@@ -1,18 +1,17 @@
 """What the lab asks, reads off caches and recordings, and the theory; no service imports this."""
 
-import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from redis import Redis
-from scipy import optimize
 
-from lab_services.report.proportions import proportion
+from lab_services.report.proportions import share
+from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
@@ -24,18 +23,6 @@ Integers = npt.NDArray[np.int64]
 FOREVER = 3_600_000  # milliseconds: longer than any lab
 
 # --- what is asked for ---------------------------------------------------------------------------
-
-
-def zipf(count: int, skew: float) -> Floats:
-    """Shares of the traffic of `count` questions: that of rank r goes with 1 / r ** skew."""
-    weights = np.arange(1, count + 1, dtype=float) ** -skew
-    shares: Floats = weights / weights.sum()
-    return shares
-
-
-def draw(shares: Floats, count: int, seed: int = 0) -> Integers:
-    """Which question each of `count` requests asks, independently of one another."""
-    return np.random.default_rng(seed).choice(len(shares), count, p=shares)
 
 
 def question(
@@ -142,45 +129,6 @@ def _ask_for(cache: Any, keys: Integers) -> list[bool]:
 # --- theory of hit rates -------------------------------------------------------------------------
 
 
-def hit_rate(shares: Floats, size: float, *, policy: str = "lru", once: float = 0.0) -> float:
-    """The share of hits of a cache with `size` entries, when requests are independent.
-
-    "lru" is Che's approximation (Che, Tung and Wang, IEEE JSAC 20, 2002): an entry stays until it
-    has not been asked for during a time T, the same for all, in which the cache fills. "random" is
-    the same with entries thrown out at random, or in the order in which they came (Martina,
-    Garetto and Leonardi, INFOCOM 2014; Gelenbe, IEEE Trans. Comp. 22, 1973, that both are equal).
-    "lfu" keeps what is asked for most. A share `once` of the requests is for what nobody asks for
-    again; it takes a place for the time T all the same, except with "lfu".
-    nan for a size that is not between 0 and all. Raises ValueError for another policy.
-    """
-    if not 0 < size < len(shares):
-        return math.nan
-    rates = (1 - once) * shares
-    if policy == "lfu":
-        return float(np.sort(rates)[::-1][: round(size)].sum())
-    there: dict[str, Callable[[float], Floats]] = {
-        "lru": lambda t: -np.expm1(-rates * t),
-        "random": lambda t: rates * t / (1 + rates * t),
-    }
-    if policy not in there:
-        raise ValueError(f"There is no theory here of {policy!r}.")
-    t = characteristic_time(there[policy], size, once)
-    return float((rates * there[policy](t)).sum())
-
-
-def characteristic_time(there: Callable[[float], Floats], size: float, once: float = 0.0) -> float:
-    """After how many requests an entry that nobody asks for leaves a cache of `size` entries.
-
-    `there(t)` is how likely each entry is to be in a cache that forgets after t requests.
-    """
-
-    def excess(log_t: float) -> float:
-        t = math.exp(log_t)
-        return float(there(t).sum()) + once * t - size
-
-    return math.exp(optimize.brentq(excess, -5.0, 60.0))
-
-
 def long_running(shares: Floats, size: int, seed: int = 0) -> Integers:
     """What an LRU cache holds that has run for long, the last one the newest.
 
@@ -212,7 +160,7 @@ def model(table: pd.DataFrame) -> "pd.Series[str]":
 def hits(recording: Recording) -> Interval:
     """The share of the requests that the cache has answered."""
     table = rows(recording)
-    return proportion(int((source(table) == "cache").sum()), len(table))
+    return share(source(table) == "cache")
 
 
 def only(recording: Recording, answered: str) -> pd.DataFrame:
@@ -251,7 +199,7 @@ def capacity(costs: pd.DataFrame) -> Interval:
     return Interval.exact(1 / spared, "inferences/s")
 
 
-def break_even(costs: pd.DataFrame, seed: int = 0) -> Interval:
+def break_even(costs: pd.DataFrame) -> Interval:
     """The hit rate at which a cache costs as much time as it saves, with a bootstrap interval.
 
     A miss takes longer by the look and the saving, a hit is shorter than a miss by the inference:
@@ -259,16 +207,13 @@ def break_even(costs: pd.DataFrame, seed: int = 0) -> Interval:
     """
     if len(costs) < 2:
         return Interval.unknown(_NO_QUESTION if costs.empty else "one question is too few", "share")
-    values = costs[["plain", "miss", "hit"]].to_numpy(dtype=float)
 
-    def of(some: Floats) -> float:
-        plain, miss, hit = np.median(some, axis=0)
+    def of(steps: Sequence[Floats]) -> float:
+        plain, miss, hit = map(np.median, steps)
         return float((miss - plain) / (miss - hit))
 
-    random = np.random.default_rng(seed)
-    drawn = [of(values[random.integers(0, len(values), len(values))]) for _ in range(1000)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(of(values), float(low), float(high), len(values), "share")
+    steps = costs[["plain", "miss", "hit"]].to_numpy(dtype=float).T
+    return resampled(of, *steps, unit="share")
 
 
 # --- an old model's answers ----------------------------------------------------------------------
@@ -310,7 +255,7 @@ def stale(recording: Recording, since: float, begin: float, end: float) -> Inter
     """
     table = rows(recording)
     here = (table["started"] > since + begin) & (table["started"] <= since + end)
-    return proportion(int((freshness(table, since)[here] == "stale").sum()), int(here.sum()))
+    return share(freshness(table, since)[here] == "stale")
 
 
 def stale_share(after: float, ttl: float, rates: Floats) -> float:

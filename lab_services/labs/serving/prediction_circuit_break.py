@@ -14,6 +14,7 @@ from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike
 from lab_services.report.fallbacks import FALLBACK, MODEL
+from lab_services.report.queueing import Fluid
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -109,25 +110,18 @@ def expected_good(
 ) -> float:
     """The predictor's answers in time, per second of a burst behind a bucket of tokens.
 
-    A fluid model (Kleinrock, "Queueing Systems" volume 2, 1976, chapter 2): what is let through
-    beyond the capacity piles up, and once the pile takes longer than `wait` seconds every answer
-    is late for as long as the burst lasts. A bucket holds 0.2 s of its `limit`, and is empty where
-    the `calm` before the burst already took more. Rates are in requests per second. Where nothing
-    can `wait`, because an answer takes as long as that by itself, every one is late.
+    The fluid limit (`report.Fluid`): what is let through beyond the capacity piles up, and once the
+    pile takes longer than `wait` seconds every answer is late for as long as the burst lasts. A
+    bucket holds 0.2 s of its `limit`, and is empty where the `calm` before the burst already took
+    more. Rates are in requests per second. Where nothing can `wait`, because an answer takes as
+    long as that by itself, every one is late.
     """
     if wait <= 0:
         return 0.0
     held = 0.2 * limit if limit > calm else 0.0
     first = min(seconds, held / (offered - limit)) if offered > limit else seconds
-    good, pile = 0.0, wait * capacity
-    for rate, lasts in ((offered, first), (min(limit, offered), seconds - first)):
-        grows = max(rate - capacity, 0.0)
-        timely = min(lasts, pile / grows) if grows else lasts
-        good += rate * timely
-        pile -= grows * timely
-        if timely < lasts:
-            break
-    return good / seconds
+    parts = [(offered, first), (min(limit, offered), seconds - first)]
+    return Fluid(capacity).timely(parts, wait) / seconds
 
 
 def requests_until_run(failures: int, errors: float) -> float:

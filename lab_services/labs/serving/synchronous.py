@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lab_services.report.queueing import Queue
+from lab_services.report.queueing import Fluid, Queue
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -90,12 +90,11 @@ def seconds_lost(
 ) -> float:
     """How long after a fault of `fault` seconds answers still take more than `limit` seconds.
 
-    The fluid limit (Newell, "Applications of Queueing Theory", 2nd edition, 1982, chapter 2): while
-    a prediction takes `ill` seconds, `rate` less `threads / ill` requests per second pile up, and
-    nobody takes them away again, so the pool has to work off all of them at `threads / well`. It
-    begins late: the predictions under way at the end still take half of `ill`, on average.
-    Infinite where the pool cannot bear the rate even when all is well, nan where one of the
-    numbers is not known.
+    The fluid limit (`report.Fluid`): while a prediction takes `ill` seconds, `rate` less `threads /
+    ill` requests per second pile up, and nobody takes them away again, so the pool has to work off
+    all of them at `threads / well`. It begins late: the predictions under way at the end still take
+    half of `ill`, on average. Infinite where the pool cannot bear the rate even when all is well,
+    nan where one of the numbers is not known.
     """
     if np.isnan([fault, rate, well, ill]).any():
         return np.nan
@@ -103,11 +102,11 @@ def seconds_lost(
     growth = rate - threads / ill
     if growth <= 0:
         return 0.0
-    if rate >= drains:
-        return np.inf
     pile = growth * fault - threads + drains * ill / 2
     bearable = drains * max(0.0, limit - well)
-    return max(0.0, pile - bearable) / (drains - rate)
+    if rate >= drains:
+        return np.inf
+    return Fluid(drains).drain(pile - bearable, rate)
 
 
 def untimely(recording: Recording, begin: float, limit: float) -> int:

@@ -23,6 +23,7 @@ from lab_services.patterns.operation.prediction_monitoring.drift import (
     repeated_share,
 )
 from lab_services.report.proportions import proportion
+from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 
 WEATHER = ("temperature", "humidity", "wind", "rain", "visibility")
@@ -271,15 +272,7 @@ def mean_delay(days: Values, block: int = 7) -> Interval:
     Faults that begin a day apart meet the same weather, so whole weeks are drawn. Unknown for fewer
     starts than one block has.
     """
-    if len(days) < block:
-        return Interval.unknown(f"{len(days)} starts, a week has {block}", "days", len(days))
-    random = np.random.default_rng(0)
-    blocks = -(-len(days) // block)
-    starts = random.integers(0, len(days) - block + 1, size=(1000, blocks))
-    drawn = days[(starts[..., None] + np.arange(block)).reshape(1000, -1)[:, : len(days)]]
-    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
-    value = float(days.mean())
-    return Interval(value, min(float(low), value), max(float(high), value), len(days), "days")
+    return resampled(lambda s: float(s[0].mean()), days, unit="days", block=block)
 
 
 def operating_curve(alarm: Alarm) -> dict[float, Interval]:

@@ -16,7 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from scipy import optimize
 from scipy import stats as distributions
 
-from lab_services.report.proportions import proportion
+from lab_services.report.concurrency import in_flight
+from lab_services.report.fit import Line
+from lab_services.report.proportions import share
+from lab_services.report.queueing import lindley
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
@@ -94,28 +97,10 @@ def in_order(
 # --- what a board takes -------------------------------------------------------------------------
 
 
-class Work(NamedTuple):
-    """Seconds that a board of n flights takes: `fixed` + n times `each`."""
+def work(recording: Recording) -> Line:
+    """Seconds that a board of n flights takes: so much in all, and so much a flight.
 
-    fixed: float
-    each: float
-
-    def of(self, flights: npt.ArrayLike) -> Floats:
-        """For boards of so many flights."""
-        return self.fixed + self.each * np.asarray(flights, dtype=float)
-
-    def holding(self, seconds: float, flights: float) -> "Work":
-        """The same for each flight, and `seconds` in all for a board of so many flights.
-
-        A latency holds the way there and back too, which keeps no worker busy: what one is busy
-        for comes from what it answers per second while it is never idle.
-        """
-        fixed = seconds - self.each * flights
-        return Work(0.0 if fixed < 0 else fixed, self.each)
-
-
-def work(recording: Recording) -> Work:
-    """Fitted to the medians by length of a recording in which nobody waited; neither is negative.
+    Fitted to the medians by length of a recording in which nobody waited; neither is negative.
 
     Unknown (nan) where all answers are to boards of one length, which cannot tell what a flight
     takes.
@@ -124,37 +109,31 @@ def work(recording: Recording) -> Work:
     table = table[table["ok"].astype(bool)]
     middle = table.groupby("flights")["latency"].median()
     if len(middle) < 2:
-        return Work(math.nan, math.nan)
+        return Line(math.nan, math.nan)
     matrix = np.column_stack([np.ones(len(middle)), middle.index.to_numpy(dtype=float)])
     # Weighted to relative errors, or the longest board would decide alone.
     weights = 1 / middle.to_numpy(dtype=float)
     found, _ = optimize.nnls(matrix * weights[:, None], np.ones(len(middle)))
-    return Work(float(found[0]), float(found[1]))
+    return Line(float(found[0]), float(found[1]))
 
 
-def replay(arrivals: npt.ArrayLike, services: npt.ArrayLike) -> Floats:
-    """Latencies that one worker would give to arrivals (sorted seconds) with these service times.
+def holding(work: Line, seconds: float, flights: float) -> Line:
+    """The same for each flight, and `seconds` in all for a board of so many flights.
 
-    Lindley's recursion (Proceedings of the Cambridge Philosophical Society 48, 1952): whoever comes
-    waits for what is left of the work before. Raises ValueError for lists of different lengths.
+    A latency holds the way there and back too, which keeps no worker busy: what one is busy for
+    comes from what it answers per second while it is never idle.
     """
-    came = np.asarray(arrivals, dtype=float)
-    takes = np.asarray(services, dtype=float)
-    if came.shape != takes.shape:
-        raise ValueError(f"{len(takes)} services for {len(came)} arrivals.")
-    # The end of each is the running maximum of (arrival - work before), plus the work so far.
-    before = np.concatenate([[0.0], np.cumsum(takes)[:-1]])
-    starts = np.maximum.accumulate(came - before) + before
-    latencies: Floats = starts + takes - came
-    return latencies
+    fixed = seconds - work.each * flights
+    return Line(0.0 if fixed < 0 else fixed, work.each)
 
 
-def replayed(recording: Recording, work: Work, q: float) -> Interval:
+def replayed(recording: Recording, work: Line, q: float) -> Interval:
     """The quantile that one worker would have made of a recording's arrivals and boards."""
     table = rows(recording)
     if table.empty:
         return Interval.unknown("no request", "s")
-    took = replay(table["intended"], work.of(table["flights"]))
+    services = np.array([work(n) for n in table["flights"]])
+    took = lindley(table["intended"], services) + services
     return Interval.exact(float(np.quantile(took, q)), "s")
 
 
@@ -291,43 +270,14 @@ def shapes(capacity: float, unit: float, spike: float, ramp: float) -> Shapes:
     return Shapes(parts, (0.4 * capacity, 1.8 * capacity, ramp), times)
 
 
-def under_way(recording: Recording, moments: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """How many requests were asked and not answered at these moments (Unix s).
-
-    It does not depend on the order in which a service works: one with hundreds of connections open
-    does not always begin with the oldest request.
-    """
-    table = rows(recording)
-    came = np.sort(table["intended"].to_numpy())
-    gone = np.sort((table["intended"] + table["latency"]).to_numpy())
-    at = np.asarray(moments, dtype=float)
-    return np.searchsorted(came, at, side="right") - np.searchsorted(gone, at, side="right")
-
-
 def recovery(recording: Recording, begin: float, end: float, fewer: float) -> float:
     """Seconds from `begin` (Unix s) until `fewer` requests or less are under way, to a hundredth.
 
     Where that is not so until `end`, the whole time.
     """
     moments = np.arange(begin, end, 0.01)
-    calm = np.flatnonzero(under_way(recording, moments) <= fewer)
+    calm = np.flatnonzero(in_flight(recording, moments) <= fewer)
     return float(moments[calm[0]] - begin) if len(calm) else end - begin
-
-
-def fluid_recovery(
-    seconds: float, *, peak: float, base: float, capacity: float, limit: float
-) -> float:
-    """How long after a spike of `seconds` requests take more than `limit`, as a fluid would.
-
-    What cannot be served piles up, (peak / capacity - 1) seconds of work for each second, and goes
-    down by 1 - base / capacity afterwards (Newell, "Applications of Queueing Theory", 2nd edition,
-    1982, chapter 2). Infinite where the base is no less than the capacity, nan where that is not
-    known.
-    """
-    pile = (peak / capacity - 1) * seconds - limit
-    if pile <= 0:
-        return 0.0
-    return math.inf if base >= capacity else pile / (1 - base / capacity)
 
 
 def broke_at(recording: Recording, ramp: tuple[float, float, float], limit: float) -> Interval:
@@ -422,7 +372,7 @@ def alarms(
     stale = np.asarray(old, dtype=float)
     picks = np.random.default_rng(seed).integers(0, len(fresh), (DRAWS, rounds))
     stopped = lower_ends(fresh[picks], stale[picks]) > 1 + tolerance
-    return proportion(int(stopped.sum()), DRAWS)
+    return share(stopped)
 
 
 def naive_alarms(latencies: npt.ArrayLike, *, requests: int, q: float, seed: int = 0) -> Interval:
@@ -433,7 +383,7 @@ def naive_alarms(latencies: npt.ArrayLike, *, requests: int, q: float, seed: int
     values = np.asarray(latencies, dtype=float)
     random = np.random.default_rng(seed)
     sides = [np.quantile(random.choice(values, (DRAWS, requests)), q, axis=1) for _ in range(2)]
-    return proportion(int((sides[0] > sides[1]).sum()), DRAWS)
+    return share(sides[0] > sides[1])
 
 
 def power(change: float, *, spread: float, rounds: int, tolerance: float) -> float:

@@ -17,6 +17,8 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import Change, name_faults, shade
+from lab_services.report.concurrency import in_flight
+from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
@@ -95,35 +97,11 @@ def completed(recording: Recording, done: Numbers) -> Recording:
 # --- theory --------------------------------------------------------------------------------------
 
 
-def one_after_another(arrivals: Numbers, service: float) -> Numbers:
-    """Seconds from each arrival until its answer, where one worker takes `service` seconds each.
-
-    Each begins when it arrives or when the one before is done, whichever is later: Lindley,
-    Proceedings of the Cambridge Philosophical Society 48, 1952. Raises ValueError unless arrivals
-    are sorted and `service` is above 0.
-    """
-    arrivals = np.asarray(arrivals, dtype=float)
-    if service <= 0 or (np.diff(arrivals) < 0).any():
-        raise ValueError("Arrivals are sorted, and a service time is above 0.")
-    # done[n] = max(arrival[n], done[n - 1]) + service, without a loop
-    steps = service * np.arange(len(arrivals))
-    done = np.maximum.accumulate(arrivals - steps) + steps + service
-    return np.asarray(done - arrivals, dtype=float)
-
-
 def expected(recording: Recording, service: float) -> Recording:
     """The same arrivals as one worker would have answered them, with `service` seconds each."""
     table = rows(recording)
-    latency = one_after_another(table["intended"].to_numpy(), service)
-    return replace(recording, table=table.assign(latency=latency))
-
-
-def waiting(recording: Recording, at: Numbers) -> Numbers:
-    """How many requests had no answer yet at those moments (Unix seconds)."""
-    table = rows(recording)
-    came = np.searchsorted(np.sort(table["intended"]), at, side="right")
-    answered = np.searchsorted(np.sort(table["intended"] + table["latency"]), at, side="right")
-    return np.asarray(came - answered, dtype=float)
+    waits = lindley(table["intended"], np.full(len(table), service))
+    return replace(recording, table=table.assign(latency=waits + service))
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -213,13 +191,13 @@ def doubling(
         at = np.linspace(0, before + double + after, 400)
         legend, words = [], []
         for index, (label, recording) in enumerate(recordings.items()):
-            measured = waiting(recording, recording.begin + at)
+            measured = in_flight(recording, recording.begin + at)
             look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
             axes.plot(at, measured, **look)
             legend.append(Line2D([], [], **look, label=label))
             words.append(f"{label}: at most {measured.max():.0f} requests.")
             if label in services:
-                ideal = waiting(expected(recording, services[label]), recording.begin + at)
+                ideal = in_flight(expected(recording, services[label]), recording.begin + at)
                 axes.plot(at, ideal, color=INK, lw=1)
                 words.append(f"Theory: at most {ideal.max():.0f}.")
         change = Change("traffic doubles", "", before, before + double)

@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from lab_services.models import scoring, store
 from lab_services.models.features import Flight
 from lab_services.patterns.serving.prep_pred.preparing import Preparation
 from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
+from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.services.predictor import Rows
 from lab_services.stack import Stack
@@ -42,42 +42,6 @@ def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
     return min(once() for _ in range(times))
 
 
-def quotient(a: Interval, b: Interval) -> Interval:
-    """`a` over `b`, both above 0, with ends that hold wherever the two lie in theirs.
-
-    At least as wide as a 95 % interval of the ratio. Unknown where one of the two is, and where
-    `b` may be 0.
-    """
-    for each in (a, b):
-        if not each.known:
-            return Interval.unknown(each.note, "ratio", each.n)
-    if b.low <= 0:
-        return Interval.unknown(f"it would be divided by {b}, which may be 0", "ratio", b.n)
-    note = "; ".join(dict.fromkeys(text for text in (a.note, b.note) if text))
-    ends = a.low / b.high, a.high / b.low
-    return Interval(a.value / b.value, *ends, min(a.n, b.n), "ratio", note)
-
-
-@dataclass(frozen=True)
-class Line:
-    """What a hop costs: `fixed` seconds, and `per_byte` seconds for each byte of its body."""
-
-    fixed: float
-    per_byte: float
-
-    def __call__(self, size: float) -> float:
-        return self.fixed + self.per_byte * size
-
-    @classmethod
-    def through(cls, points: Mapping[float, Interval]) -> "Line":
-        """The line through the smallest and the largest size. Raises ValueError for one size."""
-        small, large = min(points), max(points)
-        if small == large:
-            raise ValueError("A line needs two sizes.")
-        slope = (points[large].value - points[small].value) / (large - small)
-        return cls(points[small].value - slope * small, slope)
-
-
 # --- the split -----------------------------------------------------------------------------------
 
 
@@ -95,25 +59,7 @@ def processor_seconds(stack: Stack, service: str) -> float:
     return float(used.samples[0].value)
 
 
-@dataclass(frozen=True)
-class Work:
-    """Processor seconds that one request takes, by how many hours ahead it looks."""
-
-    fixed: float
-    per_hour: float
-
-    def __call__(self, hours: float) -> float:
-        return self.fixed + self.per_hour * hours
-
-    @classmethod
-    def through(cls, measured: Mapping[float, float]) -> "Work":
-        """From the work at two numbers of hours; more hours never take less work."""
-        (few, least), (many, most) = sorted(measured.items())
-        slope = max(0.0, (most - least) / (many - few))
-        return cls(least, slope) if slope else cls((least + most) / 2, 0.0)
-
-
-def hours_for(ratio: float, preparation: Work, prediction: Work, most: int = 500) -> int | None:
+def hours_for(ratio: float, preparation: Line, prediction: Line, most: int = 500) -> int | None:
     """The least hours ahead at which the preparation works `ratio` times as much as the prediction.
 
     None where fewer than `most` are not enough, because no work was measured that grows with them.

@@ -4,7 +4,7 @@ import math
 import tempfile
 import time
 from calendar import month_abbr
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lab_services.patterns.training.batch_training import training
 from lab_services.patterns.training.batch_training.training import Trained
 from lab_services.report.charts import style
 from lab_services.report.charts.svg import INK
+from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.fault import Fault
@@ -28,7 +29,6 @@ from lab_services.stack.fault import Fault
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
 # time, and a thirtieth of one is about a day.
 DAYS = 30
-_DRAWS = 2000
 # Seconds for a run to end and for a version to be served: a busy machine takes its time.
 _PATIENCE = 300.0
 
@@ -153,37 +153,27 @@ def loss_by_day(model: Trained, flights: pd.DataFrame) -> Days:
 
 def mean(days: Days) -> Interval:
     """The mean over days with its 95 % interval, days drawn with repetition."""
-    return _drawn([days], lambda parts: parts[0].mean(axis=-1), "nats")
+    return resampled(lambda s: float(s[0].mean()), days, unit="nats")
 
 
 def ratio(a: Days, b: Days) -> Interval:
     """The mean of `a` over that of `b`; the same days are drawn for both."""
-    return _drawn([a, b], lambda p: p[0].mean(axis=-1) / p[1].mean(axis=-1), "ratio")
+    return resampled(lambda s: float(s[0].mean() / s[1].mean()), a, b, unit="ratio")
 
 
 def excess(a: Days, b: Days) -> Interval:
     """By which share the mean of `a` is above that of `b`; the same days are drawn for both."""
-    return _drawn([a, b], lambda p: p[0].mean(axis=-1) / p[1].mean(axis=-1) - 1, "share")
+    return resampled(lambda s: float(s[0].mean() / s[1].mean() - 1), a, b, unit="share")
 
 
 def share_kept(worst: Days, some: Days, best: Days) -> Interval:
     """Which share of the gain from `worst` to `best` one has with `some`."""
 
-    def share(parts: Sequence[Days]) -> Days:
-        low, middle, high = (part.mean(axis=-1) for part in parts)
-        kept: Days = (low - middle) / (low - high)
-        return kept
+    def share(series: Sequence[Days]) -> float:
+        low, middle, high = (days.mean() for days in series)
+        return float((low - middle) / (low - high))
 
-    return _drawn([worst, some, best], share, "share")
-
-
-def _drawn(
-    series: Sequence[Days], statistic: Callable[[Sequence[Days]], Any], unit: str
-) -> Interval:
-    n = len(series[0])
-    places = np.random.default_rng(0).integers(0, n, (_DRAWS, n))
-    low, high = np.quantile(statistic([one[places] for one in series]), [0.025, 0.975])
-    return Interval(float(statistic(series)), float(low), float(high), n, unit)
+    return resampled(share, worst, some, best, unit="share")
 
 
 def gate_passes(model: Trained, champion: Trained, texts: pd.DataFrame, month: int) -> bool:

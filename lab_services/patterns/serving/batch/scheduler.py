@@ -5,13 +5,13 @@ import time
 from datetime import datetime
 from typing import Annotated
 
-from apscheduler.events import (  # type: ignore[import-untyped]
+from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
     JobEvent,
 )
-from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+from apscheduler.schedulers.background import BackgroundScheduler
 from pydantic import Field
 from typing_extensions import TypedDict
 

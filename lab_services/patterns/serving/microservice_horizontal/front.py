@@ -32,7 +32,7 @@ PARTIAL = 203  # the status of an answer that lacks a branch
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the branches and to the queue."""
     app.state.urls = {part: settings.text(f"{part.upper()}_URL") + "/predict" for part in PARTS}
     connector = aiohttp.TCPConnector(limit=0)
@@ -44,7 +44,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("microservice-horizontal", resources)
+app = Service("microservice-horizontal", lifespan=resources)
 circuits = AsyncCircuitBreakerFactory(default_ttl=OPEN_SECONDS)
 diary: deque[dict[str, Any]] = deque(maxlen=20_000)
 
@@ -85,14 +85,18 @@ class Call:
         return opinion
 
     async def hedged(self) -> Opinion:
-        """Ask once more when the answer is slow in coming, and take the one that comes first."""
-        asked = {asyncio.create_task(self.ask())}
+        """Ask once more when the answer is slow in coming, and take the first one that is right."""
+        asked = [asyncio.create_task(self.ask())]
         try:
             done, _ = await asyncio.wait(asked, timeout=self.order.hedge)
             if not done:
-                asked.add(asyncio.create_task(self.ask()))
-                done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            return await done.pop()
+                asked.append(asyncio.create_task(self.ask()))
+            for answered in asyncio.as_completed(asked):
+                try:
+                    return await answered
+                except aiohttp.ClientError as error:
+                    failure = error  # the other call may still be answered
+            raise failure
         finally:
             for each in asked:
                 each.cancel()

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore  # type: ignore[import-untyped]
-from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
 from fastapi import HTTPException
 from fastapi.responses import FileResponse
 from pydantic import Field

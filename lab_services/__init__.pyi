@@ -1,0 +1,9 @@
+from . import report as report
+from . import traffic as traffic
+from .models import payloads as payloads
+from .report import charts as charts
+from .report.claims import Claims as Claims
+from .report.exercise import Exercise as Exercise
+from .report.measurements import keep as keep
+from .report.queueing import Queue as Queue
+from .stack import Stack as Stack

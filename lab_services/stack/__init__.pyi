@@ -1,0 +1,2 @@
+from .fault import Fault as Fault
+from .stack import Stack as Stack

@@ -1,0 +1,17 @@
+from .generators import GeneratorDied as GeneratorDied
+from .mixing import mix as mix
+from .popularity import draw as draw
+from .popularity import zipf as zipf
+from .recording import Recording as Recording
+from .request import Request as Request
+from .request import interleave as interleave
+from .request import requests as requests
+from .running import closed_loop as closed_loop
+from .running import last as last
+from .running import send as send
+from .schedules import Schedule as Schedule
+from .schedules import bursts as bursts
+from .schedules import constant as constant
+from .schedules import poisson as poisson
+from .schedules import ramp as ramp
+from .schedules import steps as steps
