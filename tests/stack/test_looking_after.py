@@ -30,7 +30,7 @@ def plain(tmp_path: Path) -> Iterator[ProcessRuntime]:
     """A stack of one service with a limit of memory, of which nothing has been started."""
     file = tmp_path / "compose.yaml"
     file.write_text(WEB % "{memory: 1m}")
-    made = ProcessRuntime(read(file, {}), "1-2", tmp_path, None)  # type: ignore[arg-type]
+    made = ProcessRuntime(read(file, {}), "1-2", tmp_path, None)
     yield made
     made.remove()
 

@@ -46,7 +46,12 @@ def test_what_passes(relays: Relays, server: socket.socket) -> None:
     with socket.create_connection(address, 5) as near:
         far, _ = server.accept()
         with far:
-            writing = threading.Thread(target=lambda: (near.sendall(sent), near.shutdown(1)))
+
+            def write() -> None:
+                near.sendall(sent)
+                near.shutdown(socket.SHUT_WR)
+
+            writing = threading.Thread(target=write)
             writing.start()
             threading.Event().wait(0.2)  # until all buffers are full
             with far.makefile("rb") as read:
