@@ -368,25 +368,25 @@ def test_limit_cpu(echo: Stack) -> None:
     def cores() -> float:
         return float(ask(echo, "/burn", "echo")[1]["cores"])
 
-    echo.limit_cpu("echo", 0.15)
-    assert cores() < 0.25
+    echo.limit_cpu("echo", 0.05)
+    assert cores() < 0.08
     echo.kill("echo")
     echo.start("echo")
-    assert cores() < 0.25
+    assert cores() < 0.08
     limit = echo.faults[-2]
-    assert (str(limit), limit.end) == ("limit-cpu echo (0.15 cores)", None)
+    assert (str(limit), limit.end) == ("limit-cpu echo (0.05 cores)", None)
     echo.pause("echo")
     time.sleep(0.2)
     assert state(echo, "echo") == ("paused", None)
     with pytest.raises(TimeoutError):
         ask(echo, "/ready", "echo", patience=0.5)
     echo.resume("echo")
-    echo.limit_cpu("echo", 0.3)
+    echo.limit_cpu("echo", 0.06)
     echo.clear_faults("echo")
     first, second = (f for f in echo.faults if f.kind == "limit-cpu")
     assert first.end is not None and second.end is not None
     assert first.end <= second.start < second.end
-    eventually(lambda: cores() > 0.35)  # where others keep this machine busy, not at once
+    eventually(lambda: cores() > 0.12)  # where others keep this machine busy, not at once
     with pytest.raises(LabError, match="too few to run"):
         echo.limit_cpu("echo", 0)
     with pytest.raises(LabError, match="no service 'eco'"):
