@@ -270,6 +270,66 @@ class Clear(Change, frozen=True):
         runtime.compose.service(self.service)
 
 
+# --- what surrounds a service -----------------------------------------------------------------
+
+
+class Partition(Standing, frozen=True):
+    """Cut two services off from each other: nothing passes between them, in either direction.
+
+    Open connections stay open and silent, new ones hang until their caller gives up, as in a
+    network that drops packets; all other services reach both. The Compose file names the pair under
+    `x-partitions`, because plain processes need a relay between the two from their start.
+    """
+
+    word = "partition"
+    said = "{service} and {other} do not reach each other until: lab fault clear {service}"
+    example = "web store"
+
+    other: str
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.partition(self.service, self.other)
+
+    def lift(self, runtime: "Runtime") -> None:
+        runtime.heal(self.service, self.other)
+
+    @property
+    def services(self) -> frozenset[str]:
+        return frozenset({self.service, self.other})
+
+    @property
+    def detail(self) -> str:
+        return f"from {self.other}"
+
+
+class LimitCpu(Standing, frozen=True):
+    """Hold each replica of a service to that many cores, such as 0.25, while it runs.
+
+    On Docker it is the kernel's quota; plain processes are stopped and let go on in turns, which is
+    true to some per cent on the average. A limit of the Compose file holds besides.
+    """
+
+    word = "limit-cpu"
+    said = "{service}: {cores:g} cores a replica until: lab fault clear {service}"
+    example = "predictor 0.25"
+
+    cores: Annotated[float, Meta(gt=0)]
+
+    def __post_init__(self) -> None:
+        if not self.cores >= 0.01:
+            raise LabError(f"{self.cores} cores are too few to run.", "Use 0.01 or more.")
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.limit_cpu(self.service, self.cores)
+
+    def lift(self, runtime: "Runtime") -> None:
+        runtime.limit_cpu(self.service, None)
+
+    @property
+    def detail(self) -> str:
+        return f"{self.cores:g} cores"
+
+
 # --- as methods ---------------------------------------------------------------------------------
 
 P = ParamSpec("P")
@@ -307,6 +367,8 @@ class Changeable:
     rollout = _method(Rollout)
     inject_delay = _method(Delay)
     inject_errors = _method(Errors)
+    partition = _method(Partition)
+    limit_cpu = _method(LimitCpu)
     clear_faults = _method(Clear)
 
 

@@ -147,7 +147,12 @@ class Supervisor:
             raise state.StackGone(
                 f"The stack {stack} has been taken down.", "Start it again: stack.up()."
             )
-        return self.stacks[stack]
+        record = self.stacks[stack]
+        if record.runtime.failures:
+            raise LabError(
+                f"{record.lab}: {record.runtime.failures[0]}.", "Take it down, and start it anew."
+            )
+        return record
 
     # --- life of the supervisor -----------------------------------------------------------------
 

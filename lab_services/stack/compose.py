@@ -88,6 +88,8 @@ class ComposeFile:
     volumes: tuple[str, ...] = ()
     # `x-traffic` names the services that a lab's traffic goes to, for the picture.
     traffic: tuple[str, ...] = ()
+    # `x-partitions` names pairs of services that a lab cuts off from each other.
+    partitions: frozenset[frozenset[str]] = frozenset()
     # Those of the variables that it names, as they were when it was read.
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -204,6 +206,7 @@ class _Reader:
             services,
             volumes,
             self._traffic(content, tuple(stated)),
+            self._partitions(content, tuple(stated)),
             self.source.named,
         )
         self._check_relations(compose, tuple(stated))
@@ -239,6 +242,20 @@ class _Reader:
         at = ("x-traffic",)
         self.note(at, self.error(at, f"a list of services: {', '.join(services)}"))
         return ()
+
+    def _partitions(
+        self, content: dict[str, Any], services: tuple[str, ...]
+    ) -> frozenset[frozenset[str]]:
+        def is_pair(value: Any) -> bool:
+            known = isinstance(value, list) and all(name in services for name in value)
+            return known and len(value) == len(set(value)) == 2
+
+        stated = content.get("x-partitions") or []
+        if isinstance(stated, list) and all(map(is_pair, stated)):
+            return frozenset(frozenset(pair) for pair in stated)
+        at = ("x-partitions",)
+        self.note(at, self.error(at, f"a list of pairs of services: {', '.join(services)}"))
+        return frozenset()
 
     def _service(self, name: str, body: Any, volumes: tuple[str, ...]) -> Service:
         at = ("services", name)

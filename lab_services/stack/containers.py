@@ -18,6 +18,7 @@ SERVICE = "lab-services.service"
 NUMBER = "lab-services.number"
 
 _ORDINARY_USER = "10001:10001"  # as in the image, whatever another image says
+CPU_PERIOD = 100_000  # microseconds, the engine's own default
 _LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "2"}}
 
 
@@ -56,10 +57,20 @@ def project(ident: str, labels: Mapping[str, str], entries: Iterable[dict[str, A
     }
 
 
+def cpu_quota(cores: float | None) -> int:
+    """The engine's quota for that many cores, for a period of CPU_PERIOD; -1 for no limit."""
+    return round(cores * CPU_PERIOD) if cores else -1
+
+
 def entry(
-    compose: ComposeFile, service: Service, number: int, image: str, ports: Mapping[int, int]
+    compose: ComposeFile,
+    service: Service,
+    number: int,
+    image: str,
+    ports: Mapping[int, int],
+    cores: float | None,
 ) -> dict[str, Any]:
-    """One replica; `ports` maps its container ports to those of loopback."""
+    """One replica; `ports` maps its container ports to those of loopback, `cores` limits it."""
     user = str(service.container.get("user", _ORDINARY_USER))
     if user.partition(":")[0] in ("0", "root"):
         raise LabError(
@@ -91,8 +102,9 @@ def entry(
         "stop_signal": service.stop_signal,
         "labels": {SERVICE: service.name, NUMBER: str(number)},
     }
-    if service.cpus:
-        result["cpus"] = service.cpus
+    if cores:
+        # What `cpus` stands for, in the words in which it can be changed while a container runs.
+        result |= {"cpu_period": CPU_PERIOD, "cpu_quota": cpu_quota(cores)}
     if service.memory:
         # Without swap, as a plain process of a stack is held to its memory.
         result |= {"mem_limit": service.memory, "memswap_limit": service.memory}

@@ -23,7 +23,7 @@ import docker
 from requests.exceptions import JSONDecodeError
 
 from lab_services.errors import LabError
-from lab_services.stack import containers, image
+from lab_services.stack import blackhole, containers, image
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.engine import available, compose_command, connect
 from lab_services.stack.messages import Emit, JobResult, Progress, Replica, Usage
@@ -33,6 +33,7 @@ from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFai
 __all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
 
 _PORT_ATTEMPTS = 3  # a port that was free may be gone before its container starts
+_LAUNCH_TIMEOUT = 600.0  # seconds for Compose, which may have to pull a large image
 _SETTLE = 1.0  # seconds in which the engine may still finish what an ended Compose asked for
 _REMOVE_TIMEOUT = 15.0  # seconds
 _SIDE_BY_SIDE = 8  # requests to the engine at once
@@ -57,6 +58,7 @@ class DockerRuntime(Runtime):
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._exit_codes: dict[str, int] = {}
         self._addresses: dict[str, str] = {}  # by container
+        self._separated: dict[str, set[str]] = {}  # by container, the addresses it does not reach
         self._launching = threading.RLock()
         self._spawning = threading.Lock()  # between `closing` and the start of Compose
         self._process: subprocess.Popen[str] | None = None
@@ -82,6 +84,8 @@ class DockerRuntime(Runtime):
             there = {(r.service, r.number) for r in self.replicas()}
             wanted = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
             self._create([replica for replica in wanted if replica not in there])
+            if self.partitions:
+                self.separate()
 
     def _create(self, replicas: list[tuple[str, int]]) -> None:
         for attempt in range(_PORT_ATTEMPTS):
@@ -105,7 +109,12 @@ class DockerRuntime(Runtime):
                 chosen[port.container] = port.host or free_port(taken | set(chosen.values()))
             self._ports[name, number] = chosen
         return containers.entry(
-            self.compose, service, number, self._images[service.image], self._ports[name, number]
+            self.compose,
+            service,
+            number,
+            self._images[service.image],
+            self._ports[name, number],
+            self._cores(name),
         )
 
     def _compose_up(self, project: Any) -> str | None:
@@ -126,7 +135,15 @@ class DockerRuntime(Runtime):
                 text=True,
                 start_new_session=True,
             )
-        errors = self._process.communicate()[1].strip()
+        try:
+            errors = self._process.communicate(timeout=_LAUNCH_TIMEOUT)[1].strip()
+        except subprocess.TimeoutExpired:
+            self._end_compose()
+            self._process.communicate()
+            raise ServiceFailed(
+                f"Compose has not started its containers within {_LAUNCH_TIMEOUT:.0f} s.",
+                "Where it pulls an image, pull it by hand first: docker pull IMAGE.",
+            ) from None
         if self._process.returncode == 0:
             return None
         self._settled = time.monotonic() + _SETTLE
@@ -186,7 +203,7 @@ class DockerRuntime(Runtime):
             if service in (None, name) and container["State"] != "removing"
         ]
 
-    def endpoint(self, replica: Replica, container_port: int) -> str:
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
         """The container's own address on the stack's network, as the engine's DNS tells it."""
         return f"{self._addresses[replica.ident]}:{container_port}"
 
@@ -257,6 +274,66 @@ class DockerRuntime(Runtime):
         """Let it go on."""
         self._api.unpause(replica.ident)
 
+    def separate(self) -> None:
+        """In each of the containers, what goes to the others is sent to nobody: see `blackhole`."""
+        with self._launching:
+            there = [r for r in self.replicas() if r.state != "exited"]
+            wanted = {
+                replica.ident: {
+                    self._addresses[other.ident]
+                    for other in there
+                    if frozenset({replica.service, other.service}) in self.partitions
+                }
+                for replica in there
+            }
+            changed = [r for r in there if wanted[r.ident] != self._separated.get(r.ident, set())]
+            with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+                list(pool.map(lambda r: self._lose(r, sorted(wanted[r.ident])), changed))
+            self._separated = wanted
+
+    def _lose(self, replica: Replica, addresses: list[str]) -> None:
+        """Run `blackhole` in the network of a container, which itself has no right to."""
+        helper = self._api.create_container(
+            self._images[self.services[replica.service].image],
+            ["python", "-c", Path(blackhole.__file__).read_text(), *addresses],
+            user="0",
+            entrypoint=[],
+            labels={k: v for k, v in self._labels.items() if k != containers.STACK},
+            host_config=self._api.create_host_config(
+                network_mode=f"container:{replica.ident}",
+                cap_drop=["ALL"],
+                cap_add=["NET_ADMIN"],
+                read_only=True,
+            ),
+        )["Id"]
+        try:
+            self._api.start(helper)
+            code = self._api.wait(helper)["StatusCode"]
+            said = self._api.logs(helper).decode(errors="replace").strip()
+        except docker.errors.APIError as error:
+            code, said = 1, str(error)
+        finally:
+            self._api.remove_container(helper, force=True, v=True)
+        if code:
+            raise LabError(
+                f"{replica.service} cannot be cut off from another: {said[-500:]}",
+                "Its image needs a Python, and the engine must grant NET_ADMIN.",
+            )
+
+    def hold_to_cores(self, service: str) -> None:
+        """By the quota of the container's cgroup."""
+        quota = containers.cpu_quota(self._cores(service))
+        for replica in self.replicas(service):
+            if replica.state != "exited":
+                self._api.update_container(
+                    replica.ident, cpu_period=containers.CPU_PERIOD, cpu_quota=quota
+                )
+
+    def _cores(self, service: str) -> float | None:
+        """The limit that holds now: that of the Compose file, or a lower one."""
+        stated, limit = self.services[service].cpus, self.cpu_limits.get(service)
+        return min((each for each in (stated, limit) if each is not None), default=None)
+
     def stop(self, replica: Replica) -> None:
         """The stop signal, then SIGKILL after the grace period, in whole seconds."""
         if replica.state == "paused":
@@ -290,30 +367,35 @@ class DockerRuntime(Runtime):
     def remove(self) -> None:
         """Kill Compose if it is at work, then remove what carries the stack's label."""
         self.closing.set()
+        self._end_compose()
+        _remove_labelled(self._api, f"{containers.STACK}={self.ident}", self._settled)
+        self._engine.client.close()
+
+    def _end_compose(self) -> None:
         with self._spawning:
             process = self._process
         if process is not None and process.poll() is None:
             self._settled = time.monotonic() + _SETTLE
             with contextlib.suppress(ProcessLookupError):  # it ended this very moment
                 os.killpg(process.pid, signal.SIGKILL)
-        _remove_labelled(self._api, f"{containers.STACK}={self.ident}", self._settled)
 
 
 def left_behind() -> set[str]:
     """The supervisors of this user of which the engine still has something."""
-    api = connect().client.api
     mine = {"label": f"{containers.USER}={os.getuid()}"}
-    labelled = [
-        *api.containers(all=True, filters=mine),
-        *api.networks(filters=mine),
-        *(api.volumes(filters=mine)["Volumes"] or []),
-    ]
+    with contextlib.closing(connect().client) as client:
+        labelled = [
+            *client.api.containers(all=True, filters=mine),
+            *client.api.networks(filters=mine),
+            *(client.api.volumes(filters=mine)["Volumes"] or []),
+        ]
     return {thing["Labels"][containers.KEEPER] for thing in labelled}
 
 
 def remove_left_behind(supervisor: str) -> None:
     """Remove what a supervisor that is no more has left on the engine."""
-    _remove_labelled(connect().client.api, f"{containers.KEEPER}={supervisor}", settled=0.0)
+    with contextlib.closing(connect().client) as client:
+        _remove_labelled(client.api, f"{containers.KEEPER}={supervisor}", settled=0.0)
 
 
 def _identity(container: Mapping[str, Any]) -> tuple[str, int]:

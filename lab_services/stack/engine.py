@@ -19,6 +19,7 @@ from docker.utils import kwargs_from_env
 from lab_services.stack.runtime import RuntimeUnavailable
 
 _PATIENCE = 1  # seconds; an engine that is up answers in milliseconds
+_ANSWER = 20  # seconds; a program that is to say its version
 _TIMEOUT = 60  # seconds for one request, once it has answered
 _OLDEST_API = (1, 41)  # engine 20.10
 _CONNECTIONS = 32  # a stack's replicas are asked and removed side by side
@@ -65,6 +66,7 @@ def connect() -> Engine:
         ) from None
     api = client.api.api_version
     if tuple(map(int, api.split("."))) < _OLDEST_API:
+        client.close()
         raise RuntimeUnavailable(f"the Docker engine is too old (API {api})", "Use 20.10 or newer.")
     client.api.timeout = _TIMEOUT
     return Engine(client, host)
@@ -92,8 +94,10 @@ def compose_command() -> tuple[str, ...]:
 
 def _is_current(command: tuple[str, ...]) -> bool:
     try:
-        answer = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
-    except OSError:  # of another kind of processor
+        answer = subprocess.run(
+            [*command, "version", "--short"], capture_output=True, text=True, timeout=_ANSWER
+        )
+    except (OSError, subprocess.TimeoutExpired):  # of another kind of processor, or it hangs
         return False
     major = answer.stdout.strip().removeprefix("v").partition(".")[0]
     return answer.returncode == 0 and major.isdigit() and int(major) >= 2

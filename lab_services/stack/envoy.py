@@ -11,6 +11,7 @@ import functools
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,14 @@ from lab_services.stack.compose import ComposeError, ComposeFile, Service
 _TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _DNS_REFRESH = 5.0  # seconds, Envoy's default dns_refresh_rate
 _MERGE_WINDOW = 1.0  # seconds, Envoy's default update_merge_window
+_TIMEOUT = 2.0  # seconds for one question to the administration
+_PATIENCE = 15.0  # seconds in which it is asked again
+_POLL = 0.1  # seconds between two such questions
 _FAULT_FILTER = "envoy.filters.http.fault"
+
+
+class NoAnswer(LabError):
+    """Envoy's administration has not answered this time; it may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ def healthy_hosts(admin: str, names: tuple[str, ...]) -> list[set[str]]:
     """The `address:port` of every host that each named cluster sends requests to.
 
     `admin` is the address of Envoy's administration. A host that fails its health check is not
-    among them.
+    among them. Raises NoAnswer.
     """
     answer = json.loads(_ask(admin, "GET", "/clusters?format=json"))
     return [
@@ -231,7 +239,7 @@ def set_fault(
     query = "&".join(f"fault.{service}.{key}={value}" for key, value in values.items())
     for name in able:
         for address in addresses[name]:
-            _ask(address, "POST", f"/runtime_modify?{query}")
+            _ask_until_answered(address, "POST", f"/runtime_modify?{query}")
 
 
 def _has_fault_filter(config: Mapping[str, Any], service: str) -> bool:
@@ -274,15 +282,27 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _ask(address: str, method: str, path: str) -> str:
-    connection = http.client.HTTPConnection(address, timeout=2)
+    connection = http.client.HTTPConnection(address, timeout=_TIMEOUT)
     try:
         connection.request(method, path)
         response = connection.getresponse()
         text = response.read().decode()
-    except OSError as error:
-        raise LabError(f"Envoy's administration at {address} does not answer: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(f"Envoy's administration at {address} does not answer: {error}") from None
     finally:
         connection.close()
     if response.status != 200:
         raise LabError(f"Envoy refused {path}: {text}")
     return text
+
+
+def _ask_until_answered(address: str, method: str, path: str) -> str:
+    """For what may be asked twice. Where processors are busy an answer may take its time."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _ask(address, method, path)
+        except NoAnswer:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL)

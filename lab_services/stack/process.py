@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,9 +24,13 @@ from lab_services.stack import envoy, servers
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.messages import Emit, JobResult, Replica, Usage
 from lab_services.stack.ports import HOLDS, check_fixed, hold
+from lab_services.stack.relay import Relays
 from lab_services.stack.runtime import Cancelled, Runtime
+from lab_services.stack.throttle import INTERVAL, Throttle
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
+_DNS_INTERVAL = 0.05  # seconds between two looks at what is due
+_PATIENCE = 5.0  # seconds for a thread to end
 _MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
 
@@ -44,10 +48,12 @@ class ProcessRuntime(Runtime):
         self._children: dict[tuple[str, int], Child] = {}
         self._paused: set[tuple[str, int]] = set()
         self._cores: dict[tuple[str, int], list[int]] = {}
-        self._dns: threading.Thread | None = None
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._held: list[socket.socket] = []
         self._lock = threading.RLock()
+        self._relays = Relays() if compose.partitions else None
+        self._throttles: dict[tuple[str, int], Throttle] = {}
+        self._throttling = False
 
     # --- start --------------------------------------------------------------------------------
 
@@ -64,13 +70,12 @@ class ProcessRuntime(Runtime):
                 if volume.named:
                     self._volume(volume.source).mkdir(parents=True, exist_ok=True)
         clusters = self._clusters()
-        for folder, cluster in clusters:
-            envoy.write_endpoints(folder, cluster, [])
+        for proxy, cluster in clusters:
+            envoy.write_endpoints(self._envoy_folder(proxy), cluster, [])
         if clusters:
-            self._dns = threading.Thread(target=self._play_dns, args=(clusters,), daemon=True)
-            self._dns.start()
+            self._watch("where the proxies find the replicas", self._dns(clusters), _DNS_INTERVAL)
         if any(s.memory for s in self.services.values()):
-            threading.Thread(target=self._watch_memory, daemon=True).start()
+            self._watch("the limit of memory", self._look_at_memory, _MEMORY_INTERVAL)
 
     def launch(self, counts: Mapping[str, int]) -> None:
         """Start what is not there yet."""
@@ -155,9 +160,18 @@ class ProcessRuntime(Runtime):
 
     def _rewrite_value(self, service: Service, text: str) -> str:
         for name, port in self.compose.references(text):
-            address = f"127.0.0.1:{self._ports[name, 1][port]}"
+            published = self._reached(service.name, name, self._ports[name, 1][port])
+            address = f"127.0.0.1:{published}"
             text = re.sub(rf"(?<![\w.-]){re.escape(name)}:{port}\b", address, text)
         return self._outside(service, text)
+
+    def _reached(self, caller: str, callee: str, port: int) -> int:
+        """The port under which a service reaches the published port of another."""
+        pair = frozenset({caller, callee})
+        if self._relays is None or pair not in self.compose.partitions:
+            return port
+        taken = {port for ports in self._ports.values() for port in ports.values()}
+        return self._relays.port(pair, port, lambda: hold(taken))
 
     def _rewrite_command(self, service: Service, number: int, words: list[str]) -> list[str]:
         own = self._ports[service.name, number]
@@ -210,43 +224,46 @@ class ProcessRuntime(Runtime):
         text = yaml.safe_dump(config)
         self._envoy_config(service.name, number).write_text(text)
 
-    def _live_ports(self, cluster: envoy.Cluster) -> list[int]:
+    def _live_ports(self, proxy: str, cluster: envoy.Cluster) -> list[int]:
         with self._lock:
             return [
-                ports[cluster.port]
+                self._reached(proxy, name, ports[cluster.port])
                 for (name, number), ports in sorted(self._ports.items())
                 if name == cluster.service
                 and (child := self._children.get((name, number))) is not None
                 and not child.ended.is_set()
             ]
 
-    def _clusters(self) -> list[tuple[Path, envoy.Cluster]]:
+    def _clusters(self) -> list[tuple[str, envoy.Cluster]]:
         return [
-            (self._envoy_folder(name), cluster)
+            (name, cluster)
             for name, service in self.services.items()
             if envoy.is_envoy(service)
             for cluster in envoy.clusters(envoy.read_config(service), self.compose)
         ]
 
-    def _play_dns(self, clusters: list[tuple[Path, envoy.Cluster]]) -> None:
-        """Rewrite the endpoint files as often as each cluster would ask the DNS."""
-        known: dict[str, list[int]] = {}
-        complete: set[str] = set()
-        due = {str(folder / cluster.name): 0.0 for folder, cluster in clusters}
-        while not self.closing.wait(0.05):
-            for folder, cluster in clusters:
-                key = str(folder / cluster.name)
+    def _dns(self, clusters: list[tuple[str, envoy.Cluster]]) -> Callable[[], None]:
+        """Rewrites the endpoint files as often as each cluster would ask the DNS."""
+        known: dict[tuple[str, str], list[int]] = {}
+        complete: set[tuple[str, str]] = set()
+        due = {(proxy, cluster.name): 0.0 for proxy, cluster in clusters}
+
+        def look() -> None:
+            for proxy, cluster in clusters:
+                key = (proxy, cluster.name)
                 if time.monotonic() < due[key]:
                     continue
-                ports = self._live_ports(cluster)
+                ports = self._live_ports(proxy, cluster)
                 if ports != known.get(key):
-                    envoy.write_endpoints(folder, cluster, ports)
+                    envoy.write_endpoints(self._envoy_folder(proxy), cluster, ports)
                     known[key] = ports
                 # The replicas of a name start one after another here, in Docker at once: until all
                 # have been there, the name is asked for again soon.
                 if len(ports) >= self.services[cluster.service].replicas:
                     complete.add(key)
                 due[key] = time.monotonic() + (cluster.refresh if key in complete else 0.02)
+
+        return look
 
     # --- look and act -------------------------------------------------------------------------
 
@@ -271,9 +288,9 @@ class ProcessRuntime(Runtime):
             return "exited"
         return "paused" if (name, number) in self._paused else "starting"
 
-    def endpoint(self, replica: Replica, container_port: int) -> str:
-        """The published port: plain processes share the loopback."""
-        return f"127.0.0.1:{replica.ports[container_port]}"
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
+        """The published port, since plain processes share the loopback, or that of a relay."""
+        return f"127.0.0.1:{self._reached(caller, replica.service, replica.ports[container_port])}"
 
     def _child(self, replica: Replica) -> Child:
         return self._children[replica.service, replica.number]
@@ -288,13 +305,42 @@ class ProcessRuntime(Runtime):
 
     def pause(self, replica: Replica) -> None:
         """SIGSTOP."""
-        self._child(replica).signal(signal.SIGSTOP)
-        self._paused.add((replica.service, replica.number))
+        with self._lock:
+            self._child(replica).signal(signal.SIGSTOP)
+            self._paused.add((replica.service, replica.number))
 
     def resume(self, replica: Replica) -> None:
         """SIGCONT."""
-        self._child(replica).signal(signal.SIGCONT)
-        self._paused.discard((replica.service, replica.number))
+        with self._lock:
+            self._child(replica).signal(signal.SIGCONT)
+            self._paused.discard((replica.service, replica.number))
+
+    def separate(self) -> None:
+        """The relays of these pairs let nothing pass."""
+        if self._relays is not None:
+            self._relays.cut(self.partitions)
+
+    def hold_to_cores(self, service: str) -> None:
+        """By a thread that stops and continues them; see `Throttle`."""
+        with self._lock:
+            if not self._throttling:
+                self._throttling = True
+                self._watch("the limit of the processor", self._throttle, INTERVAL)
+
+    def _throttle(self) -> None:
+        if self.cpu_limits or self._throttles:
+            with self._lock:
+                for key, child in self._children.items():
+                    throttle = self._throttles.get(key)
+                    if throttle is not None and throttle.child is not child:
+                        throttle = None  # a new process in the place of one that has ended
+                    cores = self.cpu_limits.get(key[0])
+                    if cores is not None:
+                        throttle = throttle or Throttle(child)
+                        self._throttles[key] = throttle
+                        throttle.look(cores, key in self._paused)
+                    elif self._throttles.pop(key, None) is not None and throttle is not None:
+                        throttle.release(key in self._paused)
 
     def stop(self, replica: Replica) -> None:
         """The stop signal, then SIGKILL after the grace period."""
@@ -373,20 +419,21 @@ class ProcessRuntime(Runtime):
             child.ended.wait(5)
         for held in self._held:
             held.close()
-        if self._dns is not None:
-            self._dns.join()  # else it could write into the folder once more
+        if self._relays is not None:
+            self._relays.close()
+        for watch in self._watches:
+            watch.join(_PATIENCE)  # else it could write into the folder once more
 
-    def _watch_memory(self) -> None:
-        while not self.closing.wait(_MEMORY_INTERVAL):
-            limited = [r for r in self.replicas() if self.services[r.service].memory]
-            for usage in self._measure([r for r in limited if r.state != "exited"]):
-                limit = self.services[usage.service].memory
-                if limit and usage.memory > limit:
-                    with contextlib.suppress(LabError):  # discarded meanwhile
-                        replica = self.replica(usage.service, usage.number)
-                        with self._log(usage.service, usage.number).open("a") as log:
-                            log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
-                        self.signal(replica, "SIGKILL")
+    def _look_at_memory(self) -> None:
+        limited = [r for r in self.replicas() if self.services[r.service].memory]
+        for usage in self._measure([r for r in limited if r.state != "exited"]):
+            limit = self.services[usage.service].memory
+            if limit and usage.memory > limit:
+                with contextlib.suppress(LabError):  # discarded meanwhile
+                    replica = self.replica(usage.service, usage.number)
+                    with self._log(usage.service, usage.number).open("a") as log:
+                        log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
+                    self.signal(replica, "SIGKILL")
 
     def _work_folder(self, name: str, number: int) -> Path:
         folder = self.folder / "work" / f"{name}-{number}"
@@ -416,5 +463,8 @@ def _check_told(service: Service) -> None:
 
 
 def _memory(process: psutil.Process) -> int:
-    full = process.memory_full_info()
+    try:
+        full = process.memory_full_info()
+    except psutil.AccessDenied:  # of a program with other rights; what it shares counts in full
+        return int(process.memory_info().rss)
     return int(getattr(full, "pss", 0) or full.rss)

@@ -6,12 +6,13 @@ written once, here, on top of them, so that containers and plain processes behav
 
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lab_services.errors import LabError
 from lab_services.stack import envoy
@@ -50,9 +51,14 @@ class Runtime(ABC):
         self.ident = ident
         self.folder = folder
         self.closing = threading.Event()
+        self._stating = threading.RLock()  # held while an entry of `services` is made of its former
+        self.failures: list[str] = []  # of what looks after the stack; it can be relied on no more
+        self._watches: list[threading.Thread] = []
         self._answered: set[tuple[str, int, str]] = set()
         # By service: what the proxies in front of it were told of delays and errors.
         self._proxy_settings: dict[str, dict[str, int]] = {}
+        self.partitions: set[frozenset[str]] = set()  # the pairs that are cut off now
+        self.cpu_limits: dict[str, float] = {}  # cores a replica, by service
 
     # --- primitives -------------------------------------------------------------------------
 
@@ -69,8 +75,8 @@ class Runtime(ABC):
         """What runs now, asked of the system; `ready` is this class's business: never set here."""
 
     @abstractmethod
-    def endpoint(self, replica: Replica, container_port: int) -> str:
-        """`address:port` under which the other services of the stack reach a replica."""
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
+        """`address:port` under which another service of the stack reaches a replica."""
 
     @abstractmethod
     def signal(self, replica: Replica, signal_name: str) -> None:
@@ -83,6 +89,14 @@ class Runtime(ABC):
     @abstractmethod
     def resume(self, replica: Replica) -> None:
         """Let it go on."""
+
+    @abstractmethod
+    def separate(self) -> None:
+        """Have exactly the pairs of `partitions` cut off from each other."""
+
+    @abstractmethod
+    def hold_to_cores(self, service: str) -> None:
+        """Hold each replica of a service to its entry of `cpu_limits`, or to none any more."""
 
     @abstractmethod
     def stop(self, replica: Replica) -> None:
@@ -150,6 +164,20 @@ class Runtime(ABC):
                 self.closing.wait(_POLL)
         for service in waiting.values():
             self._wait_for_proxies(service.name)
+
+    def _watch(self, what: str, look: Callable[[], None], interval: float) -> None:
+        """Call `look` again and again while the stack is there; an error in it is told to all."""
+
+        def watch() -> None:
+            try:
+                while not self.closing.wait(interval):
+                    look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, every order says so
+                traceback.print_exc()
+                self.failures.append(f"{what} is not seen to any more: {error!r}")
+
+        self._watches.append(threading.Thread(target=watch, daemon=True))
+        self._watches[-1].start()
 
     def _check_mounts(self) -> None:
         for service in self.services.values():
@@ -225,7 +253,7 @@ class Runtime(ABC):
         surplus = [r for r in self.replicas(service) if r.number > count]
         with ThreadPoolExecutor(max_workers=max(1, len(surplus))) as pool:
             list(pool.map(self._stop_and_discard, surplus))
-        self.services[service] = replace(self.services[service], replicas=count)
+        self._state_anew(service, replicas=count)
         dead = {r.number for r in self.replicas(service) if r.state == "exited"}
         self.launch({service: count})
         self.wait_ready(service, set(range(1, count + 1)) - dead)
@@ -234,10 +262,9 @@ class Runtime(ABC):
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:
         """Replace the replicas one after another: drain, stop, start with the new environment."""
-        current = self.services[self.compose.service(service).name]
-        self.services[service] = replace(
-            current, environment={**current.environment, **environment}
-        )
+        with self._stating:
+            former = self.services[self.compose.service(service).name].environment
+            current = self._state_anew(service, environment={**former, **environment})
         for number in range(1, current.replicas + 1):
             self._check_open()
             replica = self.replica(service, number)
@@ -262,6 +289,33 @@ class Runtime(ABC):
         envoy.set_fault(self.compose, service, addresses, values)
         self._proxy_settings.setdefault(service, {}).update(values)
 
+    def partition(self, service: str, other: str) -> None:
+        """Cut two services off from each other. Raises LabError for a pair that is not named."""
+        for name in (service, other):
+            self.compose.service(name)
+        pair = frozenset({service, other})
+        if pair not in self.compose.partitions:
+            raise LabError(
+                f"{self.compose.path} does not say that {service} and {other} may be cut off.",
+                f"At its top level, say: x-partitions: [[{service}, {other}]], and start it again.",
+            )
+        self.partitions.add(pair)
+        self.separate()
+
+    def heal(self, service: str, other: str) -> None:
+        """Let two services reach each other again."""
+        self.partitions.discard(frozenset({service, other}))
+        self.separate()
+
+    def limit_cpu(self, service: str, cores: float | None) -> None:
+        """Hold each replica of a service to that many cores; None for as many as before."""
+        self.compose.service(service)
+        if cores is None:
+            self.cpu_limits.pop(service, None)
+        else:
+            self.cpu_limits[service] = cores
+        self.hold_to_cores(service)
+
     def _set_again(self, proxy: str) -> None:
         """A proxy that was started anew knows of no delay or error that still lasts."""
         if all(replica.state == "exited" for replica in self.replicas(proxy)):
@@ -269,6 +323,11 @@ class Runtime(ABC):
         for service, values in list(self._proxy_settings.items()):
             if proxy in envoy.proxies_of(self.compose, service):
                 self.set_proxies(service, values)
+
+    def _state_anew(self, service: str, **what: Any) -> Service:
+        with self._stating:
+            self.services[service] = replace(self.services[service], **what)
+            return self.services[service]
 
     def _stop_and_discard(self, replica: Replica) -> None:
         self.stop(replica)
@@ -285,6 +344,8 @@ class Runtime(ABC):
         """Wait until every proxy sends requests to the replicas that run, and to no others."""
         lag = 0.0
         for name, proxy in envoy.proxies_of(self.compose, service).items():
+            if frozenset({name, service}) in self.partitions:
+                continue  # it learns of them when it reaches them again
             for replica in self.replicas(name):
                 if replica.state == "starting":  # one that is down or paused learns it when back
                     self._wait_for_proxy(service, replica, proxy)
@@ -297,10 +358,15 @@ class Runtime(ABC):
         deadline = time.monotonic() + UP_TIMEOUT
         while True:
             live = [r for r in self.replicas(service) if r.state != "exited"]
-            allowed = {self.endpoint(r, proxy.port) for r in live}
+            allowed = {self.endpoint(replica.service, r, proxy.port) for r in live}
             # A paused replica may fail a health check or not be subject to one.
-            needed = {self.endpoint(r, proxy.port) for r in live if r.state != "paused"}
-            known = envoy.healthy_hosts(admin, proxy.clusters)
+            needed = {
+                self.endpoint(replica.service, r, proxy.port) for r in live if r.state != "paused"
+            }
+            try:
+                known = envoy.healthy_hosts(admin, proxy.clusters)
+            except envoy.NoAnswer:
+                known = []  # on busy processors it may come later
             # A cluster that has not heard of its endpoints yet is not listed at all.
             if len(known) == len(proxy.clusters) and all(
                 needed <= hosts <= allowed for hosts in known

@@ -21,6 +21,7 @@ from lab_services.stack.state import StackGone
 
 R = TypeVar("R")
 
+_GO = 60.0  # seconds for a supervisor to take everything down; far more than any takes
 _POLL = 0.02  # seconds between two looks at a supervisor that is going
 
 
@@ -106,11 +107,22 @@ class SupervisorClient:
             ) from None
 
     def close(self) -> None:
-        """Let the supervisor go, and wait until everything it owned is gone."""
+        """Let the supervisor go, and wait until everything it owned is gone.
+
+        One that does not go is killed after a minute, and its processes with it; what is left in
+        containers then is removed by `lab down --all`. One that stands alone is left to its
+        user. Raises LabError for that.
+        """
         if self._process is None:
             with contextlib.suppress(StackGone):
                 self.call(orders.Leave())
+            deadline = time.monotonic() + _GO
             while self.info.alive:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"The supervisor {self.info.ident} does not go.",
+                        f"End it, and then what it leaves: kill -9 {self.info.pid}; lab down --all",
+                    )
                 time.sleep(_POLL)
         else:
             _wait(self._process)
@@ -144,7 +156,11 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
             end.close()
     if process.stdin is not None:
         process.stdin.close()
-    process.wait()
+    try:
+        process.wait(_GO)
+    except subprocess.TimeoutExpired:
+        process.kill()  # the exit of an interpreter must not hang on it
+        process.wait()
 
 
 _own: dict[int, SupervisorClient] = {}

@@ -6,9 +6,9 @@ what every Python service needs, and a service that is started as `python -m MOD
 it: the six services of a stack are ready in about half the time, in half the memory. On macOS the
 system libraries do not survive a fork, so there every service is executed afresh.
 
-Orders: {"argv", "env", "cwd", "log", "cores", "tag"}. Answers: {"started": tag, "pid"} and
-{"ended": pid, "exit_code"}. The end of the socket means that the supervisor is gone: every child is
-killed.
+Orders: {"argv", "env", "cwd", "log", "cores", "tag"}. Answers: {"started": tag, "pid"},
+{"refused": tag, "reason"} and {"ended": pid, "exit_code"}. The end of the socket means that the
+supervisor is gone: every child is killed.
 """
 
 import contextlib
@@ -96,7 +96,11 @@ class _Zygote:
         self.orders.extend(json.loads(line) for line in lines)
 
     def _start(self, order: dict[str, Any]) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes: the others run on
+            self._tell({"refused": order["tag"], "reason": error.strerror})
+            return
         if pid == 0:
             self._become(order)
         # Both sides make the group, so that a signal to it right after the start reaches it.

@@ -46,6 +46,7 @@ class ZygoteClient:
         self._started: dict[int, threading.Event] = {}
         self._pids: dict[int, Child] = {}
         self._by_tag: dict[int, Child] = {}
+        self._refused: dict[int, str] = {}  # by tag, why
         # A file without a name: nothing to clean up, whoever is killed.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
@@ -75,7 +76,10 @@ class ZygoteClient:
         log: Path,
         cores: Sequence[int] = (),
     ) -> Child:
-        """Start a program in `folder`, its output appended to `log`, held to `cores` if any."""
+        """Start a program in `folder`, its output appended to `log`, held to `cores` if any.
+
+        Raises LabError where the system gives no process, and when the zygote has ended.
+        """
         with self._lock:
             self._tag += 1
             tag = self._tag
@@ -92,6 +96,12 @@ class ZygoteClient:
                 self._socket.sendall(json.dumps(order).encode() + b"\n")
         while not self._started[tag].wait(_POLL) and self.alive:
             pass
+        if tag in self._refused:
+            del self._started[tag]
+            raise LabError(
+                f"No process could be started: {self._refused.pop(tag)}.",
+                "End what is not needed: other stacks, notebooks, programs.",
+            )
         if tag not in self._by_tag:
             raise LabError("The process that starts the services has ended.", self._last_words())
         del self._started[tag]
@@ -133,6 +143,9 @@ class ZygoteClient:
                     self._pids[child.pid] = child
                     self._by_tag[answer["started"]] = child
                     self._started[answer["started"]].set()
+                elif "refused" in answer:
+                    self._refused[answer["refused"]] = answer["reason"]
+                    self._started[answer["refused"]].set()
                 else:
                     child = self._pids.pop(answer["ended"])
                     child.exit_code = answer["exit_code"]

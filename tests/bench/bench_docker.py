@@ -40,7 +40,7 @@ def bare_start(client: docker.DockerClient, tag: str, compose: ComposeFile, mark
     def start(service: Service) -> None:
         port = service.ports[0].container
         host = free_port(set())
-        entry = containers.entry(compose, service, 1, tag, {port: host})
+        entry = containers.entry(compose, service, 1, tag, {port: host}, service.cpus)
         mounts = {v.source: {"bind": v.target, "mode": "ro"} for v in service.volumes}
         client.containers.run(
             tag,

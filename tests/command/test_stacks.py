@@ -38,6 +38,11 @@ def test_a_stack_from_up_to_down(lab: Terminal) -> None:
     lab("fault", "pause", "predictor")
     assert "paused" in lab("ps", name).stdout
     lab("fault", "resume", "predictor")
+    assert "0.5 cores a replica" in lab("fault", "limit-cpu", "predictor", "0.5").stdout
+    assert "limit-cpu predictor 0.5 cores" in lab("ps").stdout
+    lab("fault", "clear", "predictor")
+    assert "limit-cpu" not in lab("ps").stdout
+    assert "no service 'web'" in lab("fault", "partition", "predictor", "web", fails=1).stderr
     assert "predictor  3        ready" in lab("fault", "scale", "predictor", "3").stdout
     lab("fault", "rollout", "predictor", "LATE_ABOVE=0.4", "--stack", name)
 

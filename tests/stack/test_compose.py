@@ -422,6 +422,15 @@ def test_variables_that_are_named(tmp_path: Path) -> None:
     assert read(tmp_path, text, **variables).variables == {"FIRST": "1", "EMPTY": ""}
 
 
+def test_pairs_that_can_be_cut_off(tmp_path: Path) -> None:
+    """A pair of one, of three, of a service that is not there: no partition would ever hold."""
+    more = "  b: {image: x, command: [run]}\nx-partitions: [[b, a], [a, b]]\n"
+    assert read(tmp_path, one("", more)).partitions == {frozenset({"a", "b"})}
+    for wrong in ("[a, b]", "[[a]]", "[[a, a]]", "[[a, b, a]]", "[[a, c]]", "[[a, {}]]", "a"):
+        with pytest.raises(ComposeError, match="x-partitions: a list of pairs of services: a, b"):
+            read(tmp_path, one("", more.replace("[[b, a], [a, b]]", wrong)))
+
+
 def test_an_anchor_that_overrides_may_be_used_twice(tmp_path: Path) -> None:
     """The merged keys of an anchor stood in it for good and were then taken for duplicates."""
     text = """

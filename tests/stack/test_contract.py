@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import socket
 import threading
 import time
@@ -18,16 +19,18 @@ from lab_services.errors import LabError
 from lab_services.stack import Stack, orders
 from lab_services.stack.runtime import PortTaken, ServiceFailed
 from lab_services.stack.supervisor_client import living
-from tests.stack.conftest import ECHO, Write
+from tests.stack.conftest import ECHO, RUNTIMES, Write
 
 SERVICE = "    image: ${LAB_IMAGE:-lab-services}\n    command: [python, -c, %r]\n"
 PORT = "    environment: {PORT: '8000'}\n"
 
 
-def ask(stack: Stack, path: str = "/", service: str = "proxy", **which: Any) -> tuple[int, Any]:
+def ask(
+    stack: Stack, path: str = "/", service: str = "proxy", patience: float = 5, **which: Any
+) -> tuple[int, Any]:
     """Status and answer of one request over a connection of its own."""
     host, _, port = stack.address(service, **which).partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection = http.client.HTTPConnection(host, int(port), timeout=patience)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -357,6 +360,99 @@ def test_faults_that_cannot_be(echo: Stack) -> None:
         echo.inject_errors("echo", 200)
     with pytest.raises(LabError, match="no service"):
         echo.clear_faults("eco")
+
+
+def test_limit_cpu(echo: Stack) -> None:
+    """A limit that holds for the replica of yesterday only, or that nobody can lift."""
+
+    def cores() -> float:
+        return float(ask(echo, "/burn", "echo")[1]["cores"])
+
+    echo.limit_cpu("echo", 0.05)
+    assert cores() < 0.08
+    echo.kill("echo")
+    echo.start("echo")
+    assert cores() < 0.08
+    limit = echo.faults[-2]
+    assert (str(limit), limit.end) == ("limit-cpu echo (0.05 cores)", None)
+    echo.pause("echo")
+    time.sleep(0.2)
+    assert state(echo, "echo") == ("paused", None)
+    with pytest.raises(TimeoutError):
+        ask(echo, "/ready", "echo", patience=0.5)
+    echo.resume("echo")
+    echo.limit_cpu("echo", 0.06)
+    echo.clear_faults("echo")
+    first, second = (f for f in echo.faults if f.kind == "limit-cpu")
+    assert first.end is not None and second.end is not None
+    assert first.end <= second.start < second.end
+    eventually(lambda: cores() > 0.12)  # where others keep this machine busy, not at once
+    with pytest.raises(LabError, match="too few to run"):
+        echo.limit_cpu("echo", 0)
+    with pytest.raises(LabError, match="no service 'eco'"):
+        echo.limit_cpu("eco", 1)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def cuttable(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The echo stack, with pairs that can be cut off from each other."""
+    folder = tmp_path_factory.mktemp("cuttable") / "echo"
+    shutil.copytree(Path(ECHO).parent, folder)
+    file = folder / "compose.yaml"
+    pairs = "x-partitions: [[echo, store], [proxy, echo]]"
+    file.write_text(file.read_text().replace("services:", f"{pairs}\n\nservices:", 1))
+    with Stack(str(file), runtime=request.param) as stack:
+        yield stack
+
+
+def test_partition(cuttable: Stack) -> None:
+    """Between the two nothing passes, an open connection stays; to all others they answer."""
+    assert ask(cuttable, service="echo")[0] == 200
+    cuttable.partition("echo", "store")
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(ask(cuttable, service="echo", patience=30)[0])
+    )
+    waiting.start()
+    with pytest.raises(TimeoutError):
+        ask(cuttable, service="echo", replica=2, patience=1)
+    assert answers == []
+    assert ask(cuttable, "/ready")[0] == 200
+    host, _, port = cuttable.address("store").partition(":")
+    with socket.create_connection((host, int(port)), 5) as store:
+        store.sendall(b"PING\r\n")
+        assert store.recv(16) == b"+PONG\r\n"
+    fault = cuttable.faults[-1]
+    assert (str(fault), fault.end) == ("partition echo (from store)", None)
+    cuttable.clear_faults("store")
+    waiting.join()
+    assert answers == [200]  # what had been sent meanwhile has come
+    assert ask(cuttable, service="echo", replica=2)[0] == 200
+    assert cuttable.faults[-1].end is not None
+
+
+def test_partition_of_a_proxy(cuttable: Stack) -> None:
+    """Replicas that come while the proxy is cut off from them: it must not reach them either."""
+    cuttable.partition("proxy", "echo")
+    eventually(lambda: ask(cuttable, "/ready")[0] == 503)
+    cuttable.scale("echo", 3)
+    assert ask(cuttable, "/ready", "echo", replica=3)[0] == 200
+    time.sleep(1)
+    assert {ask(cuttable, "/ready")[0] for _ in range(10)} == {503}
+    cuttable.clear_faults("echo")
+    eventually(lambda: {ask(cuttable, "/ready")[0] for _ in range(10)} == {200})
+    cuttable.scale("echo", 2)
+
+
+def test_what_cannot_be_cut_off(cuttable: Stack) -> None:
+    """A pair with no relay between: told, not ignored."""
+    with pytest.raises(LabError, match="may be cut off") as caught:
+        cuttable.partition("store", "proxy")
+    assert "x-partitions: [[store, proxy]]" in caught.value.hint
+    with pytest.raises(LabError, match="no service 'stor'"):
+        cuttable.partition("echo", "stor")
 
 
 # --- jobs -------------------------------------------------------------------------------------

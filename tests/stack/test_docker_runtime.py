@@ -133,7 +133,7 @@ def test_memory_limit_holds(make: Make) -> None:
     assert runtime.run_job(runtime.services["job"]).exit_code == 137
     stated = runtime._api.inspect_container(runtime.replica("web", 1).ident)["HostConfig"]
     assert stated["Memory"] == stated["MemorySwap"] == 32 << 20
-    assert stated["NanoCpus"] == 1e9
+    assert stated["CpuQuota"] == stated["CpuPeriod"] == 100_000
 
 
 @pytest.mark.docker

@@ -1,5 +1,6 @@
 """The zygote and the supervisor's side of it: a service process is one that a shell would start."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from lab_services import python
 from lab_services.errors import LabError
 from lab_services.stack.zygote import FORKS
 from lab_services.stack.zygote_client import Child, ZygoteClient
@@ -190,6 +192,32 @@ def test_a_zygote_that_is_killed(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="has ended"):
         children.start(["/bin/true"], {}, tmp_path, tmp_path / "log")
     children.close()
+
+
+NO_ROOM = """
+import errno, os, runpy, sys
+fork, refused = os.fork, []
+
+def first_refused():
+    if not refused:
+        refused.append(True)
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+os.fork = first_refused
+runpy.run_module("lab_services.stack.zygote", run_name="__main__")
+"""
+
+
+def test_no_room_for_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork that failed ended the zygote, and with it every service of every stack."""
+    monkeypatch.setattr(
+        python, "command", lambda module, descriptor: [sys.executable, "-c", NO_ROOM, descriptor]
+    )
+    with contextlib.closing(ZygoteClient()) as children:
+        with pytest.raises(LabError, match="No process could be started: Resource temporarily"):
+            children.start(["/bin/true"], {}, tmp_path, tmp_path / "log")
+        assert end(children.start(["/bin/true"], {}, tmp_path, tmp_path / "log")) == 0
 
 
 def test_closed_in_the_middle_of_its_imports(tmp_path: Path) -> None:

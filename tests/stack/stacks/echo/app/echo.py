@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ async def answer(scope: dict[str, Any]) -> tuple[int, Any]:
         case "/hoard":  # more memory than the limit
             hoard.extend(bytes(os.urandom(1024) * 1024 * 16) for _ in range(32))
             return 200, {}
+        case "/burn":
+            wall, cpu = time.monotonic(), time.process_time()
+            while time.process_time() < cpu + 0.1:
+                pass
+            return 200, {"cores": 0.1 / (time.monotonic() - wall)}
         case "/environment":
             return 200, {
                 "environment": dict(os.environ),

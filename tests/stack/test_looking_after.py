@@ -1,0 +1,214 @@
+"""What looks after a stack, or waits for something: its end shows, and no wait is for ever."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lab_services.errors import LabError
+from lab_services.stack import docker, envoy, process, runtime, supervisor_client
+from lab_services.stack.commands import Supervisor
+from lab_services.stack.compose import read
+from lab_services.stack.docker import DockerRuntime
+from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.record import StackRecord
+from lab_services.stack.runtime import ServiceFailed
+from lab_services.stack.state import SupervisorInfo
+
+WEB = "services:\n  web: {image: x, command: [sleep, '9'], deploy: {resources: {limits: %s}}}\n"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[ProcessRuntime]:
+    """A stack of one service with a limit of memory, of which nothing has been started."""
+    file = tmp_path / "compose.yaml"
+    file.write_text(WEB % "{memory: 1m}")
+    made = ProcessRuntime(read(file, {}), "1-2", tmp_path, None)
+    yield made
+    made.remove()
+
+
+def test_the_end_of_a_watch_shows(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit of memory that nobody looked after any more, and nobody knew."""
+    monkeypatch.setattr(process, "_MEMORY_INTERVAL", 0.001)
+    monkeypatch.setattr(plain, "replicas", lambda: 1 / 0)
+    plain.prepare(lambda _: None)
+    (watch,) = plain._watches
+    watch.join(5)
+    supervisor = Supervisor(SupervisorInfo("1", 1, None))
+    supervisor.stacks["1-2"] = StackRecord("1-2", "some/lab", plain)
+    with pytest.raises(LabError, match="the limit of memory is not seen to any more: ZeroDiv"):
+        supervisor._record("1-2")
+    assert "ZeroDivisionError" in capsys.readouterr().err  # in the supervisor's log
+
+
+def test_memory_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with other rights ended the watch over the memory of all."""
+
+    def denied(self: psutil.Process) -> None:
+        raise psutil.AccessDenied(self.pid)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", denied)
+    assert process._memory(psutil.Process()) > 1e6
+
+
+def test_two_changes_of_one_service(plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scaled during a rollout, a service lost the one or the other."""
+    plain_replace = runtime.replace
+
+    def slow(*what: Any, **more: Any) -> Any:
+        time.sleep(0.05)
+        return plain_replace(*what, **more)
+
+    monkeypatch.setattr(runtime, "replace", slow)
+    changes = [{"replicas": 3}, {"environment": {"A": "1"}}, {"stop_grace": 2.0}]
+    threads = [
+        threading.Thread(target=plain._state_anew, args=["web"], kwargs=each) for each in changes
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    web = plain.services["web"]
+    assert (web.replicas, web.environment, web.stop_grace) == (3, {"A": "1"}, 2.0)
+
+
+@pytest.fixture
+def late_admin() -> Iterator[str]:
+    """An administration of Envoy whose first answer is none."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            if len(asked) == 1:
+                self.connection.sendall(b"no HTTP\r\n\r\n")
+                self.close_connection = True
+            else:
+                self.send_response(200)
+                self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_envoy_is_asked_until_it_answers(late_admin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One late answer on a busy machine failed a fault in the middle of a measurement."""
+    assert envoy._ask_until_answered(late_admin, "POST", "/runtime_modify?a=1") == ""
+    monkeypatch.setattr(envoy, "_PATIENCE", 0.05)
+    monkeypatch.setattr(envoy, "_POLL", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(envoy.NoAnswer):
+        envoy._ask_until_answered(address, "POST", "/")
+
+
+def test_a_proxy_that_answers_late(plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scale` failed when the proxy's administration did not answer the first question."""
+    answers: list[Any] = [envoy.NoAnswer("busy"), [set()]]
+
+    def ask(*_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(envoy, "healthy_hosts", ask)
+    monkeypatch.setattr(plain, "address", lambda *_: "127.0.0.1:1")
+    replica = runtime.Replica("proxy", 1, "starting", {})
+    plain._wait_for_proxy("web", replica, envoy.Proxy(9901, ("web",), 8000, 0.0))
+    assert answers == []
+
+
+def test_a_supervisor_that_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a notebook's Python hung for ever on a supervisor that hung."""
+    monkeypatch.setattr(supervisor_client, "_GO", 0.05)
+    stubborn = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
+    try:
+        supervisor_client._wait(stubborn)
+        assert stubborn.returncode == -9
+    finally:
+        stubborn.kill()
+    alone = supervisor_client.SupervisorClient(SupervisorInfo("1", 4711, None))
+    monkeypatch.setattr(SupervisorInfo, "alive", True)
+    monkeypatch.setattr(alone, "call", lambda order: None)
+    with pytest.raises(LabError, match="does not go") as caught:
+        alone.close()
+    assert "kill -9 4711" in caught.value.hint
+
+
+class Engine:
+    """A Docker engine that has nothing, and says whether it is still connected to."""
+
+    host = "unix:///nowhere"
+
+    def __init__(self) -> None:
+        self.client = self.api = self
+        self.open = True
+
+    def containers(self, **_: Any) -> list[Any]:
+        return []
+
+    networks = containers
+
+    def volumes(self, **_: Any) -> dict[str, list[Any]]:
+        return {"Volumes": []}
+
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    """Those that have been connected to."""
+    made: list[Engine] = []
+
+    def connect() -> Engine:
+        made.append(Engine())
+        return made[-1]
+
+    monkeypatch.setattr(docker, "connect", connect)
+    return made
+
+
+def contained(tmp_path: Path) -> DockerRuntime:
+    """A stack on that engine."""
+    file = tmp_path / "compose.yaml"
+    file.write_text(WEB % "{cpus: 1}")
+    return DockerRuntime(read(file, {}), "1-2", tmp_path, "tests")
+
+
+def test_clients_are_closed(engines: list[Engine], tmp_path: Path) -> None:
+    """A supervisor that started ten stacks held ten pools of connections to the engine."""
+    contained(tmp_path).remove()
+    docker.left_behind()
+    docker.remove_left_behind("1")
+    assert [engine.open for engine in engines] == [False, False, False]
+
+
+def test_compose_that_hangs(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull without an end held the cell that started the stack."""
+    monkeypatch.setattr(docker, "_LAUNCH_TIMEOUT", 0.1)
+    monkeypatch.setattr(docker, "_SETTLE", 0.0)
+    monkeypatch.setattr(docker, "compose_command", lambda: ["sh", "-c", "sleep 60", "sh"])
+    made = contained(tmp_path)
+    with pytest.raises(ServiceFailed, match="within 0 s"):
+        made._compose_up({})
+    assert made._process is not None and made._process.returncode == -9
+    made.remove()
