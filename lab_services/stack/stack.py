@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.stack import catalogue, compose, display, loopback
+from lab_services.stack import catalogue, clients, compose, display, loopback
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.fault import Fault
 from lab_services.stack.runtime import JobResult, Replica
@@ -21,6 +22,8 @@ from lab_services.terminal.status_line import LiveLine, in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
+    from psycopg import Connection
+    from redis import Redis
 
 _PATIENCE = 10.0  # seconds for a service to answer
 
@@ -225,6 +228,48 @@ class Stack:
                 f"{service} answers {path} with what is no JSON: {content[:200]!r}",
                 "stack.text(…) gives it as it is.",
             ) from error
+
+    def metric(
+        self, service: str, name: str, *, patience: float = _PATIENCE, **labels: str
+    ) -> float:
+        """A number of a service's /metrics: the sum of the samples with these labels.
+
+        nan where it tells none, as of its processor on a platform without /proc. Raises LabError as
+        `text` does.
+
+        >>> stack.metric("web", "waiting", way="queue")  # doctest: +SKIP
+        """
+        return clients.metric(self.text(service, "/metrics", patience=patience), name, labels)
+
+    def envoy_stats(self, proxy: str, pattern: str, *, port: int = 9901) -> dict[str, int]:
+        """What the Envoy of a proxy has counted, by name, of the names that a pattern matches.
+
+        `port` is that of its admin pages. Raises LabError as `text` does.
+
+        >>> stack.envoy_stats("proxy", "upstream_rq_total$")  # doctest: +SKIP
+        """
+        path = f"/stats?{urlencode({'format': 'json', 'filter': pattern})}"
+        return clients.envoy_stats(self.json(proxy, path, port=port)["stats"])
+
+    def redis(self, service: str, *, replica: int = 1, text: bool = True) -> "Redis":
+        """A client of a service that is a Redis server; it closes as a context manager.
+
+        Its answers are `text`, or else bytes.
+        """
+        return clients.redis(self.address(service, replica=replica), text=text)
+
+    def postgres_url(self, service: str) -> str:
+        """The URL of a service that is a PostgreSQL server."""
+        return clients.postgres_url(
+            self.address(service), self.compose.services[service].environment
+        )
+
+    def postgres(self, service: str, **options: Any) -> "Connection[Any]":
+        """A connection to a service that is a PostgreSQL server; each statement counts at once.
+
+        Options are those of `psycopg.connect`; it closes as a context manager.
+        """
+        return clients.postgres(self.postgres_url(service), **options)
 
     def states(self) -> list[Replica]:
         """Every replica with its state: starting, ready, paused or exited; none when down."""

@@ -17,6 +17,7 @@ from lab_services.labs.serving import asynchronous as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.services.worker import Job
+from lab_services.stack import Stack
 from lab_services.traffic import Schedule, constant
 from lab_services.traffic.recording import Recording
 
@@ -159,7 +160,9 @@ class Running:
     def __init__(self, server, front=None):
         self.server, self.front = server, front
 
-    def address(self, service):
+    redis = Stack.redis
+
+    def address(self, service, **_):
         return self.server.removeprefix("redis://")
 
     def url(self, service, path=""):

@@ -18,6 +18,7 @@ from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
 from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
+from lab_services.stack import Stack
 from lab_services.traffic import Schedule, poisson
 from lab_services.traffic.recording import Recording
 
@@ -199,7 +200,9 @@ class Queue:
     def __init__(self, url):
         self._url = url
 
-    def address(self, service):
+    redis = Stack.redis
+
+    def address(self, service, **_):
         return self._url.removeprefix("redis://")
 
     def url(self, service, path):

@@ -289,6 +289,30 @@ def test_outcomes_are_counted_and_stand_on_each_other(record):
     assert "200 right, 200 wrong, 0 lost" in drawn.alt
 
 
+def test_a_strip_shows_the_states_that_decide_an_outcome(record):
+    """A chart without its states, with a strip for nothing, or with a state that is left out."""
+    recording = record([0.01] * 400, begin=100.0, kind="right")
+
+    def drawn(changes, label="a"):
+        return charts.outcomes(
+            {"a": recording, "b": recording},
+            kinds=lambda table: table["kind"],
+            order=["right"],
+            name="o",
+            title="t",
+            strips={label: changes},
+            states=("closed", "half-open", "open"),
+        )
+
+    changes = [(101.0, "open"), (102.0, "half-open"), (102.1, "closed")]
+    assert drawn(changes).svg.count("half-open") == 1
+    assert drawn(changes).svg != drawn(changes[:1]).svg != drawn([]).svg
+    with pytest.raises(ValueError, match="ajar"):
+        drawn([(101.0, "ajar")])
+    with pytest.raises(ValueError, match="No series is called c"):
+        drawn([], label="c")
+
+
 def test_an_outcome_without_a_place_is_refused(record):
     """Requests that are left out of a chart of all requests, or colours that repeat."""
     recording = record([0.01] * 40, kind=["right"] * 39 + ["odd"])

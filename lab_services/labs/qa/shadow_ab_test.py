@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -85,7 +84,7 @@ class Log:
     @classmethod
     def of(cls, stack: Stack) -> Self:
         """Of a running stack."""
-        return cls(f"postgresql://postgres:lab@{stack.address('log')}/postgres")
+        return cls(stack.postgres_url("log"))
 
     def close(self) -> None:
         self._database.close()
@@ -221,25 +220,10 @@ def worst(shares: Sequence[Interval]) -> Interval:
 # --- what the services and recordings tell --------------------------------------------------------
 
 
-def cpu_seconds(stack: Stack, service: str) -> float:
-    """Processor time of a service since its start, as it tells itself.
-
-    nan where it tells none (its platform has no /proc).
-    """
-    found = re.search(
-        r"^process_cpu_seconds_total (\S+)$", stack.text(service, "/metrics"), re.MULTILINE
-    )
-    return float(found[1]) if found else math.nan
-
-
 def copies(stack: Stack) -> dict[str, int]:
     """Copies in the proxy's hands: `waiting` at this moment, `dropped` since it started."""
-    path = "/stats?format=json&filter=^cluster\\.copies\\.upstream_rq"
-    told = {
-        each["name"].rpartition(".")[2]: int(each["value"])
-        for each in stack.json("proxy", path, port=9901)["stats"]
-        if "name" in each
-    }
+    counted = stack.envoy_stats("proxy", r"^cluster\.copies\.upstream_rq")
+    told = {name.rpartition(".")[2]: number for name, number in counted.items()}
     return {"waiting": sum(told[name] for name in WAITING), "dropped": told[DROPPED]}
 
 

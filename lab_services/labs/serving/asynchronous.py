@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
@@ -74,21 +73,16 @@ def jobs(
 # --- from the running stack ----------------------------------------------------------------------
 
 
-def connect(stack: Stack, service: str) -> Any:
-    """A client of one of the stack's Redis servers."""
-    return Redis.from_url(f"redis://{stack.address(service)}", decode_responses=True)
-
-
 def clear(stack: Stack) -> None:
     """Forget all jobs, dead letters, results and charges; the workers join the queue again."""
     for service in ("queue", "store"):
-        with connect(stack, service) as redis:
+        with stack.redis(service) as redis:
             redis.flushall()
 
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until each job is done or buried. Raises LabError where nothing happens for too long."""
-    with connect(stack, "queue") as queue:
+    with stack.redis("queue") as queue:
         wait_until_done(queue, STREAM, patience=patience)
 
 
@@ -98,7 +92,7 @@ def work(stack: Stack) -> pd.DataFrame:
     `job`, `place` in the queue as a number that rises, `queued` and `finished` in Unix seconds,
     `worker`, and `again`: whether it had been done before.
     """
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         lines = [orjson.loads(line) for line in store.lrange("log", 0, -1)]
     table = pd.DataFrame(lines, columns=["job", "place", "worker", "finished"])
     parts = table["place"].str.split("-", expand=True).reindex(columns=[0, 1]).astype(float)
@@ -110,19 +104,19 @@ def work(stack: Stack) -> pd.DataFrame:
 
 def charges(stack: Stack) -> dict[str, int]:
     """How often each account was charged."""
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         return {account: int(count) for account, count in store.hgetall("bill").items()}
 
 
 def results(stack: Stack) -> set[str]:
     """The ids of all jobs that have a result."""
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         return set(store.hkeys("results"))
 
 
 def dead_letters(stack: Stack) -> list[dict[str, Any]]:
     """The jobs that were given up, with `reason` and `attempts`."""
-    with connect(stack, "queue") as queue:
+    with stack.redis("queue") as queue:
         return [
             orjson.loads(fields["job"]) | {key: fields[key] for key in ("reason", "attempts")}
             for _, fields in queue.xrange(f"{STREAM}-dead")

@@ -120,9 +120,7 @@ def with_answers(stack: Stack, recording: Recording) -> Recording:
     They are in the column `joined`, by the clock of Redis from the entry in the stream on; nan
     where a branch has not answered yet.
     """
-    from redis import Redis
-
-    with Redis.from_url(f"redis://{stack.address('queue')}") as redis:
+    with stack.redis("queue", text=False) as redis:
         entries = redis.xrange("flights")
         ends = {fields[b"flight"]: _when(ident) for ident, fields in redis.xrange("joined")}
     took = {

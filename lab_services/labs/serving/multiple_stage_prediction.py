@@ -12,7 +12,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
@@ -152,14 +151,9 @@ def three_ways(
 # --- from the running stack ----------------------------------------------------------------------
 
 
-def connect(stack: Stack) -> Any:
-    """A client of the stack's queue."""
-    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
-
-
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until no job is left. Raises LabError where that takes too long."""
-    with connect(stack) as queue:
+    with stack.redis("queue") as queue:
         wait_until_done(queue, patience=patience)
 
 
@@ -170,7 +164,7 @@ def work(stack: Stack) -> pd.DataFrame:
     probability; `good` is nan where the job was too old and was skipped.
     """
     drained(stack)
-    with connect(stack) as queue, queue.pipeline(transaction=True) as steps:
+    with stack.redis("queue") as queue, queue.pipeline(transaction=True) as steps:
         steps.lrange("log", 0, -1)
         steps.delete("log")
         lines, _ = steps.execute()

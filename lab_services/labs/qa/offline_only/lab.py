@@ -28,6 +28,7 @@ from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.running import send
 from lab_services.traffic.schedules import constant
+from lab_services.waiting import tries
 
 _PATIENCE = 10.0  # seconds for the gate's rows to be in the log
 _ANSWERS = 60.0  # seconds for the gate to take a release; what is released decides what is measured
@@ -51,12 +52,6 @@ WHERE test = %s AND NOT shadow GROUP BY model ORDER BY model
 
 
 # --- the gate and its log ------------------------------------------------------------------------
-
-
-def connect(stack: Stack) -> Database:
-    """The lab's own connection to the log; each statement counts at once."""
-    url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
-    return psycopg.connect(url, autocommit=True)
 
 
 def release(stack: Stack, test: str, share: float = 0.0, *, shadow: bool = False) -> float:
@@ -132,16 +127,13 @@ def logged(database: Database, test: str, number: int, *, shadow: bool = False) 
     Where ten seconds bring fewer, those that there are: requests that never reached the gate have
     no row.
     """
-    deadline = time.monotonic() + _PATIENCE
     columns = ["request", "model", "probability", "warned", "seconds"]
-    while True:
-        found = database.execute(
-            f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s",
-            [test, shadow],
-        ).fetchall()
-        if len(found) >= number or time.monotonic() > deadline:
-            return pd.DataFrame(found, columns=columns)
-        time.sleep(0.05)
+    query = f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s"
+    for _ in tries(_PATIENCE):
+        found = database.execute(query, [test, shadow]).fetchall()
+        if len(found) >= number:
+            break
+    return pd.DataFrame(found, columns=columns)
 
 
 def tell(database: Database, table: pd.DataFrame) -> None:

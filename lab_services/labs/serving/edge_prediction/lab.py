@@ -18,6 +18,7 @@ from lab_services.report.proportions import proportion
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
+from lab_services.waiting import tries
 
 PATIENCE = 30.0  # seconds for devices to have looked
 _TIMEOUT = 30.0  # seconds for a service to answer the lab, on a machine that is busy
@@ -108,12 +109,10 @@ def outcome(stack: Stack, version: int, service: str = "device") -> dict[str, An
 
     The `outcome` is None where it has not after `PATIENCE` seconds.
     """
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    for _ in tries(PATIENCE):
         for event in stack.json(service, "/device")["events"]:
             if event["version"] == version:
                 return dict(event)
-        time.sleep(0.02)
     reason = f"{service} has not looked at package {version} within {PATIENCE:g} s"
     return {"version": version, "outcome": None, "reason": reason}
 
@@ -196,9 +195,9 @@ def distance(updated: pd.DataFrame, released: float, every: float) -> float:
 
 def network_bytes(stack: Stack, cluster: str) -> int:
     """Bytes that have gone through the network to a service and back, counted by Envoy."""
-    path = f"/stats?format=json&filter=^cluster.{cluster}.upstream_cx_.x_bytes_total$"
-    found = stack.json("network", path, port=9901)
-    return sum(int(each["value"]) for each in found["stats"])
+    return sum(
+        stack.envoy_stats("network", rf"^cluster\.{cluster}\.upstream_cx_.x_bytes_total$").values()
+    )
 
 
 def by_whom(table: pd.DataFrame) -> "pd.Series[Any]":

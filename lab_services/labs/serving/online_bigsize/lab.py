@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
@@ -44,17 +43,13 @@ def load_time(logs: str) -> Interval:
 # --- the queue -----------------------------------------------------------------------------------
 
 
-def _store(stack: Stack) -> "Redis":
-    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
-
-
 def finished(stack: Stack, idents: Sequence[str], patience: float = 30) -> Numbers:
     """When the answer to each of these questions was there (Unix seconds); waits for all.
 
     Where none has come for `patience` seconds it waits no longer: what is missing is nan.
     """
     before, deadline = 0, time.monotonic() + patience
-    with _store(stack) as redis:
+    with stack.redis("queue") as redis:
         while True:
             told: Any = redis.hmget("answers", list(idents))
             there = sum(map(bool, told))

@@ -2,7 +2,6 @@
 
 import math
 import tempfile
-import time
 from calendar import month_abbr
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.fault import Fault
+from lab_services.waiting import wait_until
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
 # time, and a thirtieth of one is about a day.
@@ -41,7 +41,6 @@ class Controls:
     def __init__(self, stack: Stack) -> None:
         self._scheduler, self._watch = stack.url("scheduler"), stack.url("watch")
         self._predictor = stack.url("predictor")
-        self.database_url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
         self._client = loopback.client(timeout=_PATIENCE)
 
     def run(
@@ -75,12 +74,9 @@ class Controls:
         return int(self._get(f"{self._predictor}/champion").json()["version"])
 
     def wait_for(self, version: int, seconds: float = _PATIENCE) -> None:
-        """Wait until the predictor serves that version. Raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        while self.champion() != version:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"The predictor still serves version {self.champion()}.")
-            time.sleep(0.05)
+        """Wait until the predictor serves that version. Raises LabError."""
+        what = f"the predictor serves version {version}"
+        wait_until(lambda: self.champion() == version, seconds, what)
 
     def model(self, name: str) -> Trained:
         """A model by the name of its folder, such as late/2013-05.
