@@ -262,8 +262,3 @@ def test_the_charts_show_every_model_and_every_line():
     )
     assert "Not known: good: 10 requests, p50 latency needs 20. Not known: page." in chart.alt
     assert lab.front({"good": unknown}, deadlines={}, name="front", title="Front")
-    recordings = {"forest": recorded([0.1] * 40), "small": recorded([0.01] * 40)}
-    chart = lab.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
-    assert "Theory: at most" in chart.alt
-    with pytest.raises(ValueError):
-        lab.doubling(recordings, {"huge": 0.05}, [1, 2, 1], name="day", title="A day")

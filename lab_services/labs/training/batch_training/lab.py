@@ -19,7 +19,7 @@ from lab_services.models import store
 from lab_services.patterns.training.batch_training import training
 from lab_services.patterns.training.batch_training.training import Trained
 from lab_services.report.charts import style
-from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import Change, name_faults, shade
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
@@ -217,16 +217,10 @@ def ages_chart(
         axes.axhline(threshold, **style.MARK)
         words = [f"at most {max(age for _, age in ages):.1f} s without a success."]
         for label, start, end in faults:
-            axes.axvspan(start - begin, end - begin, facecolor=INK, alpha=0.12, lw=0)
-            axes.annotate(
-                label,
-                (start - begin, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                fontsize=10,
-            )
             words.append(f"{label} from {start - begin:.1f} to {end - begin:.1f} s.")
+        changes = [Change(label, "", start, end) for label, start, end in faults]
+        shade(axes, changes, begin, ages[-1][0])
+        name_faults(axes, changes, begin, ages[-1][0])
         for label, when in alarms.items():
             age = next(age for time, age in ages if time >= when - 1e-3)
             axes.plot(when - begin, age, **alarm)
