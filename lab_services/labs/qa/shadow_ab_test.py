@@ -146,12 +146,12 @@ def agreement(table: pd.DataFrame) -> Interval:
     """Share of the requests answered by both on which both say the same; unknown without one."""
     both = table[table["answered"]]
     same = both["production_late"] == both["candidate_late"]
-    return report.proportion(int(same.sum()), len(both))
+    return report.share(same)
 
 
 def answered(table: pd.DataFrame) -> Interval:
     """Share of production's requests that the candidate has answered too; unknown without one."""
-    return report.proportion(int(table["answered"].sum()), len(table))
+    return report.share(table["answered"])
 
 
 def first_silent(table: pd.DataFrame) -> Interval:
@@ -229,8 +229,7 @@ def copies(stack: Stack) -> dict[str, int]:
 
 def slower(recording: Recording, seconds: float) -> Interval:
     """Share of the requests that took longer, answered or not; unknown without any."""
-    latencies = recording.measured["latency"]
-    return report.proportion(int((latencies > seconds).sum()), len(latencies))
+    return report.share(recording.measured["latency"] > seconds)
 
 
 # --- theory ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import Change, name_faults, shade
-from lab_services.report.proportions import proportion
+from lab_services.report.proportions import share
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
@@ -267,7 +267,7 @@ def worth(
     whole = max(1, int((end - begin) // every))
     bins = [table[place == number] for number in range(whole)]
     at = [(number + 0.5) * every for number in range(whole)]
-    warned = [proportion(int(part["warned"].sum()), len(part)) for part in bins]
+    warned = [share(part["warned"]) for part in bins]
     points = [mean_points(part["points"].to_numpy(float)) for part in bins]
     slow = [float(part["latency"].median()) for part in bins]
     with style.style(name):

@@ -14,7 +14,7 @@ from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
-from lab_services.report.proportions import proportion
+from lab_services.report import proportions
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
@@ -47,7 +47,7 @@ def scored(onnx: Path | bytes, codes: Mapping[str, Any], flights: Sequence[Fligh
 
 def same_verdict(a: Values, b: Values, threshold: float) -> Interval:
     """The share of flights that both call late, or both not."""
-    return proportion(int(((a > threshold) == (b > threshold)).sum()), len(a))
+    return proportions.share((a > threshold) == (b > threshold))
 
 
 def asked(url: str, flights: Sequence[Flight]) -> Values:
@@ -172,7 +172,7 @@ def spread(
     for every, devices in updated.groupby("every"):
         after = devices["at"] - released
         found[f"looks every {every:g} s"] = {
-            second: proportion(int((after <= second).sum()), len(after)) for second in seconds
+            second: proportions.share(after <= second) for second in seconds
         }
     return found
 
@@ -222,5 +222,4 @@ def by_model(wrong: Sequence[int]) -> Callable[[pd.DataFrame], "pd.Series[Any]"]
 
 def share(recording: Recording, kinds: Callable[[pd.DataFrame], Any], *kind: str) -> Interval:
     """The share of a recording's requests of which one of these became."""
-    found = kinds(recording.measured).isin(kind)
-    return proportion(int(found.sum()), len(found))
+    return proportions.share(kinds(recording.measured).isin(kind))
