@@ -314,6 +314,15 @@ class Stack:
         columns = ["service", "replica", "cpu", "cpu_seconds", "memory_mb"]
         return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
 
+    def cpu_seconds(self, service: str) -> float:
+        """Processor time of all replicas of a service since each was started.
+
+        What one request takes of it, where nobody waits, is the service time of queueing theory.
+
+        >>> stack.cpu_seconds("predictor")               # doctest: +SKIP
+        """
+        return float(self.stats(0)["cpu_seconds"].loc[service].sum())
+
     @property
     def faults(self) -> list[Fault]:
         """What was done to this stack, in order; charts shade it."""
