@@ -12,7 +12,6 @@ others read, demands that every claim holds.
 import argparse
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,8 +19,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lab_services import ending, paths, python, writing
-from lab_services.book import catalogue, chapters, serve, sources
+from lab_services import ending, paths, writing
+from lab_services.book import catalogue, chapters, jupyter_book, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.errors import LabError
 from lab_services.report import numbers
@@ -111,23 +110,12 @@ def _told(doubtful: Sequence[tuple[Run, str]], runs: Path) -> str:
 def _sphinx(root: Path, chosen: list[list[Run]]) -> int:
     staged = root / "_build" / "source"
     sources.stage(root, chosen, staged)
-    # -W: a warning is an error, a missing number as well as a broken link; all are reported.
-    words = ("build", str(staged), "--path-output", str(root), "-n", "-W", "--keep-going")
-    command = python.command("lab_services.book.jupyter_book", *words)
-    process = subprocess.Popen(
-        command,
-        env=python.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
-        for line in process.stdout or ():
-            _say(located(line.rstrip("\n"), staged))
-    if process.returncode:
+    site = root / "_build" / "html"
+    code = jupyter_book.build(staged, site, rewrite=lambda line: located(line, staged))
+    if code:
         # Else the next build would take the pages as read, warn of nothing and pass.
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
-    return process.returncode
+    return code
 
 
 def located(line: str, staged: Path) -> str:

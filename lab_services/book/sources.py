@@ -6,7 +6,6 @@ from pathlib import Path
 import nbformat
 
 from lab_services.report import claims, exercise, measurements
-from lab_services.report.charts import style
 from lab_services.runs.notebook import Lab, numbered, read
 from lab_services.runs.run import FILE, Run, RunMissing
 
@@ -22,7 +21,7 @@ _GONE = re.compile(
 _FOR_THE_FILE = (
     measurements.MIME,
     measurements.FILE_MIME,
-    style.MIME,
+    measurements.CHART_MIME,
     claims.MIME,
     exercise.MIME,
 )

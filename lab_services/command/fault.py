@@ -1,21 +1,14 @@
-"""Faults and changes of a running stack, from a terminal."""
+"""Faults and changes of a running stack, from a terminal: one command for each of `CHANGES`."""
+
+from typing import Any
 
 import click
+import msgspec
+from msgspec import inspect
 
 from lab_services.command.group import Lab
 from lab_services.command.selection import choose, stack_option
-
-_replica = click.option(
-    "--replica", type=click.IntRange(min=1), default=1, show_default=True, help="Which one."
-)
-_share = click.option(
-    "--share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="The share of requests, in whole percents.",
-)
-_service = click.argument("service")
+from lab_services.stack.changes import CHANGES, Change
 
 
 @click.group(
@@ -35,101 +28,58 @@ def fault() -> None:
     """
 
 
-@fault.command(epilog="Example: lab fault kill predictor --replica 2")
-@_service
-@_replica
-@stack_option
-def kill(service: str, replica: int, name: str | None) -> None:
-    """SIGKILL a replica of SERVICE: requests in it are lost."""
-    choose(name).attach().kill(service, replica)
-    mend = f"lab fault start {service} --replica {replica}"
-    click.echo(f"{service} {replica} is killed; mend it with: {mend}")
+def _command(kind: type[Change]) -> click.Command:
+    def run(name: str | None, **given: Any) -> None:
+        stack = choose(name).attach()
+        stack.do(kind(**given))
+        click.echo(kind.said.format(**given) if kind.said else str(stack))
+
+    command = click.Command(
+        kind.word,
+        params=[_parameter(field) for field in msgspec.structs.fields(kind)],
+        callback=run,
+        help=kind.__doc__,
+        epilog=f"Example: lab fault {kind.word} {kind.example}",
+    )
+    stack_option(command)
+    return command
 
 
-@fault.command(epilog="Example: lab fault start predictor --replica 2")
-@_service
-@_replica
-@stack_option
-def start(service: str, replica: int, name: str | None) -> None:
-    """Start a replica that has ended, and wait for its answer."""
-    choose(name).attach().start(service, replica)
-    click.echo(f"{service} {replica} answers.")
-
-
-@fault.command(epilog="Example: lab fault pause predictor")
-@_service
-@_replica
-@stack_option
-def pause(service: str, replica: int, name: str | None) -> None:
-    """Freeze a replica: its connections stay open, nothing answers."""
-    choose(name).attach().pause(service, replica)
-    mend = f"lab fault resume {service} --replica {replica}"
-    click.echo(f"{service} {replica} is paused; mend it with: {mend}")
-
-
-@fault.command(epilog="Example: lab fault resume predictor")
-@_service
-@_replica
-@stack_option
-def resume(service: str, replica: int, name: str | None) -> None:
-    """Let a paused replica go on."""
-    choose(name).attach().resume(service, replica)
-    click.echo(f"{service} {replica} goes on.")
-
-
-@fault.command(epilog="Example: lab fault delay predictor 0.2 --share 0.1")
-@_service
-@click.argument("seconds", type=click.FloatRange(0, min_open=True))
-@_share
-@stack_option
-def delay(service: str, seconds: float, share: float, name: str | None) -> None:
-    """Let the proxy in front of SERVICE hold requests for SECONDS."""
-    choose(name).attach().inject_delay(service, seconds, share)
-    click.echo(
-        f"{service}: {share:.0%} of requests wait {seconds:g} s until: lab fault clear {service}"
+def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
+    """What must be said is an argument, all else an option."""
+    kind, text = inspect.type_info(field.type), ""
+    if isinstance(kind, inspect.Metadata):
+        text = (kind.extra_json_schema or {}).get("description", "")
+        kind = kind.type
+    if isinstance(kind, inspect.DictType):
+        return click.Argument(
+            [field.name], nargs=-1, required=True, metavar="NAME=VALUE...", callback=_settings
+        )
+    if field.required:
+        return click.Argument([field.name], type=_type(kind))
+    name = f"--{field.name.replace('_', '-')}"
+    return click.Option(
+        [name], type=_type(kind), default=field.default, show_default=True, help=text
     )
 
 
-@fault.command(epilog="Example: lab fault errors predictor --status 503 --share 0.5")
-@_service
-@click.option("--status", type=click.IntRange(400, 599), default=503, show_default=True)
-@_share
-@stack_option
-def errors(service: str, status: int, share: float, name: str | None) -> None:
-    """Let the proxy in front of SERVICE answer requests with an error."""
-    choose(name).attach().inject_errors(service, status, share)
-    click.echo(f"{service}: {share:.0%} of requests get {status} until: lab fault clear {service}")
+def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    for setting in given:
+        if setting.find("=") < 1:
+            raise click.UsageError(f"{setting!r} is not NAME=VALUE.")
+    return dict(setting.split("=", 1) for setting in given)
 
 
-@fault.command(epilog="Example: lab fault clear predictor")
-@_service
-@stack_option
-def clear(service: str, name: str | None) -> None:
-    """End delays and errors of SERVICE."""
-    choose(name).attach().clear_faults(service)
-    click.echo(f"{service} has no delays and errors any more.")
+def _type(kind: inspect.Type) -> "click.ParamType[Any]":
+    match kind:
+        case inspect.IntType(ge=None, le=None):
+            return click.INT
+        case inspect.IntType():
+            return click.IntRange(kind.ge, kind.le)
+        case inspect.FloatType():
+            return click.FloatRange(kind.gt, kind.le, min_open=True)
+    return click.STRING
 
 
-@fault.command(epilog="Example: lab fault scale predictor 4")
-@_service
-@click.argument("replicas", type=click.IntRange(min=1))
-@stack_option
-def scale(service: str, replicas: int, name: str | None) -> None:
-    """Run that many replicas of SERVICE; returns when they answer."""
-    stack = choose(name).attach()
-    stack.scale(service, replicas)
-    click.echo(str(stack))
-
-
-@fault.command(epilog="Example: lab fault rollout predictor LATE_ABOVE=0.4")
-@_service
-@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
-@stack_option
-def rollout(service: str, changes: tuple[str, ...], name: str | None) -> None:
-    """Replace the replicas one by one, with a changed environment."""
-    wrong = [change for change in changes if not change.partition("=")[0] or "=" not in change]
-    if wrong:
-        raise click.UsageError(f"{wrong[0]!r} is not NAME=VALUE.")
-    stack = choose(name).attach()
-    stack.rollout(service, dict(change.split("=", 1) for change in changes))
-    click.echo(str(stack))
+for _kind in CHANGES:
+    fault.add_command(_command(_kind))

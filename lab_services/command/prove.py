@@ -80,7 +80,7 @@ def labs_to_prove(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["auto", "docker", "process", "both"]),
     default="auto",
     show_default=True,
-    help="auto: Docker where its engine answers.",
+    help="auto: what LAB_RUNTIME says, else Docker where its engine answers.",
 )
 @click.option("--full", is_flag=True, help="At full length the first time, too.")
 @click.option(
@@ -124,7 +124,7 @@ def prove(
         steady=steady,
         until=None if minutes is None else time.monotonic() + 60 * minutes,
     )
-    runtimes = _runtimes(runtime, os.environ.get("LAB_RUNTIME"))
+    runtimes = _runtimes(runtime)
     demanded = {*named, *(steady if listed else [])}
     due = choose(named, every, steady if listed else [], sample, answers.now())
     try:
@@ -155,21 +155,15 @@ def choose(
     return list(dict.fromkeys([*named, *listed, *turn]))
 
 
-def _runtimes(wish: str, everywhere: str | None) -> list[str]:
-    """Containers first; `everywhere` is LAB_RUNTIME, which each run obeys.
-
-    Raises LabError where Docker is asked for and does not answer, or where the two contradict.
-    """
+def _runtimes(wish: str) -> list[str]:
+    """Containers first. Raises LabError where Docker is asked for and does not answer."""
     from lab_services.stack.choice import RUNTIMES, choose_runtime
 
-    if everywhere and wish not in ("auto", everywhere):
-        raise LabError(
-            f"LAB_RUNTIME is {everywhere}, and --runtime asks for {wish}.", "Unset LAB_RUNTIME."
-        )
-    wish = everywhere or wish
     if wish != "both":
         return [choose_runtime(wish).runtime]
-    if not os.environ.get("CI") and choose_runtime("auto").runtime == "process":
+    from lab_services.stack.engine import available
+
+    if not os.environ.get("CI") and not available()[0]:
         click.echo("No Docker engine answers here: plain processes alone.", err=True)
         return ["process"]
     return [choose_runtime(each).runtime for each in RUNTIMES]

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,7 @@ from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
     from lab_services.stack import Stack
+    from lab_services.stack.messages import Description
     from lab_services.stack.supervisor_client import SupervisorClient
 
 _IDENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}")
@@ -37,19 +38,19 @@ class Running:
     """A stack that runs, as its supervisor describes it."""
 
     supervisor: "SupervisorClient"
-    description: dict[str, Any]
+    description: "Description"
 
     @property
     def ident(self) -> str:
-        return str(self.description["stack"])
+        return self.description.ident
 
     @property
     def lab(self) -> str:
-        return str(self.description["lab"])
+        return self.description.lab
 
     @property
     def runtime(self) -> str:
-        return str(self.description["runtime"])
+        return self.description.runtime
 
     @property
     def starter(self) -> str:
@@ -60,19 +61,17 @@ class Running:
     @property
     def ready(self) -> str:
         """How many replicas of each service are ready: `proxy 1/1, predictor 1/2`."""
-        replicas = self.description["replicas"]
-        total = Counter(each["service"] for each in replicas)
-        ready = Counter(each["service"] for each in replicas if each["state"] == "ready")
+        replicas = self.description.replicas
+        total = Counter(each.service for each in replicas)
+        ready = Counter(each.service for each in replicas if each.state == "ready")
         return ", ".join(f"{service} {ready[service]}/{count}" for service, count in total.items())
 
     @property
     def lasting_faults(self) -> str:
         """The faults that have not ended: `kill predictor 2; delay predictor 0.2 s, 100%`."""
-        lasting = [each for each in self.description["faults"] if each["end"] is None]
+        lasting = [each for each in self.description.faults if each.end is None]
         return "; ".join(
-            " ".join(
-                str(part) for part in (f["kind"], f["service"], f["replica"], f["detail"]) if part
-            )
+            " ".join(str(part) for part in (f.kind, f.service, f.replica, f.detail) if part)
             for f in lasting
         )
 
@@ -94,13 +93,14 @@ def lab_name(text: str) -> str:
 
 def running() -> list[Running]:
     """Every running stack of this user, whoever started it."""
+    from lab_services.stack import orders
     from lab_services.stack.state import StackGone
     from lab_services.stack.supervisor_client import living
 
     found = []
     for supervisor in living():
         with contextlib.suppress(StackGone):  # it has just gone
-            found += [Running(supervisor, description) for description in supervisor.call("ps")]
+            found += [Running(supervisor, each) for each in supervisor.call(orders.List())]
     return found
 
 

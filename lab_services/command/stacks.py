@@ -17,7 +17,7 @@ runtime_option = click.option(
     type=click.Choice(["auto", "docker", "process"]),
     default="auto",
     show_default=True,
-    help="auto: Docker where its engine answers; LAB_RUNTIME overrides it.",
+    help="auto: what LAB_RUNTIME says, else Docker where its engine answers.",
 )
 
 
@@ -115,9 +115,11 @@ def down(stack: str | None, everything: bool) -> None:
         _end_everything()
         return
     chosen = choose(stack)
-    chosen.supervisor.call("down", stack=chosen.ident)
+    from lab_services.stack import orders
+
+    chosen.supervisor.call(orders.Down(chosen.ident))
     click.echo(f"{chosen.lab} ({chosen.ident}) is down.")
-    if chosen.supervisor.info.owner is None and not chosen.supervisor.call("ps"):
+    if chosen.supervisor.info.owner is None and not chosen.supervisor.call(orders.List()):
         chosen.supervisor.close()
 
 

@@ -15,6 +15,8 @@ from lab_services.report.stats import Interval
 
 MIME = "application/vnd.lab-services.measurement+json"
 FILE_MIME = "application/vnd.lab-services.file+json"
+# Here, because who reads a run needs no matplotlib.
+CHART_MIME = "application/vnd.lab-services.chart+json"
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 

@@ -12,8 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
-from scipy import stats as distributions
+import scipy
 
 Times = npt.NDArray[np.float64]
 
@@ -29,9 +28,7 @@ def erlang_c(servers: int, load: float) -> float:
         raise ValueError(f"No queue has {servers} workers and a load of {load}.")
     if load >= servers:
         return 1.0
-    lost = float(
-        distributions.poisson.pmf(servers, load) / distributions.poisson.cdf(servers, load)
-    )
+    lost = float(scipy.stats.poisson.pmf(servers, load) / scipy.stats.poisson.cdf(servers, load))
     return lost / (1 - load / servers * (1 - lost))
 
 
@@ -188,7 +185,7 @@ class Queue:
             return float(np.mean(np.where(left < 0, 1.0, share * waited))) - (1 - q)
 
         top = float(times[-1]) + self.wait_quantile(q, rate) + 50 * conditional
-        return float(optimize.brentq(slower, 0.0, top)) + self.overhead
+        return float(scipy.optimize.brentq(slower, 0.0, top)) + self.overhead
 
     def backlog_wait(self, rate: float, seconds: float) -> float:
         """Above saturation, how long a request waits that arrives after `seconds` of that rate.
@@ -208,7 +205,7 @@ class Queue:
 @lru_cache(maxsize=32)  # a curve asks for the same at each of its points, and it takes milliseconds
 def _gamma_quantiles(shape: float) -> npt.NDArray[np.float64]:
     """The quantiles of the gamma distribution of scale 1 at 20,000 equal steps of probability."""
-    found: npt.NDArray[np.float64] = distributions.gamma.ppf(
+    found: npt.NDArray[np.float64] = scipy.stats.gamma.ppf(
         (np.arange(20_000) + 0.5) / 20_000, shape
     )
     return found

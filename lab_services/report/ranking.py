@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
+import scipy
 
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
@@ -27,7 +27,7 @@ def auc(late: Late, said: Said) -> float:
     lates, others = int(late.sum()), int((~late).sum())
     if not (lates and others):
         return math.nan
-    ranks = distributions.rankdata(said)
+    ranks = scipy.stats.rankdata(said)
     return float((ranks[late].sum() - lates * (lates + 1) / 2) / (lates * others))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+import scipy
 
 from lab_services.report import bootstrap, numbers
 from lab_services.report.bootstrap import CONFIDENCE, Series
@@ -585,7 +585,9 @@ def _share_ends(share: float, n: float) -> tuple[float, float]:
     answers (Korn and Graubard, Survey Methodology 24, 1998).
     """
     hits, misses = share * n, (1 - share) * n
-    beta = distributions.beta
-    low = float(beta.ppf((1 - CONFIDENCE) / 2, hits, misses + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf((1 + CONFIDENCE) / 2, hits + 1, misses)) if misses > 0 else 1.0
+    # The quantile of the beta distribution, without all of scipy.stats: a second of each kernel.
+    quantile_of_beta = scipy.special.betaincinv
+    tail = (1 - CONFIDENCE) / 2
+    low = float(quantile_of_beta(hits, misses + 1, tail)) if hits > 0 else 0.0
+    high = float(quantile_of_beta(hits + 1, misses, 1 - tail)) if misses > 0 else 1.0
     return low, high

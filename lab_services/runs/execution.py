@@ -1,7 +1,6 @@
 """A lab's notebook executed on a runtime, as the command line and the book's build do it."""
 
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lab_services.errors import LabError
 from lab_services.runs import run
 from lab_services.runs.papermill_engine import CellProgress
 from lab_services.runs.notebook import Length
+from lab_services.stack import orders
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.supervisor_client import living
 
@@ -25,7 +25,7 @@ def execute(
     length: Length = Length.FULL,
 ) -> run.Run:
     """Execute a lab on a runtime (auto, too) with a line on standard error for each part of it."""
-    choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+    choice = choose_runtime(runtime)
     click.echo(f"{lab} on {choice.runtime} ({choice.reason})", err=True)
     return run.execute(
         lab,
@@ -61,8 +61,8 @@ def _containers_memory() -> int:
         if supervisor.info.owner in ours:
             # A stack or a replica that goes while it is asked is left out of this one look.
             with contextlib.suppress(LabError):
-                for stack in supervisor.call("ps"):
-                    if stack["runtime"] == "docker":
-                        usage = supervisor.call("usage", stack=stack["stack"])
-                        used += sum(each["memory"] for each in usage)
+                for stack in supervisor.call(orders.List()):
+                    if stack.runtime == "docker":
+                        usage = supervisor.call(orders.Measure(stack.ident))
+                        used += sum(each.memory for each in usage)
     return used

@@ -16,7 +16,6 @@ from lab_services import paths
 from lab_services.runs import notebook_file
 from lab_services.errors import LabError
 from lab_services.report import claims, exercise, measurements
-from lab_services.report.charts import style
 
 # Cells that papermill adds; they do not count when a cell is named by its number.
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
@@ -130,7 +129,7 @@ def collect(notebook: NotebookNode) -> Found:
             data = output.get("data", {})
             if kept := data.get(measurements.MIME):
                 _add(found.measurements, kept, number)
-            if shown := data.get(style.MIME):
+            if shown := data.get(measurements.CHART_MIME):
                 _add(found.figures, shown, number)
                 found.svgs[shown["name"]] = _svg(data["text/html"])
             if handed := data.get(measurements.FILE_MIME):

@@ -1,12 +1,13 @@
 """Web single: the API, the preparation and the model are one unit, deployed together."""
 
 from lab_services.services.forecasts import Forecasts
+from lab_services.services.micro_batching import micro_batched
 from lab_services.services.predictor import Flight, Flights, Forecast, Model, create_app
 
 model = Model()
 app = create_app("web-single", model)
 forecasts = Forecasts(model)
-forecast_of = app.predict_batched(forecasts)
+forecast_of = micro_batched(forecasts, app.registry)
 
 
 @app.post("/predict")

@@ -54,7 +54,7 @@ class JobRunner(Service):
         imports: str,
         first: Callable[[], object] = os.getpid,
     ) -> None:
-        super().__init__(title, self._running)
+        super().__init__(title, lifespan=self._running)
         self._planned, self._imports, self._first = planned, imports, first
         self._last_success = Gauge(
             "job_last_success_timestamp_seconds",
@@ -79,7 +79,7 @@ class JobRunner(Service):
         return context.Process(target=target, args=arguments)
 
     @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
+    async def _running(self, _: Service) -> AsyncIterator[None]:
         self.plan = self._planned()
         await asyncio.to_thread(self._process(self._first).start)
         self.plan.start()

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 
-from lab_services.services.metrics import Histogram
+from lab_services.services import settings
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -15,8 +15,16 @@ Many = Callable[[list[Asked]], list[Answer]]
 _REQUESTS = [2.0**power for power in range(11)]
 
 
-def one_by_one(many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
-    """A function of one from a function of many: each call is a call of `many`."""
+def micro_batched(
+    many: Many[Asked, Answer], registry: CollectorRegistry
+) -> Callable[[Asked], Awaitable[Answer]]:
+    """A function of one from a function of many.
+
+    With MICRO_BATCHING=1 in the environment, calls that wait at the same moment share a call of
+    `many`; else (0, the default) each has its own. Raises LabError for another value.
+    """
+    if settings.switch("MICRO_BATCHING", default=False):
+        return MicroBatcher(many, registry)
 
     async def one(asked: Asked) -> Answer:
         (answer,) = many([asked])
@@ -28,14 +36,17 @@ def one_by_one(many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]
 class MicroBatcher(Generic[Asked, Answer]):
     """A function of one from a function of many: calls that wait share one call of `many`.
 
-    Nobody waits for a group to fill: it is closed once every request that had already arrived has
-    been read, which is one turn of the event loop. Raises what `many` raises, to all of the group.
+    Nobody waits for a batch to fill: it is closed once every request that had already arrived has
+    been read, which is one turn of the event loop. Raises what `many` raises, to all of the batch.
     """
 
     def __init__(self, many: Many[Asked, Answer], registry: CollectorRegistry) -> None:
         self._many = many
         self._sizes = Histogram(
-            registry, "gathered_requests", "Requests that one call answered", _REQUESTS
+            "micro_batch_requests",
+            "Requests that one call answered",
+            buckets=_REQUESTS,
+            registry=registry,
         )
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
 
@@ -48,16 +59,15 @@ class MicroBatcher(Generic[Asked, Answer]):
         return future
 
     def _close(self) -> None:
-        group, self._waiting = self._waiting, []
-        self._sizes.series().observe(len(group))
-        self._sizes.tally()
+        batch, self._waiting = self._waiting, []
+        self._sizes.observe(len(batch))
         try:
-            answers = self._many([asked for asked, _ in group])
+            answers = self._many([asked for asked, _ in batch])
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
-            for _, future in group:
+            for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), answer in zip(group, answers, strict=True):
+        for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)

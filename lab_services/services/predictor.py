@@ -16,7 +16,6 @@ from typing_extensions import TypedDict
 from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.services import settings
-from lab_services.services.decoding import decoder
 from lab_services.services.service import Service
 
 __all__ = ["Flight", "Flights", "Forecast", "Model", "Rows", "create_app"]
@@ -27,7 +26,6 @@ Probabilities = NDArray[np.float32]
 Flights = Annotated[list[Flight], Field(min_length=1, max_length=MAX_BATCH)]
 
 log = logging.getLogger(__name__)
-decoder(Flight)  # made here, so that services forked after this import share it
 
 
 class Forecast(TypedDict):
@@ -106,11 +104,11 @@ def create_app(title: str, model: Model) -> Service:
     """
 
     @asynccontextmanager
-    async def loaded() -> AsyncIterator[None]:
+    async def loaded(_: Service) -> AsyncIterator[None]:
         model.load()
         yield
 
-    app = Service(title, loaded)
+    app = Service(title, lifespan=loaded)
 
     @app.get("/model", tags=["operation"])
     async def card() -> dict[str, Any]:

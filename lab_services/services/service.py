@@ -1,85 +1,83 @@
 """What every service has: liveness, readiness, metrics, refusals that help."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cached_property
-from time import perf_counter
-from typing import Annotated, Any, TypeVar
+from types import CoroutineType
+from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import Field
-from starlette.types import Message, Receive, Scope, Send
+from starlette.middleware import Middleware
 from typing_extensions import TypedDict
 
-from lab_services.services import index, settings
-from lab_services.services.hot import JSON, RAISED, HotRoute, ShortWay, again
-from lab_services.services.metrics import Histogram
-from lab_services.services.micro_batching import Answer, Asked, Many, MicroBatcher, one_by_one
-from lab_services.services.validation_errors import Refusal, refuse
+from lab_services.services import index
+from lab_services.services.middleware import HeadAsGet, RequestSeconds
+from lab_services.services.validation_errors import JsonRoute, Refusal, refuse
 
 MAX_BODY_BYTES = 1 << 20
-TALLY_SECONDS = 0.1
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+log = logging.getLogger(__name__)
 
 
 class Status(TypedDict):
     """What a probe is told."""
 
     status: Annotated[str, Field(examples=["ready"])]
+    reason: NotRequired[Annotated[str, Field(description="What died, where something did")]]
 
 
 class Service(FastAPI):
     """A FastAPI application with the parts that all services share.
 
-    `resources` is entered before the service is ready and left when it stops. /metrics tells the
-    time the application took for each request, from its call by the server to the first byte handed
-    back.
-
-    Endpoints that take one JSON body are served by a short way (see `hot`); the environment
-    FAST=0 sends them the ordinary way. Middleware added here is not on the short way.
+    `lifespan` is FastAPI's own: entered, with the service, before it is ready and left when it
+    stops. /metrics tells the time the application took for each request, from its call by the
+    server to the first byte handed back.
     """
 
-    def __init__(self, title: str, resources: Lifespan, **options: Any) -> None:
+    def __init__(self, title: str, lifespan: Lifespan, **options: Any) -> None:
         @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            async with resources():
-                tallying = asyncio.create_task(self._tally())
+        async def running(_: FastAPI) -> AsyncIterator[None]:
+            async with lifespan(self):
                 self.started = True
                 yield
                 self.started = False
-                tallying.cancel()
+                await self._end_background()
 
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        seconds = Histogram(
+            "request_seconds",
+            "Time the application took for a request",
+            ["path", "status"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         super().__init__(
             title=title,
-            lifespan=lifespan,
+            lifespan=running,
             max_body_size=MAX_BODY_BYTES,
             exception_handlers={RequestValidationError: refuse},
+            middleware=[Middleware(HeadAsGet), Middleware(RequestSeconds, seconds=seconds)],
             # The pages that FastAPI makes of /openapi.json come from other hosts, and stay blank
             # where those are out of reach. The front page says what can be asked.
             docs_url=None,
             redoc_url=None,
             **options,
         )
+        self.router.route_class = JsonRoute
         self.started = False
-        self.router.route_class = HotRoute
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self.seconds = Histogram(
-            self.registry,
-            "request_seconds",
-            "Time the application took for a request",
-            bounds=_SECONDS,
-            labels=["path", "status"],
-        )
-        self.fast = settings.switch("FAST", default=True)
+        self.died = ""
+        self._background: set[asyncio.Task[Any]] = set()
         _add_operation(self)
 
     def post(
@@ -91,62 +89,27 @@ class Service(FastAPI):
         told = {415: encoded, 422: refused, **(responses or {})}
         return super().post(path, responses=told, **options)
 
-    def predict_batched(self, many: Many[Asked, Answer]) -> Callable[[Asked], Awaitable[Answer]]:
-        """A function of one from a function of many.
+    def background(self, coroutine: "CoroutineType[Any, Any, Any]") -> None:
+        """Run it beside the requests until it ends, or until the service stops and cancels it.
 
-        With BATCH=1 in the environment, calls that wait at the same moment share a call of `many`.
+        Where it raises, /ready answers 503 with the reason from then on, and the log has the
+        traceback: nobody would miss it otherwise.
         """
-        together = settings.switch("BATCH", default=False)
-        return MicroBatcher(many, self.registry) if together else one_by_one(many)
+        task = asyncio.create_task(coroutine, name=coroutine.__qualname__)
+        self._background.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._background_ended)
 
-    async def _tally(self) -> None:
-        while True:
-            await asyncio.sleep(TALLY_SECONDS)
-            self.seconds.tally()
+    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.died = f"{task.get_name()} died: {error!r}"
+            log.error("a background task died", exc_info=error, extra={"task": task.get_name()})
 
-    @cached_property
-    def _short_ways(self) -> dict[str, tuple[ShortWay, Callable[[float], None]]]:
-        """By path: the short way, and what its time is told to."""
-        return {
-            route.path: (route.short_way, self.seconds.series(route.path, "200").observe)
-            for route in self.routes
-            if self.fast and isinstance(route, HotRoute) and route.short_way
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        began = perf_counter()
-        found = self._short_ways.get(scope["path"])
-        if found and ShortWay.takes(scope):
-            short_way, observe = found
-            message = await receive()
-            if (value := short_way.read(message)) is not None:
-                try:
-                    answer = short_way.encode(await short_way.endpoint(value))
-                except Exception as error:  # noqa: BLE001  raised again by the route
-                    scope[RAISED] = error
-                else:
-                    observe(perf_counter() - began)
-                    headers = [(b"content-length", b"%d" % len(answer)), JSON]
-                    await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    await send({"type": "http.response.body", "body": answer})
-                    return
-            receive = again(message, receive)
-        if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server leaves the body out
-        await self._ordinary_way(scope, receive, send, began)
-
-    async def _ordinary_way(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:
-        async def timed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = getattr(scope.get("route"), "path", "other")
-                series = self.seconds.series(path, str(message["status"]))
-                series.observe(perf_counter() - began)
-            await send(message)
-
-        await super().__call__(scope, receive, timed)
+    async def _end_background(self) -> None:
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _add_operation(app: Service) -> None:
@@ -161,14 +124,18 @@ def _add_operation(app: Service) -> None:
 
     @app.get("/ready", tags=["operation"], responses={503: {"model": Status}})
     async def ready(request: Request, response: Response) -> Status:
-        """Whether to send it requests: not while it starts, nor once it has been told to stop."""
+        """Whether to send it requests: not while it starts, nor once a part of it has died or it
+        has been told to stop."""
+        status: Status = {"status": "ready"}
         if getattr(request.state, "draining", False):
+            status = {"status": "draining"}
+        elif app.died:
+            status = {"status": "failed", "reason": app.died}
+        elif not app.started:
+            status = {"status": "starting"}
+        if status["status"] != "ready":
             response.status_code = 503
-            return {"status": "draining"}
-        if not app.started:
-            response.status_code = 503
-            return {"status": "starting"}
-        return {"status": "ready"}
+        return status
 
     @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> Response:

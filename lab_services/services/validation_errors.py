@@ -1,17 +1,21 @@
 """Refusals that help: which field, which limits, and a value that would be accepted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import Annotated, Any, NotRequired
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 # A batch can be wrong a thousand times over: nobody reads more than the first few.
 SHOWN = 10
+# What FastAPI makes of a body that it cannot read, be it no JSON or a caller who has left.
+UNREADABLE = (400, "There was an error parsing the body")
 
 
 class Problem(TypedDict):
@@ -30,6 +34,31 @@ class Refusal(TypedDict):
 
     detail: list[Problem]
     more: int
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is refused in one shape, whatever is wrong with it.
+
+    A custom route class is FastAPI's way to look at a request before its body is read.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        read_and_answer = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            encoding = request.headers.get("content-encoding", "identity")
+            if self.body_field and encoding.lower() != "identity":
+                return refuse_encoded(encoding)
+            try:
+                return await read_and_answer(request)
+            except HTTPException as error:
+                wrong = error.__cause__
+                of_fastapi = (error.status_code, error.detail) == UNREADABLE
+                if of_fastapi and isinstance(wrong, ValueError | RecursionError):
+                    raise not_json(wrong) from error
+                raise
+
+        return handler
 
 
 def not_json(wrong: Exception) -> RequestValidationError:

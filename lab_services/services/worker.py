@@ -110,7 +110,7 @@ class Worker:
         """
 
         @asynccontextmanager
-        async def working() -> AsyncIterator[None]:
+        async def working(_: Service) -> AsyncIterator[None]:
             if prepare:
                 prepare()
             stop = threading.Event()
@@ -120,7 +120,7 @@ class Worker:
             stop.set()
             thread.join()
 
-        app = Service(title, working)
+        app = Service(title, lifespan=working)
         app.registry.register(self.jobs)
         return app
 

@@ -1,5 +1,6 @@
 """Which runtime a stack takes."""
 
+import os
 from dataclasses import dataclass
 
 from lab_services.errors import LabError
@@ -17,10 +18,13 @@ class Choice:
 
 
 def choose_runtime(wish: str) -> Choice:
-    """`wish` is docker, process or auto.
+    """`wish` is docker, process or auto: what LAB_RUNTIME says, or else what can be used here.
 
+    Who names a runtime, by an argument or an option, is above LAB_RUNTIME.
     Raises RuntimeUnavailable when Docker is asked for and its engine does not answer.
     """
+    if wish == "auto":
+        wish = os.environ.get("LAB_RUNTIME") or wish
     if wish == "process":
         return Choice("process", "asked for")
     if wish not in ("docker", "auto"):

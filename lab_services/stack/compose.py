@@ -88,6 +88,8 @@ class ComposeFile:
     volumes: tuple[str, ...] = ()
     # `x-traffic` names the services that a lab's traffic goes to, for the picture.
     traffic: tuple[str, ...] = ()
+    # Those of the variables that it names, as they were when it was read.
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:
         """The service of that name. Raises LabError naming those there are."""
@@ -198,7 +200,11 @@ class _Reader:
         if not stated:
             self.note(("services",), self.error(("services",), "there is no service in it"))
         compose = ComposeFile(
-            self.source.path, services, volumes, self._traffic(content, tuple(stated))
+            self.source.path,
+            services,
+            volumes,
+            self._traffic(content, tuple(stated)),
+            self.source.named,
         )
         self._check_relations(compose, tuple(stated))
         self.source.refuse()

@@ -84,12 +84,14 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("^<<$"), ["<
 class Source:
     """One file's content, the places in it, and what is wrong with it.
 
-    `variables` stand for `${NAME}`. `content` is None where the file is empty or is no YAML.
+    `variables` stand for `${NAME}`; `named` are those of them that the file asks for. `content` is
+    None where the file is empty or is no YAML.
     """
 
     def __init__(self, path: Path, variables: Mapping[str, str]) -> None:
         self.path = path
         self._variables = variables
+        self.named: dict[str, str] = {}
         self._lines: dict[Place, int] = {}
         self._odd: set[Place] = set()
         self._merged: set[int] = set()
@@ -261,6 +263,8 @@ class Source:
                 raise self.error(
                     where, f"{match[0]!r}: use ${{NAME}}, ${{NAME:-default}}, ${{NAME:?text}} or $$"
                 )
+            if name in self._variables:
+                self.named[name] = self._variables[name]
             value = self._variables.get(name, "")
             if value:
                 return value

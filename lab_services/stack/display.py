@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from lab_services.stack import picture
+from lab_services.stack.messages import Progress, ServiceReady
 from lab_services.terminal.status_line import LiveLine
 from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
     from lab_services.stack.compose import ComposeFile
-    from lab_services.stack.runtime import Replica
+    from lab_services.stack.messages import Event, Replica
 
 _INTERVAL = 1.0  # seconds between two looks of a live picture
 
@@ -28,7 +29,7 @@ class Shown(Protocol):
     def states(self) -> "list[Replica]": ...
 
 
-class Progress(LiveLine):
+class StartLine(LiveLine):
     """The line that tells how a stack comes up, with the seconds it takes."""
 
     def __init__(self, title: str) -> None:
@@ -39,14 +40,19 @@ class Progress(LiveLine):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.line("")
+        self._line("")
         return self
 
-    def line(self, text: str) -> None:
+    def show(self, event: "Event") -> None:
         """What happens now."""
-        if text.endswith(": ready"):
-            self._ready.append(text.removesuffix(": ready"))
-            text = f"ready: {', '.join(self._ready)}"
+        match event:
+            case ServiceReady():
+                self._ready.append(event.service)
+                self._line(f"ready: {', '.join(self._ready)}")
+            case Progress():
+                self._line(event.text)
+
+    def _line(self, text: str) -> None:
         seconds = time.monotonic() - self._begin
         self.update(f"{self._title} | {seconds:.1f} s | {text}")
 

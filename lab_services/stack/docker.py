@@ -26,17 +26,9 @@ from lab_services.errors import LabError
 from lab_services.stack import containers, image
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.engine import available, compose_command, connect
+from lab_services.stack.messages import Emit, JobResult, Progress, Replica, Usage
 from lab_services.stack.ports import check_fixed, free_port
-from lab_services.stack.runtime import (
-    Cancelled,
-    Emit,
-    JobResult,
-    PortTaken,
-    Replica,
-    Runtime,
-    ServiceFailed,
-    Usage,
-)
+from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFailed
 
 __all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
 
@@ -79,7 +71,9 @@ class DockerRuntime(Runtime):
             containers.check_mounts(service)
             self._images[service.image] = service.image
         if image.REPOSITORY in self._images:
-            built = image.ensure(self._engine.client, emit, self.closing)
+            built = image.ensure(
+                self._engine.client, lambda text: emit(Progress(text)), self.closing
+            )
             self._images[image.REPOSITORY] = built
 
     def launch(self, counts: Mapping[str, int]) -> None:

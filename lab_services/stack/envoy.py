@@ -7,6 +7,7 @@ file that the process runtime rewrites as often as the cluster would have asked 
 """
 
 import copy
+import functools
 import http.client
 import json
 import re
@@ -54,13 +55,20 @@ def config_path(service: Service) -> Path:
     raise ComposeError(f"{service.name}: {inside} is not mounted from this machine.")
 
 
-def read_config(service: Service) -> dict[str, Any]:
-    """Envoy's bootstrap as the pattern's folder holds it."""
+def read_config(service: Service) -> Mapping[str, Any]:
+    """Envoy's bootstrap as the pattern's folder holds it; not to be changed."""
     path = config_path(service)
     try:
-        content = yaml.safe_load(path.read_text())
+        return _parsed(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
         raise ComposeError(f"{service.name}: there is no {path}.") from None
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(path: Path, _changed: int) -> Mapping[str, Any]:
+    """Once for each state of the file: every change of a stack asks what its proxies call."""
+    try:
+        content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ComposeError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

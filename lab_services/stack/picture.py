@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lab_services.stack import layout, topology
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.layout import HEIGHT, WIDTH, Box, Point
-from lab_services.stack.runtime import Replica
+from lab_services.stack.messages import Replica
 from lab_services.stack.servers import server
 
 _CALLERS = "your traffic"

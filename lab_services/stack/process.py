@@ -22,15 +22,9 @@ import yaml
 from lab_services.errors import LabError
 from lab_services.stack import envoy, servers
 from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.messages import Emit, JobResult, Replica, Usage
 from lab_services.stack.ports import HOLDS, check_fixed, hold
-from lab_services.stack.runtime import (
-    Cancelled,
-    Emit,
-    JobResult,
-    Replica,
-    Runtime,
-    Usage,
-)
+from lab_services.stack.runtime import Cancelled, Runtime
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
 _MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit

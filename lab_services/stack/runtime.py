@@ -7,18 +7,17 @@ written once, here, on top of them, so that containers and plain processes behav
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from lab_services.errors import LabError
 from lab_services.stack import envoy
 from lab_services.stack.compose import ComposeFile, Service
+from lab_services.stack.messages import Emit, JobResult, Progress, Replica, ServiceReady, Usage
 from lab_services.stack.probe import answers
-
-Emit = Callable[[str], None]
 
 UP_TIMEOUT = 90.0  # seconds; a cold laptop needs some 10
 _POLL = 0.02  # seconds between two questions to a service that is not ready yet
@@ -40,45 +39,6 @@ class Cancelled(LabError):
     """The stack was taken down while it was coming up."""
 
 
-@dataclass(frozen=True)
-class Replica:
-    """One running copy of a service.
-
-    `state` is starting, ready, paused or exited; `ports` maps container ports to those published
-    on loopback; `exit_code` is 128 + n after signal n.
-    """
-
-    service: str
-    number: int
-    state: str
-    ports: Mapping[int, int]
-    exit_code: int | None = None
-    ident: str = ""  # process id or container id
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What one replica has used: processor seconds since its start, memory in bytes.
-
-    `at` is when that was read, in Unix seconds: an engine may answer a second later.
-    """
-
-    service: str
-    number: int
-    cpu_seconds: float
-    memory: int
-    at: float
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """A job that has ended: its exit code, its output, how many seconds it took."""
-
-    exit_code: int
-    output: str
-    seconds: float
-
-
 class Runtime(ABC):
     """One stack on one runtime. Verbs are called from several threads."""
 
@@ -91,6 +51,8 @@ class Runtime(ABC):
         self.folder = folder
         self.closing = threading.Event()
         self._answered: set[tuple[str, int, str]] = set()
+        # By service: what the proxies in front of it were told of delays and errors.
+        self._proxy_settings: dict[str, dict[str, int]] = {}
 
     # --- primitives -------------------------------------------------------------------------
 
@@ -156,18 +118,17 @@ class Runtime(ABC):
         self._check_mounts()
         self.prepare(emit)
         waiting = {name: s for name, s in self.services.items() if not s.is_job}
-        settled: set[str] = set()  # names whose dependants may start
-        healthy: set[str] = set()
+        ready: set[str] = set()
         launched: set[str] = set()
         deadline = time.monotonic() + UP_TIMEOUT
-        while not healthy >= set(waiting):
+        while not ready >= set(waiting):
             self._check_open()
             free = [
                 s
                 for s in waiting.values()
                 if s.name not in launched
                 and all(
-                    (name in launched) if condition == "service_started" else (name in settled)
+                    (name in launched) if condition == "service_started" else (name in ready)
                     for name, condition in s.depends_on.items()
                 )
             ]
@@ -175,18 +136,17 @@ class Runtime(ABC):
                 self.launch({s.name: s.replicas for s in free})
                 launched.update(s.name for s in free)
                 for s in free:
-                    emit(f"{s.name}: starting")
-            for name in self._newly_ready(launched - healthy):
-                healthy.add(name)
-                settled.add(name)
-                emit(f"{name}: ready")
+                    emit(Progress(f"{s.name}: starting"))
+            for name in self._newly_ready(launched - ready):
+                ready.add(name)
+                emit(ServiceReady(name))
             if time.monotonic() > deadline:
-                late = ", ".join(sorted(set(waiting) - healthy))
+                late = ", ".join(sorted(set(waiting) - ready))
                 raise ServiceFailed(
                     f"{late}: no answer after {UP_TIMEOUT:.0f} s.",
-                    "\n".join(self._tail(n) for n in sorted(launched - healthy)),
+                    "\n".join(self._tail(n) for n in sorted(launched - ready)),
                 )
-            if not healthy >= set(waiting):
+            if not ready >= set(waiting):
                 self.closing.wait(_POLL)
         for service in waiting.values():
             self._wait_for_proxies(service.name)
@@ -254,8 +214,6 @@ class Runtime(ABC):
 
         A killed one counts and stays dead: `start` is for that.
         """
-        if count < 1:
-            raise LabError(f"{count} is not a count of replicas.", "Use 1 or more.")
         if any(p.host for p in self.compose.service(service).ports) and count > 1:
             raise LabError(f"{service} has a fixed port: it cannot have replicas.")
         callers = self.compose.callers(service)
@@ -272,6 +230,7 @@ class Runtime(ABC):
         self.launch({service: count})
         self.wait_ready(service, set(range(1, count + 1)) - dead)
         self._wait_for_proxies(service)
+        self._set_again(service)
 
     def rollout(self, service: str, environment: Mapping[str, str]) -> None:
         """Replace the replicas one after another: drain, stop, start with the new environment."""
@@ -286,6 +245,31 @@ class Runtime(ABC):
                 self.stop(replica)
             self._relaunch(self.replica(service, number))
 
+    def set_proxies(self, service: str, values: Mapping[str, int]) -> None:
+        """Tell every proxy in front of a service, `values` as `envoy.set_fault` has them.
+
+        Raises LabError where there is none, or none that runs.
+        """
+        self.compose.service(service)
+        addresses = {
+            name: [
+                self.address(name, proxy.admin, replica.number)
+                for replica in self.replicas(name)
+                if replica.state != "exited"
+            ]
+            for name, proxy in envoy.proxies_of(self.compose, service).items()
+        }
+        envoy.set_fault(self.compose, service, addresses, values)
+        self._proxy_settings.setdefault(service, {}).update(values)
+
+    def _set_again(self, proxy: str) -> None:
+        """A proxy that was started anew knows of no delay or error that still lasts."""
+        if all(replica.state == "exited" for replica in self.replicas(proxy)):
+            return
+        for service, values in list(self._proxy_settings.items()):
+            if proxy in envoy.proxies_of(self.compose, service):
+                self.set_proxies(service, values)
+
     def _stop_and_discard(self, replica: Replica) -> None:
         self.stop(replica)
         self.discard(replica)
@@ -295,6 +279,7 @@ class Runtime(ABC):
         self.launch({replica.service: self.services[replica.service].replicas})
         self.wait_ready(replica.service, {replica.number})
         self._wait_for_proxies(replica.service)
+        self._set_again(replica.service)
 
     def _wait_for_proxies(self, service: str) -> None:
         """Wait until every proxy sends requests to the replicas that run, and to no others."""

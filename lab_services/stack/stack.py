@@ -4,18 +4,17 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.stack import catalogue, clients, compose, display, loopback
-from lab_services.stack.choice import choose_runtime
+from lab_services.stack import catalogue, clients, compose, display, loopback, messages, orders
+from lab_services.stack.changes import Change, Changeable
+from lab_services.stack.choice import Choice, choose_runtime
 from lab_services.stack.fault import Fault
-from lab_services.stack.runtime import JobResult, Replica
 from lab_services.stack.state import StackGone
 from lab_services.stack.supervisor_client import SupervisorClient, own_supervisor
 from lab_services.terminal.status_line import LiveLine, in_notebook
@@ -25,10 +24,12 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from redis import Redis
 
+R = TypeVar("R")
+
 _PATIENCE = 10.0  # seconds for a service to answer
 
 
-class Stack:
+class Stack(Changeable):
     """The running services of one lab.
 
     >>> stack = Stack("serving/web-single").up()      # doctest: +SKIP
@@ -37,9 +38,9 @@ class Stack:
     >>> stack.kill("predictor", replica=2)            # doctest: +SKIP
     >>> stack.down()                                  # doctest: +SKIP
 
-    `runtime` is "docker", "process" or "auto": Docker where its engine answers, plain processes
-    elsewhere. The environment variable LAB_RUNTIME overrides it. The stack goes with the process
-    that started it; as a context manager it goes at the end of the block. In a notebook it
+    `runtime` is "docker", "process" or "auto": what the environment variable LAB_RUNTIME says, or
+    else Docker where its engine answers and plain processes elsewhere. The stack goes with the
+    process that started it; as a context manager it goes at the end of the block. In a notebook it
     goes, too, when the same lab is started again, as by a cell that is run a second time.
     `lab` may also be the path of a Compose file of your own.
     Raises UnknownLab, ComposeError, and RuntimeUnavailable when Docker is asked for and not there.
@@ -49,17 +50,21 @@ class Stack:
     _in_cells: ClassVar[dict[Path, "Stack"]] = {}  # what cells have started, by its Compose file
 
     def __init__(
-        self, lab: str, runtime: str = "auto", *, supervisor: SupervisorClient | None = None
+        self,
+        lab: str,
+        runtime: str | Choice = "auto",
+        *,
+        supervisor: SupervisorClient | None = None,
     ) -> None:
         self.lab = lab
         self._path = catalogue.compose_path(lab)
-        choice = choose_runtime(os.environ.get("LAB_RUNTIME") or runtime)
+        choice = runtime if isinstance(runtime, Choice) else choose_runtime(runtime)
         self.runtime = choice.runtime
         self._why = choice.reason
         self._given = supervisor
         self._supervisor: SupervisorClient | None = None
         self._ident: str | None = None
-        self.compose = compose.read(self._path, self._variables())
+        self.compose = self._read()
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -86,38 +91,32 @@ class Stack:
 
     def _up(self) -> "Stack":
         supervisor = self._given or own_supervisor(children=self.runtime == "process")
+        self.compose = self._read()  # as it is now, and so are the variables that it names
         ident: list[str] = []
 
-        with display.Progress(f"{self.lab} on {self.runtime} ({self._why})") as progress:
+        with display.StartLine(f"{self.lab} on {self.runtime} ({self._why})") as line:
 
-            def show(text: str) -> None:
-                if text.startswith("stack "):
-                    ident.append(text.removeprefix("stack "))
-                else:
-                    progress.line(text)
+            def hear(event: messages.Event) -> None:
+                if isinstance(event, messages.StackStarted):
+                    ident.append(event.ident)
+                line.show(event)
 
+            order = orders.Up(self.lab, str(self._path), self.runtime, self.compose.variables)
             try:
-                described = supervisor.call(
-                    "up",
-                    show,
-                    lab=self.lab,
-                    path=str(self._path),
-                    runtime=self.runtime,
-                    variables=self._variables(),
-                )
+                described = supervisor.call(order, hear)
             except KeyboardInterrupt:
                 # The supervisor takes it down by itself, since nobody listens: it is waited for.
                 for each in ident:
-                    supervisor.call("down", stack=each)
+                    supervisor.call(orders.Down(each))
                 raise
-        self._supervisor, self._ident = supervisor, described["stack"]
+        self._supervisor, self._ident = supervisor, described.ident
         return self
 
     def down(self) -> None:
         """End every service; nothing of the stack is left. A stack that is down stays down."""
         if self._ident is not None:
             with contextlib.suppress(StackGone):
-                self._call("down")
+                self._call(orders.Down(self.ident))
             self._ident = None
 
     def __enter__(self) -> "Stack":
@@ -132,16 +131,11 @@ class Stack:
         self.down()
 
     @classmethod
-    def attach(cls, supervisor: SupervisorClient, description: Mapping[str, Any]) -> "Stack":
+    def attach(cls, supervisor: SupervisorClient, description: messages.Description) -> "Stack":
         """A stack that runs already, as a supervisor describes it."""
-        stack = cls.__new__(cls)
-        stack.lab = description["lab"]
-        stack.runtime = description["runtime"]
-        stack._path = catalogue.compose_path(stack.lab)
-        stack._why = "running"
-        stack._given = stack._supervisor = supervisor
-        stack._ident = description["stack"]
-        stack.compose = compose.read(stack._path, stack._variables())
+        running = Choice(description.runtime, "running")
+        stack = cls(description.lab, running, supervisor=supervisor)
+        stack._supervisor, stack._ident = supervisor, description.ident
         return stack
 
     # --- look -----------------------------------------------------------------------------------
@@ -169,7 +163,7 @@ class Stack:
         >>> stack.address("queue")                      # doctest: +SKIP
         '127.0.0.1:23119'
         """
-        return str(self._call("address", service=service, port=port, replica=replica))
+        return self._call(orders.Address(self.ident, service, port, replica))
 
     def text(
         self,
@@ -271,17 +265,14 @@ class Stack:
         """
         return clients.postgres(self.postgres_url(service), **options)
 
-    def states(self) -> list[Replica]:
+    def states(self) -> list[messages.Replica]:
         """Every replica with its state: starting, ready, paused or exited; none when down."""
-        described = self._described() or {"replicas": []}
-        return [
-            Replica(**{**r, "ports": {int(k): v for k, v in r["ports"].items()}})
-            for r in described["replicas"]
-        ]
+        described = self._described()
+        return described.replicas if described is not None else []
 
     def logs(self, service: str, replica: int | None = None, lines: int = 50) -> str:
         """The last lines that a service wrote."""
-        return str(self._call("logs", service=service, replica=replica, lines=lines))
+        return self._call(orders.Logs(self.ident, service, replica, lines))
 
     def stats(self, seconds: float = 0.5) -> "pd.DataFrame":
         """One row per replica: processor use in cores over `seconds`, memory in MB.
@@ -295,20 +286,20 @@ class Stack:
 
         first = {}
         if seconds:
-            first = {(u["service"], u["number"]): u for u in self._call("usage")}
+            first = {(u.service, u.number): u for u in self._usage()}
             time.sleep(seconds)
         rows = []
-        for u in self._call("usage"):
-            before = first.get((u["service"], u["number"]), u)
-            passed = u["at"] - before["at"]
-            used = u["cpu_seconds"] - before["cpu_seconds"]
+        for u in self._usage():
+            before = first.get((u.service, u.number), u)
+            passed = u.at - before.at
+            used = u.cpu_seconds - before.cpu_seconds
             rows.append(
                 {
-                    "service": u["service"],
-                    "replica": u["number"],
+                    "service": u.service,
+                    "replica": u.number,
                     "cpu": used / passed if passed else float("nan"),
-                    "cpu_seconds": u["cpu_seconds"],
-                    "memory_mb": u["memory"] / 1e6,
+                    "cpu_seconds": u.cpu_seconds,
+                    "memory_mb": u.memory / 1e6,
                 }
             )
         columns = ["service", "replica", "cpu", "cpu_seconds", "memory_mb"]
@@ -326,58 +317,17 @@ class Stack:
     @property
     def faults(self) -> list[Fault]:
         """What was done to this stack, in order; charts shade it."""
-        return [Fault(**f) for f in self._call("describe")["faults"]]
+        return self._call(orders.Describe(self.ident)).faults
 
-    # --- faults and changes ---------------------------------------------------------------------
+    # --- change ---------------------------------------------------------------------------------
 
-    def kill(self, service: str, replica: int = 1) -> None:
-        """SIGKILL: the process is gone at once, requests in it are lost."""
-        self._call("kill", service=service, replica=replica)
+    def do(self, change: Change) -> None:
+        """Cause a fault, mend it, change the stack: kill, pause, scale … are short for it."""
+        self._call(orders.Do(self.ident, change))
 
-    def start(self, service: str, replica: int = 1) -> None:
-        """Start a killed replica again; returns when it answers."""
-        self._call("start", service=service, replica=replica)
-
-    def pause(self, service: str, replica: int = 1) -> None:
-        """Freeze a replica: its connections stay open, nothing answers."""
-        self._call("pause", service=service, replica=replica)
-
-    def resume(self, service: str, replica: int = 1) -> None:
-        """Let a paused replica go on."""
-        self._call("resume", service=service, replica=replica)
-
-    def scale(self, service: str, replicas: int) -> None:
-        """Run that many replicas; returns when they answer and every proxy knows them."""
-        self._call("scale", service=service, replicas=replicas)
-
-    def rollout(self, service: str, environment: Mapping[str, str]) -> None:
-        """Replace the replicas one by one by new ones with a changed environment."""
-        stated = {name: str(value) for name, value in environment.items()}
-        self._call("rollout", service=service, environment=stated)
-
-    def inject_delay(self, service: str, seconds: float, share: float = 1.0) -> None:
-        """Let the proxy in front of a service hold that share of its requests for `seconds`."""
-        self._check_share(share)
-        if not seconds >= 0.001:
-            raise LabError(
-                f"{seconds} s is no delay.", "Use 0.001 or more, or stack.clear_faults(…)."
-            )
-        self._call("inject_delay", service=service, seconds=seconds, share=share)
-
-    def inject_errors(self, service: str, status: int = 503, share: float = 1.0) -> None:
-        """Let the proxy in front of a service answer that share of its requests with `status`."""
-        self._check_share(share)
-        if not 400 <= status <= 599:
-            raise LabError(f"{status} is not an error status.", "Use 400 to 599.")
-        self._call("inject_errors", service=service, status=status, share=share)
-
-    def clear_faults(self, service: str) -> None:
-        """End delays and errors of a service."""
-        self._call("clear_faults", service=service)
-
-    def run(self, job: str) -> JobResult:
+    def run(self, job: str) -> messages.JobResult:
         """Run a job of the Compose file (one with a profile) to its end."""
-        return JobResult(**self._call("run", service=job))
+        return self._call(orders.Run(self.ident, job))
 
     # --- show -----------------------------------------------------------------------------------
 
@@ -392,24 +342,21 @@ class Stack:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _described(self) -> dict[str, Any] | None:
+    def _usage(self) -> list[messages.Usage]:
+        return self._call(orders.Measure(self.ident))
+
+    def _described(self) -> messages.Description | None:
         """What the supervisor says of the stack; None when it is not running, or not any more."""
         if self._ident is None:
             return None
         try:
-            return dict(self._call("describe"))
+            return self._call(orders.Describe(self._ident))
         except StackGone:
             return None
 
-    def _call(self, command: str, **arguments: Any) -> Any:
-        ident = self.ident
-        assert self._supervisor is not None
-        return self._supervisor.call(command, stack=ident, **arguments)
+    def _call(self, order: orders.Order[R]) -> R:
+        assert self._supervisor is not None  # an order has the name of a stack that has been up
+        return self._supervisor.call(order)
 
-    def _variables(self) -> dict[str, str]:
-        return {**os.environ, "LAB_MODELS": str(paths.models_dir())}
-
-    @staticmethod
-    def _check_share(share: float) -> None:
-        if not 0 < share <= 1 or round(share * 100) != round(share * 100, 6):
-            raise LabError(f"{share} is not a share.", "Envoy takes whole percents: 0.01 to 1.")
+    def _read(self) -> compose.ComposeFile:
+        return compose.read(self._path, {**os.environ, "LAB_MODELS": str(paths.models_dir())})

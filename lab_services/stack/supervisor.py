@@ -1,7 +1,7 @@
 """The supervisor: one process that owns what a notebook, a test or a terminal has started.
 
-`python -m lab_services.stack.supervisor IDENT` listens on a Unix socket for commands, one JSON
-object a connection, and answers with progress and one result. With `--owner PID` it lives as long
+`python -m lab_services.stack.supervisor IDENT` listens on a Unix socket for `orders`, one a
+connection, and answers with `messages`: events and one result. With `--owner PID` it lives as long
 as its standard input stays open and its parent is that process, so that nothing outlives a kernel
 that was restarted, shut down or killed; without, until it is told to go. With `--children` the
 parent of the services is started first, since its imports and the supervisor's own can go on side
@@ -10,7 +10,6 @@ by side.
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import socketserver
@@ -18,11 +17,12 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from lab_services.errors import LabError
-from lab_services.stack import state
+from lab_services.stack import messages, state
 from lab_services.stack.zygote_client import ZygoteClient
 
 if TYPE_CHECKING:
@@ -44,30 +44,25 @@ class _Handler(socketserver.StreamRequestHandler):
         line = self.rfile.readline()
         if not line:
             return  # somebody only looked whether we are there
-        order = json.loads(line)
-        from lab_services.stack.commands import COMMANDS, Caller
+        from lab_services.stack import orders
+        from lab_services.stack.commands import Caller
 
         caller = Caller(self.connection, self._tell)
         try:
-            if order.get("command") not in COMMANDS:
-                raise LabError(f"There is no command {order.get('command')!r}.")
-            command = getattr(self.server.supervisor, order["command"])
-            result = command(caller, **order["arguments"])
-            self._tell({"result": result})
+            result = self.server.supervisor.carry_out(orders.decode(line), caller)
+            self._tell(messages.result(result))
         except LabError as error:
-            self._tell({"error": _as_json(error)})
+            self._tell(messages.Failed.by(error))
+        except msgspec.MsgspecError as error:
+            self._tell(messages.Failed.by(LabError(f"The supervisor knows no such order: {error}")))
         except Exception as error:  # noqa: BLE001 - the caller gets it, the supervisor lives on
             traceback.print_exc()
-            self._tell({"error": _as_json(LabError(f"{type(error).__name__}: {error}"))})
+            self._tell(messages.Failed.by(LabError(f"{type(error).__name__}: {error}")))
 
-    def _tell(self, answer: dict[str, Any]) -> None:
+    def _tell(self, message: messages.Message) -> None:
         # The caller may have gone; what it asked for is carried on, its stack has an owner.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ValueError):
-            self.wfile.write(json.dumps(answer).encode() + b"\n")
-
-
-def _as_json(error: LabError) -> dict[str, str]:
-    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+            self.wfile.write(messages.encode(message))
 
 
 def main() -> None:
@@ -93,7 +88,7 @@ def main() -> None:
     except BaseException:
         state.remove(info.ident)  # the zygote goes with this process
         raise
-    signal.signal(signal.SIGTERM, lambda *_: supervisor.leave(print))
+    signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())
     try:
         server = _listening(supervisor)
     except LabError as error:
@@ -109,7 +104,7 @@ def main() -> None:
 
 def _refused(error: LabError) -> int:
     """Tell the owner, who waits for a first line, why there is no supervisor; the exit code."""
-    sys.stdout.write(json.dumps({"error": _as_json(error)}) + "\n")
+    sys.stdout.buffer.write(messages.encode(messages.Failed.by(error)))
     sys.stdout.flush()
     return 1
 
@@ -131,7 +126,7 @@ def _serve(server: _Server, log: int) -> None:
     info.write()
     os.dup2(log, 2)
     with contextlib.suppress(BrokenPipeError):  # the owner has gone already, as is seen below
-        os.write(1, json.dumps(asdict(info)).encode() + b"\n")
+        os.write(1, messages.encode(messages.Begun(info)))
     os.dup2(log, 1)  # the pipes of the start lead nowhere from now on
     os.close(log)
     if info.owner is not None:

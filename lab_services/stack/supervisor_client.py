@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import json
 import os
 import secrets
 import socket
@@ -11,12 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from lab_services import python
 from lab_services.errors import LabError
-from lab_services.stack import state
+from lab_services.stack import messages, orders, state
 from lab_services.stack.state import StackGone
+
+R = TypeVar("R")
 
 _POLL = 0.02  # seconds between two looks at a supervisor that is going
 
@@ -61,43 +64,52 @@ class SupervisorClient:
                 process.terminate()
                 _wait(process)
             raise
-        told = json.loads(answer)
-        if "error" in told:
+        told = messages.decode(answer)
+        if isinstance(told, messages.Failed):
             _wait(process)
-            raise _rebuild(told["error"])
-        info = state.SupervisorInfo(**told)
+            raise told.error()
+        assert isinstance(told, messages.Begun)
+        info = told.info
         if alone:
             threading.Thread(target=process.wait, daemon=True).start()  # else a zombie would stay
             return cls(info)
         return cls(info, process)
 
     def call(
-        self, command: str, progress: Callable[[str], None] | None = None, **arguments: Any
-    ) -> Any:
-        """Ask for a command; `progress` gets each line of it.
+        self, order: orders.Order[R], hear: Callable[[messages.Event], None] | None = None
+    ) -> R:
+        """Give an order; `hear` gets what happens meanwhile.
 
         Raises the supervisor's LabError, of the same class where it is known here; StackGone.
         """
         with socket.socket(socket.AF_UNIX) as line:
-            order = {"command": command, "arguments": arguments}
-            for answer in _answers(line, str(self.info.socket), order):
-                if "progress" in answer:
-                    if progress is not None:
-                        progress(answer["progress"])
-                elif "error" in answer:
-                    raise _rebuild(answer["error"])
-                else:
-                    return answer["result"]
+            for text in _answers(line, str(self.info.socket), orders.encode(order)):
+                match self._decoded(text):
+                    case messages.Result() as told:
+                        return order.result(told)
+                    case messages.Failed() as told:
+                        raise told.error()
+                    case messages.Event() as told if hear is not None:
+                        hear(told)
         raise StackGone(
             "The supervisor of this stack has gone, and the stack with it.",
             "Start the stack again: stack.up().",
         )
 
+    def _decoded(self, line: bytes) -> messages.Message:
+        try:
+            return messages.decode(line)
+        except msgspec.MsgspecError:
+            raise LabError(
+                f"The supervisor {self.info.ident} is of another version of lab_services.",
+                f"End it, and its stacks with it: kill {self.info.pid}",
+            ) from None
+
     def close(self) -> None:
         """Let the supervisor go, and wait until everything it owned is gone."""
         if self._process is None:
             with contextlib.suppress(StackGone):
-                self.call("leave")
+                self.call(orders.Leave())
             while self.info.alive:
                 time.sleep(_POLL)
         else:
@@ -155,23 +167,10 @@ def living() -> list[SupervisorClient]:
     return [SupervisorClient(info) for info in state.supervisors() if info.alive]
 
 
-def _answers(line: socket.socket, address: str, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _answers(line: socket.socket, address: str, order: bytes) -> Iterator[bytes]:
     """What a supervisor answers; ends early when it goes."""
     with contextlib.suppress(OSError):
         line.connect(address)
-        line.sendall(json.dumps(order).encode() + b"\n")
+        line.sendall(order)
         with line.makefile("rb") as answers:
-            for text in answers:
-                yield json.loads(text)
-
-
-def _rebuild(error: dict[str, str]) -> LabError:
-    def kinds(base: type[LabError]) -> Iterator[type[LabError]]:
-        yield base
-        for child in base.__subclasses__():
-            yield from kinds(child)
-
-    found = next((k for k in kinds(LabError) if k.__name__ == error["kind"]), LabError)
-    rebuilt = found.__new__(found)
-    LabError.__init__(rebuilt, error["message"], error["hint"])
-    return rebuilt
+            yield from answers

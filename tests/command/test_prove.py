@@ -11,12 +11,20 @@ import pytest
 from click.testing import CliRunner
 
 from lab_services.command import labs
-from lab_services.command.prove import ACellFails, Proving, SteadyClaimFails, choose, prove
+from lab_services.command.prove import (
+    ACellFails,
+    Proving,
+    SteadyClaimFails,
+    _runtimes,
+    choose,
+    prove,
+)
 from lab_services.errors import LabError
 from lab_services.runs import answers, judging
 from lab_services.runs.judging import Judgement
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others
+from lab_services.stack import docker, engine
 from tests.command.terminal import Terminal
 from tests.runs.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
 
@@ -237,13 +245,14 @@ def test_docker_is_demanded_where_it_is_asked_for(lab: Terminal) -> None:
     assert "Docker cannot be used here" in told.stderr
 
 
-def test_one_word_on_the_runtime(lab: Terminal) -> None:
+def test_what_is_asked_for_is_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer about containers from a run on plain processes, because LAB_RUNTIME came first."""
-    words = ("prove", "--steady", "--runtime")
-    for asked in ("docker", "both"):
-        told = lab(*words, asked, fails=1, LAB_RUNTIME="process")
-        assert f"LAB_RUNTIME is process, and --runtime asks for {asked}" in told.stderr
-    lab(*words, "auto", LAB_RUNTIME="process")
+    monkeypatch.setenv("LAB_RUNTIME", "process")
+    monkeypatch.setattr(engine, "available", lambda: (True, "its engine answers"))
+    monkeypatch.setattr(docker, "available", lambda: (True, "its engine answers"))
+    assert _runtimes("auto") == ["process"]
+    assert _runtimes("docker") == ["docker"]
+    assert _runtimes("both") == ["docker", "process"]
 
 
 def test_steady_labs_are_measured_however_late(

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from lab_services.command import checks
 from lab_services.command.checks import State
 from lab_services.command.doctor import doctor
-from lab_services.stack import servers, supervisor_client
+from lab_services.stack import messages, servers
 from lab_services.stack.servers import BinaryMissing
 from tests import conftest, suite
 
@@ -55,9 +55,8 @@ def test_a_server_is_skipped_for_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("bare")
 def test_a_supervisor_that_lacks_a_server_counts_too() -> None:
     """An error that comes over the socket as its text alone, and is no reason to skip then."""
-    error = BinaryMissing("envoy")
-    told = {"kind": "BinaryMissing", "message": error.message, "hint": error.hint}
-    assert outcome(supervisor_client._rebuild(told)).type is SKIPPED
+    told = messages.Failed.by(BinaryMissing("envoy"))
+    assert outcome(told.error()).type is SKIPPED
 
 
 def test_a_slip_in_a_compose_file_is_no_reason_to_skip() -> None:

@@ -1,12 +1,13 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.models import build, store
+from lab_services.models import build, flights, store
 
 BUILD = "from lab_services.models import build; build.ensure(*{names}, report=print)"
 
@@ -27,6 +28,12 @@ def elsewhere(tmp_path, monkeypatch):
     """An empty folder of models."""
     monkeypatch.setenv("LAB_MODELS", str(tmp_path / "models"))
     return tmp_path / "models"
+
+
+@pytest.fixture(scope="module")
+def cleaned():
+    """The flights, read once: what is built from them is built anew."""
+    return flights.clean()
 
 
 def test_the_same_inputs_make_the_same_bytes(tmp_path):
@@ -53,8 +60,9 @@ def test_two_builders_at_once_train_once(tmp_path):
     assert sum("waiting for another process" in text for text in printed) == 1
 
 
-def test_an_export_that_differs_is_not_kept(elsewhere, monkeypatch):
+def test_an_export_that_differs_is_not_kept(elsewhere, monkeypatch, cleaned):
     """A converter that gets a model wrong must not reach a service."""
+    monkeypatch.setattr(flights, "clean", lambda: cleaned)
     monkeypatch.setattr(build, "TOLERANCE", 0.0)
     with pytest.raises(build.ExportDiffers, match="rough differs from the trained one"):
         build.ensure("rough")
@@ -62,8 +70,16 @@ def test_an_export_that_differs_is_not_kept(elsewhere, monkeypatch):
 
 
 @pytest.mark.parametrize("harm", ["bytes", "card", "recipe", "gone"])
-def test_what_is_not_current_is_built_again(elsewhere, harm):
-    path = build.ensure("rough")["rough"]
+def test_what_is_not_current_is_built_again(models, elsewhere, monkeypatch, cleaned, harm):
+    """A damaged model, or one of an older recipe, that goes on to be served."""
+    monkeypatch.setattr(flights, "clean", lambda: cleaned)
+    elsewhere.mkdir()
+    for pattern in ("rough.*", "unseen.*"):
+        for file in models["rough"].parent.glob(pattern):
+            shutil.copy(file, elsewhere)
+    told: list[str] = []
+    path = build.ensure("rough", report=told.append)["rough"]
+    assert not told
     card, whole = path.with_suffix(".json"), path.read_bytes()
     match harm:
         case "bytes":
@@ -74,7 +90,6 @@ def test_what_is_not_current_is_built_again(elsewhere, harm):
             card.write_text(json.dumps({**store.card("rough"), "recipe": "of another version"}))
         case "gone":
             path.unlink()
-    told = []
     build.ensure("rough", report=told.append)
     assert any("training rough" in line for line in told)
     assert store.verify(path)["recipe"] and path.read_bytes() == whole

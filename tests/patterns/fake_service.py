@@ -46,6 +46,7 @@ class FakeService:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"  # connections stay open, as those of real services
+            disable_nagle_algorithm = True  # or a body waits 40 ms for its head to be acknowledged
 
             def setup(self) -> None:
                 super().setup()

@@ -91,15 +91,32 @@ def make(record):
     return draw
 
 
+@pytest.fixture(scope="module")
+def first_drawn():
+    return {}
+
+
+@pytest.fixture
+def drawn_once(make, first_drawn):
+    """A chart of each kind that several tests look at; none of them changes it."""
+
+    def draw(kind):
+        if kind not in first_drawn:
+            first_drawn[kind] = make(kind)
+        return first_drawn[kind]
+
+    return draw
+
+
 every_kind = pytest.mark.parametrize(
     "kind", ["sweep", "timeline", "latency", "bars", "outcomes", "series", "spans", "matrix"]
 )
 
 
 @every_kind
-def test_chart_says_in_words_what_it_shows(make, kind):
+def test_chart_says_in_words_what_it_shows(drawn_once, kind):
     """A chart that is nothing to those who do not see it."""
-    chart = make(kind)
+    chart = drawn_once(kind)
     root = ElementTree.fromstring(chart.svg)
     assert root.get("role") == "img"
     title, words = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
@@ -109,9 +126,9 @@ def test_chart_says_in_words_what_it_shows(make, kind):
 
 
 @every_kind
-def test_chart_takes_the_colours_of_the_page(make, kind):
+def test_chart_takes_the_colours_of_the_page(drawn_once, kind):
     """Black text on a dark page, a white box around the chart, a font that is not there."""
-    drawn = make(kind).svg
+    drawn = drawn_once(kind).svg
     assert "currentColor" in drawn
     allowed = {colour.lower() for colour in style.COLOURS}
     assert {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", drawn)} <= allowed
@@ -121,9 +138,9 @@ def test_chart_takes_the_colours_of_the_page(make, kind):
 
 
 @every_kind
-def test_two_charts_share_no_id(make, kind):
+def test_two_charts_share_no_id(make, drawn_once, kind):
     """A chart that shows another one's clip path, because both call it the same."""
-    one, two = make(kind, "one").svg, make(kind, "two").svg
+    one, two = drawn_once(kind).svg, make(kind, "two").svg
     ids = [set(re.findall(r'\bid="([^"]+)"', drawn)) for drawn in (one, two)]
     assert ids[0] and not ids[0] & ids[1]
     for drawn, own in zip((one, two), ids, strict=True):
@@ -131,34 +148,34 @@ def test_two_charts_share_no_id(make, kind):
 
 
 @every_kind
-def test_no_group_says_nothing(make, kind):
+def test_no_group_says_nothing(drawn_once, kind):
     """Pages that are slow to open, for groups that draw nothing."""
-    groups = list(ElementTree.fromstring(make(kind).svg).iter(f"{SVG}g"))
+    groups = list(ElementTree.fromstring(drawn_once(kind).svg).iter(f"{SVG}g"))
     assert all(group.attrib for group in groups)
 
 
 @every_kind
-def test_same_data_same_bytes(make, kind):
+def test_same_data_same_bytes(make, drawn_once, kind):
     """A book that differs from build to build."""
-    assert make(kind).svg == make(kind).svg
+    assert make(kind).svg == drawn_once(kind).svg
 
 
 @every_kind
-def test_chart_loads_nothing(make, kind):
+def test_chart_loads_nothing(drawn_once, kind):
     """An image, font or script from elsewhere inside a chart."""
-    drawn = make(kind).svg
+    drawn = drawn_once(kind).svg
     found = set(re.findall(r"https?://[^\"'\s]+", drawn))
     assert found <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert len(drawn) < 120_000
 
 
 @pytest.mark.parametrize("kind", ["sweep", "timeline", "latency", "bars", "outcomes"])
-def test_chart_shows_its_note(make, kind):
+def test_chart_shows_its_note(make, drawn_once, kind):
     """A chart of traffic that was late, and that says nothing of it."""
     # The note may be broken over lines.
     texts = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", make(kind, note="came late").svg))
     assert "came late" in texts
-    assert "came late" not in make(kind).svg
+    assert "came late" not in drawn_once(kind).svg
 
 
 @every_kind
@@ -170,9 +187,9 @@ def test_settings_are_left_alone(make, kind):
 
 
 @every_kind
-def test_a_readers_settings_change_nothing(make, kind):
+def test_a_readers_settings_change_nothing(make, drawn_once, kind):
     """A matplotlibrc that asks for TeX, which is not there, or for other sizes and ticks."""
-    expected = make(kind).svg
+    expected = drawn_once(kind).svg
     # Of its style sheets this one differs from the defaults in most.
     with mpl.rc_context({**mpl.style.library["classic"], "text.usetex": True}):
         assert make(kind).svg == expected

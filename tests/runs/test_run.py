@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -173,45 +174,65 @@ def test_dead_kernel_and_endless_cell_are_failures(tmp_path, cell, kind):
     assert run.failed.startswith("gates/small, cell 3: " + kind)
 
 
-@pytest.mark.parametrize(
-    ("verdict", "bound"), [("fails", 2), ("not enough evidence", 1.35), ("holds", 1.1)]
-)
-def test_only_holding_claims_make_a_run_good(tmp_path, verdict, bound):
-    """A run that is good although a claim in it is not."""
-    claims = GOOD[2].replace("1.2", str(bound))
-    run = execute(write(tmp_path, GOOD[0], claims), runtime="process", out=tmp_path / "runs")
-    assert [claim["verdict"] for claim in run.claims] == [verdict]
-    assert run.ok == (verdict == "holds")
-    assert run.failed == ""
-    assert [*run.failing, *run.lacking, *(["it gains"] if run.ok else [])] == ["it gains"]
-
-
+BOUNDS = {"fails": 2, "not enough evidence": 1.35, "holds": 1.1}
 EXERCISE = """
 from lab_services import Exercise
-twice = Exercise("1", right=lambda answer: answer == 2 * {measured}, hint="Double it.")
-twice.prove(4, wrong=[{wrong}])
+for name, (measured, wrong) in {proofs}.items():
+    twice = Exercise(name, right=lambda answer: answer == 2 * measured, hint="Double it.")
+    twice.prove(4, wrong=[wrong])
 print("and on")
 """
+# What each exercise measures, which answer it calls wrong, and what is wrong with its check.
+PROOFS = {
+    "sound": (2, 3, ""),
+    "refused": (1, 3, "its own solution 4 is refused (the check says no)"),
+    "raising": (
+        None,
+        3,
+        "its own solution 4 is refused (the check raises TypeError: "
+        "unsupported operand type(s) for *: 'int' and 'NoneType')",
+    ),
+    "accepted": (2, 4, "the wrong answer 4 is accepted"),
+}
 
 
-@pytest.mark.parametrize(
-    ("measured", "wrong", "fault"),
-    [
-        (2, 3, ""),
-        (1, 3, "its own solution 4 is refused (the check says no)"),
-        ("None", 3, "its own solution 4 is refused (the check raises TypeError: {none})"),
-        (2, 4, "the wrong answer 4 is accepted"),
-    ],
-)
-def test_an_exercise_that_cannot_tell_is_kept_with_the_run(tmp_path, measured, wrong, fault):
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with a claim of each verdict, and exercises with and without a fault."""
+    claims = "claims = Claims()\n" + "\n".join(
+        f"claims.claim('it gains, {verdict}', values['a'], at_least={bound})"
+        for verdict, bound in BOUNDS.items()
+    )
+    proofs = {name: (measured, wrong) for name, (measured, wrong, _) in PROOFS.items()}
+    folder = tmp_path_factory.mktemp("mixed")
+    file = write(folder, GOOD[0], f"{claims}\nclaims", EXERCISE.format(proofs=proofs))
+    return execute(file, runtime="process", out=folder / "runs")
+
+
+@pytest.mark.parametrize("verdict", BOUNDS)
+def test_only_holding_claims_make_a_run_good(mixed, verdict):
+    """A run that is good although a claim in it is not."""
+    text = f"it gains, {verdict}"
+    assert mixed.failed == ""
+    assert {claim["text"]: claim["verdict"] for claim in mixed.claims}[text] == verdict
+    # As if it were the only one.
+    claims = [claim for claim in mixed.claims if claim["text"] == text]
+    alone = replace(mixed, data={**mixed.data, "claims": claims, "exercises": []})
+    assert alone.ok == (verdict == "holds")
+    assert [*alone.failing, *alone.lacking, *([text] if alone.ok else [])] == [text]
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_an_exercise_that_cannot_tell_is_kept_with_the_run(mixed, name):
     """A check that refuses its own solution, and nobody learns of it; a notebook stopped by it."""
-    cell = EXERCISE.format(measured=measured, wrong=wrong)
-    run = execute(write(tmp_path, *GOOD, cell), runtime="process", out=tmp_path / "runs")
-    assert run.failed == ""
-    fault = fault.format(none="unsupported operand type(s) for *: 'int' and 'NoneType'")
-    assert run.data["exercises"] == [{"name": "1", "fault": fault, "cell": 6}]
-    assert run.failing == ({"the check of exercise 1": fault} if fault else {})
-    assert run.ok == (not fault)
+    fault = PROOFS[name][-1]
+    assert mixed.failed == ""
+    (kept,) = [each for each in mixed.data["exercises"] if each["name"] == name]
+    assert kept == {"name": name, "fault": fault, "cell": 5}
+    holding = [claim for claim in mixed.claims if claim["verdict"] == "holds"]
+    alone = replace(mixed, data={**mixed.data, "claims": holding, "exercises": [kept]})
+    assert alone.failing == ({f"the check of exercise {name}": fault} if fault else {})
+    assert alone.ok == (not fault)
 
 
 def test_the_shortest_run_is_not_judged(tmp_path):

@@ -13,11 +13,11 @@ class Wait(TypedDict):
 
 
 @asynccontextmanager
-async def nothing():
+async def nothing(_):
     yield
 
 
-app = Service("slow", nothing)
+app = Service("slow", lifespan=nothing)
 
 
 @app.post("/wait")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab_services.stack import Stack, stack
+from lab_services.stack import Stack, orders, stack
 from lab_services.stack.supervisor_client import own_supervisor
 from tests.stack.conftest import Write
 
@@ -11,7 +11,7 @@ SLEEPS = "  one:\n    image: ${LAB_IMAGE:-lab-services}\n    command: [sleep, '6
 
 def running() -> list[str]:
     """The stacks of this process."""
-    return [described["stack"] for described in own_supervisor().call("ps")]
+    return [described.ident for described in own_supervisor().call(orders.List())]
 
 
 def test_in_a_notebook_it_replaces_the_former_one(

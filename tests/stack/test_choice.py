@@ -40,10 +40,14 @@ def test_auto_with_docker() -> None:
     assert choose_runtime("auto").runtime == "docker"
 
 
-def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LAB_RUNTIME, set by CI and by Binder, is above what a notebook asks for."""
+def test_who_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAB_RUNTIME above what was asked for by name: a run of one runtime kept as another's."""
     monkeypatch.setenv("LAB_RUNTIME", "process")
-    assert Stack(ECHO, runtime="docker").runtime == "process"
+    assert Stack(ECHO).runtime == Stack(ECHO, runtime="auto").runtime == "process"
+    monkeypatch.setenv("LAB_RUNTIME", "podman")
+    assert Stack(ECHO, runtime="process").runtime == "process"
+    with pytest.raises(LabError, match="no runtime 'podman'"):
+        Stack(ECHO)
 
 
 def test_no_such_runtime() -> None:

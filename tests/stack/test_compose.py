@@ -415,6 +415,13 @@ deploy: {replicas: "${N}"}"""
     assert service.replicas == 3
 
 
+def test_variables_that_are_named(tmp_path: Path) -> None:
+    """The whole environment of a notebook, secrets too, sent along for one name in the file."""
+    text = one('environment: {A: "${FIRST}", B: "${SECOND:-two}", C: "${EMPTY:-}"}')
+    variables = {"FIRST": "1", "EMPTY": "", "SECRET": "none of its business"}
+    assert read(tmp_path, text, **variables).variables == {"FIRST": "1", "EMPTY": ""}
+
+
 def test_an_anchor_that_overrides_may_be_used_twice(tmp_path: Path) -> None:
     """The merged keys of an anchor stood in it for good and were then taken for duplicates."""
     text = """

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.stack import Stack
+from lab_services.stack import Stack, orders
 from lab_services.stack.runtime import PortTaken, ServiceFailed
 from lab_services.stack.supervisor_client import living
 from tests.stack.conftest import ECHO, Write
@@ -166,8 +166,10 @@ def test_shown_as_a_table(echo: Stack) -> None:
 
 def test_from_another_terminal(echo: Stack) -> None:
     """What `lab ps`, `lab logs` and `lab fault` do: find a stack and take it in hand."""
-    descriptions = [(supervisor, d) for supervisor in living() for d in supervisor.call("ps")]
-    supervisor, description = next(d for d in descriptions if d[1]["stack"] == echo.ident)
+    descriptions = [
+        (supervisor, d) for supervisor in living() for d in supervisor.call(orders.List())
+    ]
+    supervisor, description = next(d for d in descriptions if d[1].ident == echo.ident)
     other = Stack.attach(supervisor, description)
     assert other.states() == echo.states()
     assert other.url("proxy") == echo.url("proxy")
@@ -379,8 +381,7 @@ def test_a_job_ends_with_its_caller(echo: Stack) -> None:
     with socket.socket(socket.AF_UNIX) as line:
         assert echo._supervisor is not None
         line.connect(str(echo._supervisor.info.socket))
-        order = {"command": "run", "arguments": {"stack": echo.ident, "service": "wait"}}
-        line.sendall(json.dumps(order).encode() + b"\n")
+        line.sendall(orders.encode(orders.Run(echo.ident, "wait")))
         eventually(lambda: state(echo, "wait")[0] != "absent")
     eventually(lambda: state(echo, "wait")[0] == "absent")
 
@@ -428,7 +429,7 @@ def test_a_service_that_dies(runtime: str, write: Write) -> None:
     assert "first" in caught.value.hint
     assert "last words" in caught.value.hint
     assert stack.states() == []
-    assert all(d["path"] != path for supervisor in living() for d in supervisor.call("ps"))
+    assert all(d.path != path for supervisor in living() for d in supervisor.call(orders.List()))
 
 
 def test_a_dependency_that_fails(runtime: str, write: Write) -> None:
@@ -467,7 +468,7 @@ def test_up_again_after_the_end(runtime: str, write: Write) -> None:
     with Stack(path, runtime=runtime) as stack:
         supervisor, ident = stack._supervisor, stack.ident
         assert supervisor is not None
-        supervisor.call("down", stack=ident)
+        supervisor.call(orders.Down(ident))
         assert stack.states() == []
         with pytest.raises(LabError, match="has been taken down"):
             stack.logs("one")
@@ -475,7 +476,7 @@ def test_up_again_after_the_end(runtime: str, write: Write) -> None:
         assert stack.ident != ident
         assert stack.up() is stack
         assert state(stack, "one") == ("ready", None)
-        supervisor.call("down", stack=stack.ident)
+        supervisor.call(orders.Down(stack.ident))
 
 
 DATABASE = """  database:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab_services.stack import Stack, display
-from lab_services.stack.runtime import Replica
+from lab_services.stack.messages import Replica
 from tests.stack.conftest import ECHO, Write
 from tests.stack.kernels import Kernel
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab_services.stack import compose, layout, picture, topology
 from lab_services.stack.catalogue import compose_path
-from lab_services.stack.runtime import Replica
+from lab_services.stack.messages import Replica
 from tests.stack.conftest import Write
 
 SVG = "{http://www.w3.org/2000/svg}"

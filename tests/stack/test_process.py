@@ -11,12 +11,13 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from lab_services.errors import LabError
 from lab_services.stack import Stack, compose, envoy, servers
+from lab_services.stack.messages import Replica
 from lab_services.stack.ports import HOLDS
 from lab_services.stack.process import ProcessRuntime
-from lab_services.stack.runtime import Replica
 from lab_services.stack.servers import BinaryMissing, binary
 from lab_services.stack.zygote_client import Child
 from tests.stack.conftest import Write
@@ -283,6 +284,24 @@ def test_a_bad_configuration(tmp_path: Path, text: str, command: str, reason: st
     file = service_with(tmp_path, text, command)
     with pytest.raises(LabError, match=reason):
         envoy.proxies_of(file, "web")
+
+
+def test_a_configuration_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same file read and parsed for each service and proxy at every change of a stack."""
+    text = "admin: {address: {socket_address: {address: 0.0.0.0, port_value: 9901}}}\n"
+    file = service_with(tmp_path, text + CLUSTER % "0.25s")
+    parsed: list[str] = []
+    load = yaml.safe_load
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return load(text)
+
+    monkeypatch.setattr(yaml, "safe_load", counted)
+    for _ in range(3):
+        assert list(envoy.proxies_of(file, "web")) == ["proxy"]
+        assert envoy.called_services(file.service("proxy"), file) == [("web", 8000)]
+    assert len(parsed) == 1
 
 
 def test_clusters_become_files(tmp_path: Path) -> None:

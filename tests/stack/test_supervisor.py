@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.stack import Stack, state, supervisor_client
+from lab_services.stack import Stack, messages, orders, state, supervisor_client
 from lab_services.stack.docker import remove_left_behind
 from lab_services.stack.prune import prune
 from lab_services.stack.supervisor_client import SupervisorClient, living
@@ -155,7 +156,7 @@ def test_an_interrupt_of_up_leaves_nothing_half_started(root: Root, kernel: Kern
     kernel.manager.interrupt_kernel()
     assert kernel.result(request)["ename"] == "KeyboardInterrupt"
     assert kernel.value("stack.states()") == []
-    assert [supervisor.call("ps") for supervisor in root.look()] == [[]]
+    assert [supervisor.call(orders.List()) for supervisor in root.look()] == [[]]
     kernel.run("stack.up()")
     assert kernel.value("{r.state for r in stack.states()}") == {"ready", "exited"}
 
@@ -293,7 +294,7 @@ def test_an_alone_supervisor_outlives_its_starter(root: Root, long: str) -> None
     )  # fmt: skip
     time.sleep(1)
     (supervisor,) = root.look()
-    assert [d["stack"] for d in supervisor.call("ps")] == [run.stdout.strip()]
+    assert [d.ident for d in supervisor.call(orders.List())] == [run.stdout.strip()]
     assert supervisor.info.owner is None
     supervisor.close()
     root.nothing_is_left(time.monotonic())
@@ -307,17 +308,36 @@ def test_a_supervisor_that_cannot_start(root: Root, monkeypatch: pytest.MonkeyPa
         SupervisorClient.begin()
 
 
-def test_what_a_supervisor_does_not_know(root: Root) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type": "Fly"}',
+        b'{"type": "Down", "stack": "x", "height": 3}',
+        b'{"type": "Do", "stack": "x", "change": {"type": "Kill", "service": 7}}',
+        b"down, please",
+    ],
+)
+def test_what_a_supervisor_does_not_know(root: Root, line: bytes) -> None:
     """A newer client, a wrong argument: an answer, and the supervisor lives on."""
     supervisor = SupervisorClient.begin()
-    with pytest.raises(LabError, match="no command 'fly'"):
-        supervisor.call("fly")
-    with pytest.raises(LabError, match="TypeError"):
-        supervisor.call("down", height=3)
-    assert supervisor.call("ps") == []
-    assert supervisor.call("overhead")["memory"] > 1e6
+    with socket.socket(socket.AF_UNIX) as end:
+        end.connect(str(supervisor.info.socket))
+        end.sendall(line + b"\n")
+        told = messages.decode(end.makefile("rb").readline())
+    assert isinstance(told, messages.Failed)
+    assert "knows no such order" in told.message
+    assert supervisor.call(orders.List()) == []
     supervisor.close()
     assert not supervisor.info.alive
+
+
+def test_a_supervisor_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade, a stack that runs since before ended every command in a traceback."""
+    info = state.SupervisorInfo("12345678", 4711, None)
+    monkeypatch.setattr(supervisor_client, "_answers", lambda *_: [b'{"result": []}\n'])
+    with pytest.raises(LabError, match="another version") as caught:
+        SupervisorClient(info).call(orders.List())
+    assert "kill 4711" in caught.value.hint
 
 
 # --- several users ----------------------------------------------------------------------------

@@ -17,9 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lab_services.report import numbers
 from lab_services.report.charts import svg
 from lab_services.report.charts.svg import INK
-from lab_services.report.measurements import checked_name
-
-MIME = "application/vnd.lab-services.chart+json"
+from lab_services.report.measurements import CHART_MIME, checked_name
 
 # Okabe and Ito, "Color Universal Design", 2008: those of their colours that are dark enough for a
 # white page and light enough for a dark one.
@@ -86,7 +84,7 @@ class Chart:
         return {
             "text/plain": repr(self),
             "text/html": f'<div class="lab-chart">{self.svg}</div>',
-            MIME: {"name": self.name, "title": self.title, "alt": self.alt},
+            CHART_MIME: {"name": self.name, "title": self.title, "alt": self.alt},
         }
 
 

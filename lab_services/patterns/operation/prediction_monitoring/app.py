@@ -28,7 +28,7 @@ waiting: deque[dict[Any, Any]] = deque(maxlen=KEPT)
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The model, and the one who carries the predictions to the log."""
     model.load()
     async with Redis.from_url(settings.text("LOG_URL")) as redis:
@@ -40,7 +40,7 @@ async def resources() -> AsyncIterator[None]:
         await write_waiting(redis)
 
 
-app = Service("prediction-monitoring", resources)
+app = Service("prediction-monitoring", lifespan=resources)
 answered = Counter(
     "predictions", "Flights by what was said of them", ["late"], registry=app.registry
 )

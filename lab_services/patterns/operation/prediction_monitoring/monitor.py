@@ -129,7 +129,7 @@ async def watch(monitor: Monitor, redis: "Redis") -> None:
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The reference, and the watch."""
     model = Model()
     model.load()
@@ -140,5 +140,5 @@ async def resources() -> AsyncIterator[None]:
         watching.cancel()
 
 
-app = Service("monitor", resources)
+app = Service("monitor", lifespan=resources)
 monitor = Monitor(app.registry)

@@ -63,7 +63,7 @@ state = State({"test": "none", "share": 0.0, "shadow": False})
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[None]:
+async def connected(_: Service) -> AsyncIterator[None]:
     connections = aiohttp.TCPConnector(limit=0)  # a slow candidate must not take those of today
     async with (
         aiohttp.ClientSession(timeout=TIMEOUT, connector=connections) as state.session,
@@ -77,7 +77,7 @@ async def connected() -> AsyncIterator[None]:
         await flush()
 
 
-app = Service("gate", connected)
+app = Service("gate", lifespan=connected)
 
 
 @app.post("/release")

@@ -125,14 +125,14 @@ async def look(guardrail: Guardrail, session: aiohttp.ClientSession) -> None:
 
 
 @asynccontextmanager
-async def watching() -> AsyncIterator[None]:
+async def watching(_: Service) -> AsyncIterator[None]:
     async with LOG:
         task = asyncio.create_task(watch())
         yield
         task.cancel()
 
 
-app = Service("guardrail", watching)
+app = Service("guardrail", lifespan=watching)
 
 
 @app.post("/watch")

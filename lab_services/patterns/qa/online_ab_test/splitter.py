@@ -55,12 +55,12 @@ state = State({"test": "first", "share": settings.number("SHARE", 0.5, low=0, hi
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[None]:
+async def connected(_: Service) -> AsyncIterator[None]:
     async with aiohttp.ClientSession(timeout=TIMEOUT) as state.session, LOG:
         yield
 
 
-app = Service("splitter", connected)
+app = Service("splitter", lifespan=connected)
 
 
 @app.post("/split")

@@ -48,7 +48,7 @@ copies: set[asyncio.Task[None]] = set()  # under way; the loop itself keeps no t
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[None]:
+async def connected(_: Service) -> AsyncIterator[None]:
     async with (
         aiohttp.ClientSession(timeout=TIMEOUT) as state.shared,
         aiohttp.ClientSession(timeout=TIMEOUT) as state.production,
@@ -59,7 +59,7 @@ async def connected() -> AsyncIterator[None]:
             task.cancel()
 
 
-app = Service("shadow-ab-test", connected)
+app = Service("shadow-ab-test", lifespan=connected)
 compared = Counter("compared", "Pairs of answers", ["outcome"], registry=app.registry)
 copied = Counter("copies", "Copies by what became of them", ["outcome"], registry=app.registry)
 

@@ -30,7 +30,7 @@ notes = Notes(settings.text("DATABASE_URL"))
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The model, and whoever writes the notes."""
     model.load()
     writing = asyncio.create_task(notes.keep_writing())
@@ -38,7 +38,7 @@ async def resources() -> AsyncIterator[None]:
     writing.cancel()
 
 
-app = Service("shadow-ab-test", resources)
+app = Service("shadow-ab-test", lifespan=resources)
 lost = Gauge("notes_lost", "Notes that found no room to wait", registry=app.registry)
 lost.set_function(lambda: notes.lost)
 

@@ -82,7 +82,7 @@ models = {
 
 
 @asynccontextmanager
-async def loaded() -> AsyncIterator[None]:
+async def loaded(_: Service) -> AsyncIterator[None]:
     """All models, one after another: until the last is there, none answers."""
     for name, model in models.items():
         model.load()
@@ -91,4 +91,4 @@ async def loaded() -> AsyncIterator[None]:
     yield
 
 
-app = Service(" and ".join(models), loaded)
+app = Service(" and ".join(models), lifespan=loaded)

@@ -41,7 +41,7 @@ class Ticket(TypedDict):
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The queue, the store, and one subscription for all who wait for a result."""
     global queue, store
     queue = Redis.from_url(settings.text("QUEUE_URL"))
@@ -53,7 +53,7 @@ async def resources() -> AsyncIterator[None]:
         telling.cancel()
 
 
-app = Service("asynchronous", resources)
+app = Service("asynchronous", lifespan=resources)
 queue: "Redis"
 store: "Redis"
 waiting: dict[str, set[asyncio.Event]] = defaultdict(set)

@@ -109,7 +109,7 @@ async def listen() -> None:
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The model, the cache, the warehouse, and an ear for what it tells."""
     global cache, pool, url
     model.load()
@@ -129,7 +129,7 @@ async def resources() -> AsyncIterator[None]:
 
 
 model = Model()
-app = Service("data-cache", resources)
+app = Service("data-cache", lifespan=resources)
 cache: Redis
 pool: AsyncConnectionPool[Any]
 url: str

@@ -38,7 +38,7 @@ online_at = 0.0  # when it is worth while to ask the server again
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The package on the disk, the connections to store and server, and the limit of memory."""
     updater.start()
     every = settings.number("CHECK_SECONDS", 0.5, low=0.05, high=86_400)
@@ -56,7 +56,7 @@ async def resources() -> AsyncIterator[None]:
         following.cancel()
 
 
-app = Service("device", resources)
+app = Service("device", lifespan=resources)
 
 
 def limit_memory(room: float) -> int:

@@ -27,7 +27,7 @@ looking: list[asyncio.Task[None]] = []
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the store, and a folder for the devices' disks."""
     app.state.disks = Path(tempfile.mkdtemp())
     async with aiohttp.ClientSession(settings.text("STORE_URL")) as store:
@@ -37,7 +37,7 @@ async def resources() -> AsyncIterator[None]:
     shutil.rmtree(app.state.disks)
 
 
-app = Service("fleet", resources)
+app = Service("fleet", lifespan=resources)
 
 
 @app.put("/fleet")

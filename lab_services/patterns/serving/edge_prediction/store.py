@@ -17,12 +17,12 @@ latest: dict[str, Any] = {}
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """Nothing: what it keeps is gone with the process."""
     yield
 
 
-app = Service("model store", resources)
+app = Service("model store", lifespan=resources)
 
 
 @app.put("/packages/{version}")

@@ -32,7 +32,7 @@ PARTIAL = 203  # the status of an answer that lacks a branch
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the branches and to the queue."""
     app.state.urls = {part: settings.text(f"{part.upper()}_URL") + "/predict" for part in PARTS}
     connector = aiohttp.TCPConnector(limit=0)
@@ -44,7 +44,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("microservice-horizontal", resources)
+app = Service("microservice-horizontal", lifespan=resources)
 circuits = AsyncCircuitBreakerFactory(default_ttl=OPEN_SECONDS)
 diary: deque[dict[str, Any]] = deque(maxlen=20_000)
 

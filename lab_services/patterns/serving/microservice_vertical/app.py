@@ -28,7 +28,7 @@ AMPLE = 1.5
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the stages."""
     connections = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connections, raise_for_status=True) as session:
@@ -36,7 +36,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("microservice-vertical", resources)
+app = Service("microservice-vertical", lifespan=resources)
 
 
 @app.post("/predict")

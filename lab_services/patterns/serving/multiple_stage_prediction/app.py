@@ -60,7 +60,7 @@ class Shown(Forecast):
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The rough model, the queue, and one subscription for all who wait for a good answer."""
     global queue
     model.load()
@@ -73,7 +73,7 @@ async def resources() -> AsyncIterator[None]:
 
 
 model = Model()
-app = Service("multiple-stage-prediction", resources)
+app = Service("multiple-stage-prediction", lifespan=resources)
 queue: "Redis"
 asking: set["asyncio.Task[None]"] = set()
 waiting: dict[str, set["asyncio.Future[Any]"]] = defaultdict(set)

@@ -25,14 +25,14 @@ class Question(TypedDict):
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     global redis
     redis = Redis.from_url(settings.text("QUEUE_URL"))
     async with redis:
         yield
 
 
-app = Service("online-bigsize-front", resources)
+app = Service("online-bigsize-front", lifespan=resources)
 redis: Any  # redis-py's types stand for both its clients at once
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the cache and to the predictor."""
     app.state.predictor = settings.text("PREDICTOR_URL") + "/predict"
     connector = aiohttp.TCPConnector(limit=0)
@@ -42,7 +42,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("prediction-cache", resources)
+app = Service("prediction-cache", lifespan=resources)
 under_way: "dict[str, asyncio.Task[Answer]]" = {}  # questions that the model has at this moment
 beside_hits: "set[asyncio.Task[Answer]]" = set()
 newest = ""  # the model that answered last

@@ -32,7 +32,7 @@ rough = Model()
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The rough model and the connections to the proxy."""
     rough.load()
     connections = aiohttp.TCPConnector(limit=0)
@@ -41,7 +41,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("prediction-circuit-break", resources)
+app = Service("prediction-circuit-break", lifespan=resources)
 answers = Counter("answers", "Answers by their source", ["source"], registry=app.registry)
 
 

@@ -21,7 +21,7 @@ Handshake = Annotated[Literal["off", "on"], Header()]
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The card of the model, and connections to the other half."""
     preparation.load()
     async with aiohttp.ClientSession(
@@ -31,7 +31,7 @@ async def resources() -> AsyncIterator[None]:
         yield
 
 
-app = Service("preparation", resources)
+app = Service("preparation", lifespan=resources)
 
 
 @app.post("/predict")

@@ -14,14 +14,14 @@ model, preparation, throttle = Model(), Preparation(), CpuThrottle()
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The model, and its card for the preparation."""
     model.load()
     preparation.load()
     yield
 
 
-app = Service("whole", resources)
+app = Service("whole", lifespan=resources)
 
 
 @app.post("/predict")

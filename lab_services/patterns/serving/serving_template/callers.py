@@ -25,14 +25,14 @@ READS: dict[str, Callable[[Answer], bool]] = {
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The connections to the gateway."""
     async with aiohttp.ClientSession(settings.text("GATEWAY_URL")) as session:
         app.state.session = session
         yield
 
 
-app = Service("callers", resources)
+app = Service("callers", lifespan=resources)
 
 
 @app.post("/{reader}/{service}")

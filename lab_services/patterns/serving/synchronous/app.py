@@ -41,7 +41,7 @@ idle: deque[http.client.HTTPConnection] = deque()  # connections that nobody use
 
 
 @asynccontextmanager
-async def resources() -> AsyncIterator[None]:
+async def resources(_: Service) -> AsyncIterator[None]:
     """The rough model of the fallback, and the connections to the predictors."""
     rough.load()
     yield
@@ -49,7 +49,7 @@ async def resources() -> AsyncIterator[None]:
         connection.close()
 
 
-app = Service("synchronous", resources)
+app = Service("synchronous", lifespan=resources)
 waiting = Gauge("waiting", "Requests that wait for a thread", ["way"], registry=app.registry)
 
 

@@ -41,7 +41,7 @@ class Following:
         self.version = 0
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, _: Service) -> AsyncIterator[None]:
         """Follow the name while the service runs."""
         every = settings.number("FOLLOW_SECONDS", 0.25, low=0.05, high=3600)
         url = settings.text("DATABASE_URL")
@@ -75,7 +75,7 @@ class Following:
 
 
 following = Following()
-app = Service("batch-training predictor", following.running)
+app = Service("batch-training predictor", lifespan=following.running)
 
 
 def answers(flights: list[Flight]) -> list[Answer]:

@@ -64,7 +64,7 @@ class Watch:
             self.fired.setdefault(alarm, now)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, _: Service) -> AsyncIterator[None]:
         """Look and probe while the service runs."""
         with tables.connect() as database:
             tables.create(database)
@@ -110,7 +110,7 @@ _QUESTION = """SELECT
         WHERE model = %(model)s AND status = 'succeeded')"""
 
 watch = Watch()
-app = Service("batch-training watch", watch.running)
+app = Service("batch-training watch", lifespan=watch.running)
 
 
 @app.post("/arm")

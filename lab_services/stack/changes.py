@@ -1,0 +1,319 @@
+"""What can be done to a running stack: each fault, each mend, each change is one class here.
+
+From these classes follow the methods of `Stack` (the list at the end), the orders of a supervisor,
+the commands of `lab fault`, and when a fault is over. A new one is a class and a line of that list,
+and, where it needs something new of a runtime, the primitive in both.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Concatenate, ParamSpec, Union
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from lab_services.errors import LabError
+from lab_services.stack.messages import Replica
+
+if TYPE_CHECKING:
+    from lab_services.stack.runtime import Runtime
+
+ReplicaNumber = Annotated[int, Meta(description="Which one.")]
+Share = Annotated[float, Meta(gt=0, le=1, description="The share of requests, in whole percents.")]
+
+
+class Change(Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fields=True):
+    """Something that can be done to a running stack.
+
+    A class with this base alone is no fault: it mends, or is over when it has been done.
+    """
+
+    # Its command of `lab fault`, and the kind of its `Fault`.
+    word: ClassVar[str]
+    # What `lab fault` says when it has been done; the stack's table where it is empty.
+    said: ClassVar[str] = ""
+    example: ClassVar[str]
+
+    service: str
+
+    def act(self, runtime: "Runtime") -> None:
+        """Do it. Raises LabError where it cannot be done."""
+        raise NotImplementedError
+
+    @property
+    def replica_number(self) -> int | None:
+        """The replica that it is done to; None for all of the service."""
+        return getattr(self, "replica", None)
+
+    @property
+    def detail(self) -> str:
+        """How much of it, in a few words for charts and tables."""
+        return ""
+
+
+class Passing(Change, frozen=True):
+    """A fault, or a change, that lasts as long as it takes to do it."""
+
+
+class Lasting(Change, frozen=True):
+    """A fault that lasts while the replica is in a state."""
+
+    state: ClassVar[str]
+
+    replica: ReplicaNumber = 1
+
+    def is_over(self, replicas: list[Replica]) -> bool:
+        """Whether the replica is in another state by now, or is no more."""
+        states = {(r.service, r.number): r.state for r in replicas}
+        return states.get((self.service, self.replica)) != self.state
+
+
+class Standing(Change, frozen=True):
+    """A fault that lasts until it is lifted, or another of its kind takes its place.
+
+    It holds for replicas, too, that are started meanwhile.
+    """
+
+    def lift(self, runtime: "Runtime") -> None:
+        """End it."""
+        raise NotImplementedError
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Those that it is done to."""
+        return frozenset({self.service})
+
+    def replaces(self, other: "Change") -> bool:
+        """Whether the other is over as soon as this one is there."""
+        return type(other) is type(self) and other.services == self.services
+
+
+# --- replicas -----------------------------------------------------------------------------------
+
+
+class Kill(Lasting, frozen=True):
+    """SIGKILL a replica: its process is gone at once, requests in it are lost."""
+
+    word = "kill"
+    said = (
+        "{service} {replica} is killed; mend it with: lab fault start {service} --replica {replica}"
+    )
+    example = "predictor --replica 2"
+    state = "exited"
+
+    def act(self, runtime: "Runtime") -> None:
+        target = runtime.replica(self.service, self.replica)
+        if target.state == "exited":
+            raise LabError(f"{self.service} {self.replica} has ended already.")
+        runtime.signal(target, "SIGKILL")
+
+
+class Start(Change, frozen=True):
+    """Start a replica that has ended; returns when it answers."""
+
+    word = "start"
+    said = "{service} {replica} answers."
+    example = "predictor --replica 2"
+
+    replica: ReplicaNumber = 1
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.start(self.service, self.replica)
+
+
+class Pause(Lasting, frozen=True):
+    """Freeze a replica: its connections stay open, nothing answers."""
+
+    word = "pause"
+    said = (
+        "{service} {replica} is paused; "
+        "mend it with: lab fault resume {service} --replica {replica}"
+    )
+    example = "predictor"
+    state = "paused"
+
+    def act(self, runtime: "Runtime") -> None:
+        target = runtime.replica(self.service, self.replica)
+        if target.state in ("exited", "paused"):
+            raise LabError(f"{self.service} {self.replica} is {target.state}: it cannot be paused.")
+        runtime.pause(target)
+
+
+class Resume(Change, frozen=True):
+    """Let a paused replica go on."""
+
+    word = "resume"
+    said = "{service} {replica} goes on."
+    example = "predictor"
+
+    replica: ReplicaNumber = 1
+
+    def act(self, runtime: "Runtime") -> None:
+        target = runtime.replica(self.service, self.replica)
+        if target.state != "paused":
+            raise LabError(f"{self.service} {self.replica} is not paused.")
+        runtime.resume(target)
+
+
+class Scale(Passing, frozen=True):
+    """Run that many replicas; returns when they answer and every proxy knows them."""
+
+    word = "scale"
+    example = "predictor 4"
+
+    replicas: Annotated[int, Meta(ge=1)]
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise LabError(f"{self.replicas} is not a count of replicas.", "Use 1 or more.")
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.scale(self.service, self.replicas)
+
+    @property
+    def detail(self) -> str:
+        return f"to {self.replicas}"
+
+
+class Rollout(Passing, frozen=True):
+    """Replace the replicas one by one by new ones with a changed environment."""
+
+    word = "rollout"
+    example = "predictor LATE_ABOVE=0.4"
+
+    environment: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        stated = {name: str(value) for name, value in self.environment.items()}
+        force_setattr(self, "environment", stated)
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.rollout(self.service, self.environment)
+
+    @property
+    def detail(self) -> str:
+        return ", ".join(self.environment)
+
+
+# --- what the proxies in front of a service do ----------------------------------------------------
+
+
+class Delay(Standing, frozen=True):
+    """Let the proxy in front of a service hold that share of its requests for some seconds."""
+
+    word = "delay"
+    said = "{service}: {share:.0%} of requests wait {seconds:g} s until: lab fault clear {service}"
+    example = "predictor 0.2 --share 0.1"
+
+    seconds: Annotated[float, Meta(gt=0)]
+    share: Share = 1.0
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        if not self.seconds >= 0.001:
+            raise LabError(
+                f"{self.seconds} s is no delay.", "Use 0.001 or more, or stack.clear_faults(…)."
+            )
+
+    def act(self, runtime: "Runtime") -> None:
+        values = {"delay_ms": round(self.seconds * 1000), "delay_percent": round(self.share * 100)}
+        runtime.set_proxies(self.service, values)
+
+    def lift(self, runtime: "Runtime") -> None:
+        runtime.set_proxies(self.service, {"delay_percent": 0})
+
+    @property
+    def detail(self) -> str:
+        return f"{self.seconds:g} s, {self.share:.0%}"
+
+
+class Errors(Standing, frozen=True):
+    """Let the proxy in front of a service answer that share of its requests with an error."""
+
+    word = "errors"
+    said = "{service}: {share:.0%} of requests get {status} until: lab fault clear {service}"
+    example = "predictor --status 503 --share 0.5"
+
+    status: Annotated[int, Meta(ge=400, le=599, description="The status of the answers.")] = 503
+    share: Share = 1.0
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        if not 400 <= self.status <= 599:
+            raise LabError(f"{self.status} is not an error status.", "Use 400 to 599.")
+
+    def act(self, runtime: "Runtime") -> None:
+        values = {"abort_status": self.status, "abort_percent": round(self.share * 100)}
+        runtime.set_proxies(self.service, values)
+
+    def lift(self, runtime: "Runtime") -> None:
+        runtime.set_proxies(self.service, {"abort_percent": 0})
+
+    @property
+    def detail(self) -> str:
+        return f"{self.status}, {self.share:.0%}"
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1 or round(share * 100) != round(share * 100, 6):
+        raise LabError(f"{share} is not a share.", "Envoy takes whole percents: 0.01 to 1.")
+
+
+class Clear(Change, frozen=True):
+    """End the faults of a service that last until they are lifted; it may have none."""
+
+    word = "clear"
+    said = "{service} has no such faults any more."
+    example = "predictor"
+
+    def act(self, runtime: "Runtime") -> None:
+        runtime.compose.service(self.service)
+
+
+# --- as methods ---------------------------------------------------------------------------------
+
+P = ParamSpec("P")
+
+
+def _method(kind: Callable[P, Change]) -> Callable[Concatenate[Any, P], None]:
+    """The method of `Stack` that takes what the class takes."""
+
+    def method(stack: Any, /, *values: P.args, **named: P.kwargs) -> None:
+        stack.do(kind(*values, **named))
+
+    method.__doc__ = kind.__doc__
+    parameters = [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
+        *inspect.signature(kind).parameters.values(),
+    ]
+    method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    method.__name__ = method.__qualname__ = kind.word  # type: ignore[attr-defined]
+    method.kind = kind  # type: ignore[attr-defined]
+    return method
+
+
+class Changeable:
+    """The methods of `Stack` that change it."""
+
+    def do(self, change: Change) -> None:
+        """Carry out a change; each of the methods below does it with one of its own kind."""
+        raise NotImplementedError
+
+    kill = _method(Kill)
+    start = _method(Start)
+    pause = _method(Pause)
+    resume = _method(Resume)
+    scale = _method(Scale)
+    rollout = _method(Rollout)
+    inject_delay = _method(Delay)
+    inject_errors = _method(Errors)
+    clear_faults = _method(Clear)
+
+
+CHANGES: tuple[type[Change], ...] = tuple(
+    method.kind for method in vars(Changeable).values() if hasattr(method, "kind")
+)
+if TYPE_CHECKING:
+    AnyChange = Change
+else:
+    AnyChange = Union[CHANGES]  # noqa: UP007 - of a tuple

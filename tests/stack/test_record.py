@@ -1,0 +1,81 @@
+"""What a supervisor keeps of a stack while orders come in several threads at once."""
+
+import threading
+from typing import Any, ClassVar
+
+import pytest
+
+from lab_services.stack.changes import CHANGES, Change, Kill, Lasting, Passing, Standing
+from lab_services.stack.messages import Replica
+from lab_services.stack.record import StackRecord
+
+
+class Runtime:
+    """As much of one as is asked for here."""
+
+    name = "process"
+
+    def __init__(self) -> None:
+        self.state = "ready"
+
+    def replicas(self) -> list[Replica]:
+        return [Replica("web", 1, self.state, {})]
+
+    def replica(self, service: str, number: int) -> Replica:
+        return self.replicas()[0]
+
+    def signal(self, replica: Replica, name: str) -> None:
+        self.state = "exited"
+
+
+@pytest.fixture
+def record() -> StackRecord:
+    """A stack of one service."""
+    return StackRecord("1-2", "some/lab", Runtime())
+
+
+def test_a_fault_while_others_are_looked_through(record: StackRecord) -> None:
+    """A fault that came while another thread wrote the list anew was lost."""
+    threads = []
+
+    class Looked(Lasting, frozen=True):
+        word: ClassVar[str] = "looked"
+        state = "gone"
+
+        def act(self, runtime: Any) -> None:
+            runtime.state = "gone"
+
+        def is_over(self, replicas: list[Replica]) -> bool:
+            if not threads:
+                threads.append(threading.Thread(target=record.do, args=[Kill("web")]))
+                threads[0].start()
+                threads[0].join(0.1)
+            return False
+
+    record.do(Looked("web"))
+    threads[0].join()
+    assert [fault.kind for fault in record.faults] == ["looked", "kill"]
+
+
+def test_a_change_that_fails_has_ended(record: StackRecord) -> None:
+    """A rollout that failed stood in the list as if it went on, or hid its error by another."""
+
+    class Fails(Passing, frozen=True):
+        word: ClassVar[str] = "fails"
+
+        def act(self, runtime: Any) -> None:
+            raise RuntimeError("no room")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no room"):
+            record.do(Fails("web"))
+    assert [fault.end is None for fault in record.faults] == [False, False]
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_every_change_has_its_words(kind: type[Change]) -> None:
+    """A new fault that `lab fault` or a chart cannot name; two of one name."""
+    assert kind.__doc__ and kind.word and kind.example
+    assert [each.word for each in CHANGES].count(kind.word) == 1
+    if issubclass(kind, Standing):
+        assert "lab fault clear {service}" in kind.said
