@@ -346,6 +346,7 @@ def test_a_strip_shows_the_states_that_decide_an_outcome(record):
     changes = [(101.0, "open"), (102.0, "half-open"), (102.1, "closed")]
     assert drawn(changes).svg.count("half-open") == 1
     assert drawn(changes).svg != drawn(changes[:1]).svg != drawn([]).svg
+    assert drawn([(99.0, "open")]).svg != drawn([]).svg  # open from before the first request on
     with pytest.raises(ValueError, match="ajar"):
         drawn([(101.0, "ajar")])
     with pytest.raises(ValueError, match="No series is called c"):
