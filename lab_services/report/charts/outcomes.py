@@ -55,7 +55,7 @@ def outcomes(
     strips = strips or {}
     style.check_labels(recordings, strips)
     faults, missing = timed(faults)
-    heights = [h for label in recordings for h in ([1.0, 0.42] if label in strips else [1.0])]
+    heights = [h for label in recordings for h in ([1.0, 0.5] if label in strips else [1.0])]
     with style.style(name):
         figure = Figure(figsize=(WIDTH, 1.1 + 1.6 * sum(heights)))
         rows_of = figure.subplots(
@@ -141,7 +141,7 @@ def _draw_states(
     if short:  # what is empty has no extent to lay the chart out by
         axes.plot(*zip(*short, strict=True), **{**MARK, "ls": "none"}, marker="D", ms=4)
     axes.set_ylim(-0.5, len(states) - 0.5)
-    axes.set_yticks(range(len(states)), states)
+    axes.set_yticks(range(len(states)), states, fontsize=8.5)
 
 
 def _in_words(label: str, found: "pd.Series[Any]", order: Sequence[str]) -> str:
