@@ -324,8 +324,6 @@ def test_series_tell_what_was_there_and_what_was_expected():
     drawn = charts.series(lines, theory={"staged": (at, [0, 1, 1])}, log_x=True, **kept)
     assert "staged: 0 % at first, at most 90.0 %, 80.0 % at the end." in drawn.alt
     assert drawn.alt.count("Theory: ") == 1
-    nothing = charts.series({"a": (at, [np.nan] * 3)}, **kept)
-    assert "at most not known" in nothing.alt
     with pytest.raises(ValueError, match="No series is called fast"):
         charts.series(lines, theory={"fast": (at, at)}, **kept)
 

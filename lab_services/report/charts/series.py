@@ -37,7 +37,7 @@ def series(
     `unit` is that of the values. `marks` are places of upright lines, and `mark` says what happens
     there. The times of `faults`, which are shaded, count from the same zero as x. With `log_x` the
     x axis is logarithmic, in seconds. Raises ValueError for more lines than can be told apart, and
-    for theory without a line.
+    for theory without a line. A line of which nothing is known is missing, and the chart says so.
 
     >>> series({"1 worker": (at, depth)}, name="depth", title="The queue", y="jobs")
     """
@@ -52,12 +52,18 @@ def series(
         legend, words = [], []
         for index, (label, points) in enumerate(lines.items()):
             look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
-            axes.plot(*points, **look)
             legend.append(Line2D([], [], **look, label=label))
-            words.append(f"{label}: {_told(points, unit)}.")
+            drawn = [(label, label, points, look)]
             if label in theory:
-                axes.plot(*theory[label], color=INK, lw=1.1)
-                words.append(f"Theory: {_told(theory[label], unit)}.")
+                thin = {"color": INK, "lw": 1.1}
+                drawn.append(("Theory", f"the theory of {label}", theory[label], thin))
+            for told, what, (at, values), how in drawn:
+                known = np.asarray(values, dtype=float)
+                axes.plot(at, known, **how)
+                if np.isfinite(known).any():
+                    words.append(f"{told}: {_told(known, unit)}.")
+                else:
+                    missing.append(style.gap(what))
         if theory:
             legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory"))
         for place in marks:
@@ -78,9 +84,9 @@ def series(
         return style.finish(figure, name, title, alt, legend)
 
 
-def _told(points: Points, unit: str) -> str:
-    values = np.asarray(points[1], dtype=float)
+def _told(values: npt.NDArray[np.float64], unit: str) -> str:
+    known = values[np.isfinite(values)]
     first, most, last = (
-        numbers.written(float(value), unit) for value in (values[0], values.max(), values[-1])
+        numbers.written(float(value), unit) for value in (known[0], known.max(), known[-1])
     )
     return f"{first} at first, at most {most}, {last} at the end"
