@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import urlencode
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.stack import catalogue, compose, display, loopback, messages, orders
+from lab_services.stack import catalogue, clients, compose, display, loopback, messages, orders
 from lab_services.stack.changes import Change, Changeable
 from lab_services.stack.choice import Choice, choose_runtime
 from lab_services.stack.fault import Fault
@@ -20,6 +21,8 @@ from lab_services.terminal.status_line import LiveLine, in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
+    from psycopg import Connection
+    from redis import Redis
 
 R = TypeVar("R")
 
@@ -220,6 +223,48 @@ class Stack(Changeable):
                 "stack.text(…) gives it as it is.",
             ) from error
 
+    def metric(
+        self, service: str, name: str, *, patience: float = _PATIENCE, **labels: str
+    ) -> float:
+        """A number of a service's /metrics: the sum of the samples with these labels.
+
+        nan where it tells none, as of its processor on a platform without /proc. Raises LabError as
+        `text` does.
+
+        >>> stack.metric("web", "waiting", way="queue")  # doctest: +SKIP
+        """
+        return clients.metric(self.text(service, "/metrics", patience=patience), name, labels)
+
+    def envoy_stats(self, proxy: str, pattern: str, *, port: int = 9901) -> dict[str, int]:
+        """What the Envoy of a proxy has counted, by name, of the names that a pattern matches.
+
+        `port` is that of its admin pages. Raises LabError as `text` does.
+
+        >>> stack.envoy_stats("proxy", "upstream_rq_total$")  # doctest: +SKIP
+        """
+        path = f"/stats?{urlencode({'format': 'json', 'filter': pattern})}"
+        return clients.envoy_stats(self.json(proxy, path, port=port)["stats"])
+
+    def redis(self, service: str, *, replica: int = 1, text: bool = True) -> "Redis":
+        """A client of a service that is a Redis server; it closes as a context manager.
+
+        Its answers are `text`, or else bytes.
+        """
+        return clients.redis(self.address(service, replica=replica), text=text)
+
+    def postgres_url(self, service: str) -> str:
+        """The URL of a service that is a PostgreSQL server."""
+        return clients.postgres_url(
+            self.address(service), self.compose.services[service].environment
+        )
+
+    def postgres(self, service: str, **options: Any) -> "Connection[Any]":
+        """A connection to a service that is a PostgreSQL server; each statement counts at once.
+
+        Options are those of `psycopg.connect`; it closes as a context manager.
+        """
+        return clients.postgres(self.postgres_url(service), **options)
+
     def states(self) -> list[messages.Replica]:
         """Every replica with its state: starting, ready, paused or exited; none when down."""
         described = self._described()
@@ -259,6 +304,15 @@ class Stack(Changeable):
             )
         columns = ["service", "replica", "cpu", "cpu_seconds", "memory_mb"]
         return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+
+    def cpu_seconds(self, service: str) -> float:
+        """Processor time of all replicas of a service since each was started.
+
+        What one request takes of it, where nobody waits, is the service time of queueing theory.
+
+        >>> stack.cpu_seconds("predictor")               # doctest: +SKIP
+        """
+        return float(self.stats(0)["cpu_seconds"].loc[service].sum())
 
     @property
     def faults(self) -> list[Fault]:

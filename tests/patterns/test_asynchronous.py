@@ -17,6 +17,7 @@ from lab_services.labs.serving import asynchronous as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.services.worker import Job
+from lab_services.stack import Stack
 from lab_services.traffic import Schedule, constant
 from lab_services.traffic.recording import Recording
 
@@ -179,7 +180,9 @@ class Running:
     def __init__(self, server, front=None):
         self.server, self.front = server, front
 
-    def address(self, service):
+    redis = Stack.redis
+
+    def address(self, service, **_):
         return self.server.removeprefix("redis://")
 
     def url(self, service, path=""):
@@ -342,12 +345,6 @@ def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch
 def test_charts_tell_what_they_show():
     """A chart of nothing, or one with a series that has no name."""
     done = one_after_the_other(20)
-    chart = lab.depths(
-        {"1 worker": (done, 0.0)}, [(20, 1), (1, 2)], {"1 worker": 10.0}, name="d", title="Depth"
-    )
-    assert "at most 20 jobs" in chart.alt and "Theory: at most 10" in chart.alt
     panel = {"begin": 0.0, "seconds": 2.0, "came": done["queued"], "finished": done["finished"]}
     whole = lab.flow({"one": panel | {"again": [1.0]}}, name="f", title="Flow")
     assert "1 were done again" in whole.alt
-    with pytest.raises(ValueError, match="No series"):
-        lab.depths({"a": (done, 0.0)}, [(1, 1)], {"b": 1.0}, name="d", title="Depth")

@@ -393,11 +393,3 @@ def test_the_charts_say_in_words_what_they_show():
         title="A worker stands still",
     )
     assert "all jobs: first answers after at most 10 ms" in chart.alt and "1 never" in chart.alt
-    curve = lab.quality(
-        {"rough only": lambda at: lab.on_screen(np.array([0.01]), None, 0.7, at)},
-        lambda at: np.full(len(at), 0.5),
-        1.0,
-        name="quality",
-        title="What is on screen",
-    )
-    assert "rough only: 0.70 after 10 ms, 0.70 after 100 ms" in curve.alt

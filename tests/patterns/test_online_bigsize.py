@@ -18,6 +18,7 @@ from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.models.scoring import scorer
 from lab_services.report.stats import Interval
 from lab_services.services.worker import Job
+from lab_services.stack import Stack
 from lab_services.traffic import Schedule, poisson
 from lab_services.traffic.recording import Recording
 
@@ -199,7 +200,9 @@ class Queue:
     def __init__(self, url):
         self._url = url
 
-    def address(self, service):
+    redis = Stack.redis
+
+    def address(self, service, **_):
         return self._url.removeprefix("redis://")
 
     def url(self, service, path):
@@ -259,8 +262,3 @@ def test_the_charts_show_every_model_and_every_line():
     )
     assert "Not known: good: 10 requests, p50 latency needs 20. Not known: page." in chart.alt
     assert lab.front({"good": unknown}, deadlines={}, name="front", title="Front")
-    recordings = {"forest": recorded([0.1] * 40), "small": recorded([0.01] * 40)}
-    chart = lab.doubling(recordings, {"forest": 0.05}, [1, 2, 1], name="day", title="A day")
-    assert "Theory: at most" in chart.alt
-    with pytest.raises(ValueError):
-        lab.doubling(recordings, {"huge": 0.05}, [1, 2, 1], name="day", title="A day")

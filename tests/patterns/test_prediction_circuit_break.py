@@ -302,24 +302,21 @@ def test_the_fluid_model_of_the_limit():
     assert lab.limit_below(1) == lab.LIMITS[0]
 
 
-def test_the_chart_says_who_answered_and_when_the_circuit_was_open():
-    """A chart without its states, or with a panel for nothing."""
+def test_who_answered_is_told_apart():
+    """A late answer that counts as the predictor's, or a failed one as the fallback's."""
+    table = recorded(ROWS).table
+    found = lab.who_answered(0.5)(table)
+    timely = table["ok"] & (table["latency"] <= 0.5)
+    assert (found[timely & (table["status"] == 203)] == "the fallback, in time").all()
+    assert (found[timely & (table["status"] == 200)] == "the predictor, in time").all()
+    assert (found[~timely] == "late or failed").all()
+    assert set(found) == set(lab.SOURCES)
+
+
+def test_the_states_are_those_of_one_circuit():
+    """A strip that mixes the circuits of several thresholds."""
     changes = [
         {"circuit": "5", "state": "opened", "at": 1.2},
-        {"circuit": "5", "state": "half-opened", "at": 2.2},
-        {"circuit": "5", "state": "closed", "at": 2.3},
+        {"circuit": "8", "state": "opened", "at": 1.3},
     ]
-    chart = lab.answers(
-        {"breaker": recorded(ROWS)},
-        [SLOW],
-        name="ill",
-        title="Who answered",
-        deadline=0.5,
-        every=0.5,
-        circuits={"breaker": changes},
-    )
-    assert "half-open" in chart.svg
-    assert "delay predictor" in chart.svg
-    assert "breaker: the predictor, in time" in chart.alt
-    with pytest.raises(ValueError, match="No series is called"):
-        lab.answers({"a": recorded(ROWS)}, name="x", title="x", deadline=1, circuits={"b": []})
+    assert lab.circuit_states(changes, "5") == [(1.2, "opened")]

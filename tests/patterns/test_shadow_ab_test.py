@@ -22,7 +22,7 @@ from lab_services.patterns.qa.shadow_ab_test import notes as noting
 from lab_services.patterns.qa.shadow_ab_test.notes import Note, Notes
 from lab_services.report import Interval
 from lab_services.services.service import Service
-from lab_services.stack import compose, envoy
+from lab_services.stack import Stack, compose, envoy
 from lab_services.stack.catalogue import compose_path
 from lab_services.traffic.recording import Recording
 from tests.patterns.fake_service import Answer, fake_service
@@ -413,25 +413,21 @@ def test_requests_without_an_answer_can_be_slow():
 class Telling:
     """A stack whose services tell what the test writes."""
 
-    def __init__(self, text="", stats=()):
-        self._text, self._stats = text, stats
+    envoy_stats = Stack.envoy_stats
 
-    def text(self, service, path):
-        return self._text
+    def __init__(self, stats):
+        self._stats = stats
 
     def json(self, service, path, port):
         return {"stats": self._stats}
 
 
 def test_what_services_tell_of_themselves():
-    """Histograms taken for counters; a processor time of zero where none is told."""
-    text = "# HELP x\nprocess_cpu_seconds_total 1.25\n"
-    assert lab.cpu_seconds(Telling(text), "production") == 1.25
-    assert math.isnan(lab.cpu_seconds(Telling(), "production"))
+    """Histograms taken for counters."""
     names = [*lab.WAITING, lab.DROPPED]
     values = zip(names, (3, 4, 9), strict=True)
     stats = [{"name": f"cluster.copies.{name}", "value": value} for name, value in values]
-    found = lab.copies(Telling(stats=[*stats, {"histograms": {}}]))
+    found = lab.copies(Telling([*stats, {"histograms": {}}]))
     assert found == {"waiting": 7, "dropped": 9}
 
 
@@ -439,7 +435,7 @@ def test_what_services_tell_of_themselves():
 def test_only_whole_per_cents_are_mirrored(share):
     """A share that the proxy would round without a word."""
     with pytest.raises(ValueError, match="whole per cents"):
-        lab.mirror(Telling(), share)
+        lab.mirror(Telling([]), share)
 
 
 # --- theory ---------------------------------------------------------------------------------------

@@ -264,15 +264,6 @@ def test_what_the_theory_is_not_given_it_does_not_know():
         assert np.isnan(lab.seconds_lost(3.0, **{**known, name: np.nan}))
 
 
-def test_the_queue_is_read_off_the_metrics():
-    """The queue of another way."""
-    text = 'waiting{way="guarded"} 7.0\nwaiting{way="waits"} 12.0\n'
-    stack = SimpleNamespace(text=lambda *_: text)
-    assert lab.waiting(stack, "waits") == 12
-    with pytest.raises(ValueError, match="tells nothing"):
-        lab.waiting(stack, "bulkhead")
-
-
 def simulated_waits(random, *, threads, held, predictions, others, count=100_000):
     """What requests wait in one pool, first come first served."""
     free = np.zeros(threads)

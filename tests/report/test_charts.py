@@ -71,6 +71,16 @@ def make(record):
                 name=name,
                 title="Latency & load",
             ),
+            "series": lambda: charts.series(
+                {"a": ([0, 1, 12], [0, 3, 1]), "b": ([0, 12], [1, 1])},
+                theory={"a": ([0, 2], [0, 2])},
+                marks=[4.0],
+                mark="arrivals change",
+                faults=[Fault("kill", "predictor", 2, start=8.0)],
+                name=name,
+                title="Latency & load",
+                y="jobs",
+            ),
             "matrix": lambda: charts.matrix(
                 {"kill": {"Slow": 0.4, "Down": 1.0}, "nothing": {"Slow": 0.0, "Down": 0.0}},
                 name=name,
@@ -99,7 +109,7 @@ def drawn_once(make, first_drawn):
 
 
 every_kind = pytest.mark.parametrize(
-    "kind", ["sweep", "timeline", "latency", "bars", "outcomes", "spans", "matrix"]
+    "kind", ["sweep", "timeline", "latency", "bars", "outcomes", "series", "spans", "matrix"]
 )
 
 
@@ -304,6 +314,43 @@ def test_outcomes_are_counted_and_stand_on_each_other(record):
         title="t",
     )
     assert "200 right, 200 wrong, 0 lost" in drawn.alt
+
+
+def test_series_tell_what_was_there_and_what_was_expected():
+    """A line whose theory is that of another, or that is not told to those who do not see it."""
+    at = [0.1, 1.0, 10.0]
+    lines = {"staged": (at, [0.0, 0.9, 0.8]), "rough": (at, [0.5, 0.5, 0.5])}
+    kept = {"name": "s", "title": "t", "y": "worth", "unit": "share"}
+    drawn = charts.series(lines, theory={"staged": (at, [0, 1, 1])}, log_x=True, **kept)
+    assert "staged: 0 % at first, at most 90.0 %, 80.0 % at the end." in drawn.alt
+    assert drawn.alt.count("Theory: ") == 1
+    with pytest.raises(ValueError, match="No series is called fast"):
+        charts.series(lines, theory={"fast": (at, at)}, **kept)
+
+
+def test_a_strip_shows_the_states_that_decide_an_outcome(record):
+    """A chart without its states, with a strip for nothing, or with a state that is left out."""
+    recording = record([0.01] * 400, begin=100.0, kind="right")
+
+    def drawn(changes, label="a"):
+        return charts.outcomes(
+            {"a": recording, "b": recording},
+            kinds=lambda table: table["kind"],
+            order=["right"],
+            name="o",
+            title="t",
+            strips={label: changes},
+            states=("closed", "half-open", "open"),
+        )
+
+    changes = [(101.0, "open"), (102.0, "half-open"), (102.1, "closed")]
+    assert drawn(changes).svg.count("half-open") == 1
+    assert drawn(changes).svg != drawn(changes[:1]).svg != drawn([]).svg
+    assert drawn([(99.0, "open")]).svg != drawn([]).svg  # open from before the first request on
+    with pytest.raises(ValueError, match="ajar"):
+        drawn([(101.0, "ajar")])
+    with pytest.raises(ValueError, match="No series is called c"):
+        drawn([], label="c")
 
 
 def test_an_outcome_without_a_place_is_refused(record):

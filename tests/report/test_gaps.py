@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 
 from lab_services import report
-from lab_services.report import bootstrap, charts, proportions, queueing, ranking, rounds, stats
+from lab_services.report import (
+    bootstrap,
+    charts,
+    proportions,
+    queueing,
+    ranking,
+    resampling,
+    rounds,
+    stats,
+)
 from lab_services.report.charts.timeline import Change
 from lab_services.report.claims import Claims, Verdict
 from lab_services.report.fallbacks import Answered
@@ -129,7 +138,9 @@ def test_rounds_are_known_or_say_why_not(values):
     """A lab of one round, or whose round measured nothing."""
     right(rounds.t_interval(values, "s"))
     right(rounds.t_interval(iter(values), "s", least=0))
+    right(rounds.t_interval(values, "s", dependent=True))
     right(rounds.paired_ratio(values, values[::-1]))
+    right(resampling.resampled(lambda s: float(s[0].sum()), np.array(values), draws=20))
 
 
 @pytest.mark.parametrize("late, said", KINDS.values(), ids=KINDS)
@@ -145,6 +156,7 @@ def test_rankings_are_known_or_say_why_not(late, said):
 def test_proportions_are_known_or_say_why_not(hits, of):
     """An experiment to which nobody came."""
     right(proportions.proportion(hits, of))
+    right(proportions.share([True] * hits + [False] * (of - hits)))
     right(proportions.proportions_differ(hits, of, 0, 0))
     right(proportions.proportions_differ(hits, of, 1, 1))
     right(proportions.proportions_differ(0, 0, hits, of))
@@ -294,10 +306,19 @@ def test_a_matrix_shows_its_gaps():
     assert "a: x 50 %. Not known: a: y. Not known: b: x, y." in words
 
 
+@pytest.mark.parametrize("values", [[NAN, NAN], [NAN, 1.0], [INF, 0.0]])
+def test_series_show_their_gaps(values):
+    """A line of nothing, or a theory that is not known, that nobody misses."""
+    lines = {"a": ([0.0, 1.0], values), "b": ([0.0, 1.0], [1.0, 2.0])}
+    words = drawn(partial(charts.series, lines), theory={"b": ([0.0, 1.0], [NAN, NAN])}, y="jobs")
+    assert "Not known: the theory of b." in words
+    assert ("Not known: a." in words) == (values == [NAN, NAN])
+
+
 def test_every_chart_and_statistic_is_asked():
     """A new chart or statistic that nobody tried with too little."""
     source = inspect.getsource(inspect.getmodule(drawn))
-    modules = (rounds, proportions, ranking, stats)
+    modules = (rounds, proportions, ranking, resampling, stats)
     public = {
         name
         for module in modules

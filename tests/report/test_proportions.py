@@ -1,5 +1,6 @@
 """Shares of counts and their difference."""
 
+import pandas as pd
 import pytest
 
 from lab_services import report
@@ -18,6 +19,14 @@ def test_the_exact_interval_holds_the_ends() -> None:
     assert every.high == 1 and every.low == pytest.approx(0.025 ** (1 / 20))
     assert none.low == 0 and none.high == pytest.approx(1 - 0.025 ** (1 / 20))
     assert str(report.proportion(50, 100)).startswith("50 %")
+
+
+def test_a_share_is_that_of_the_true_ones() -> None:
+    """Objects of pandas that are not counted as truth values; a division where there is none."""
+    assert report.share(pd.Series([True, False, True, True], dtype=object)) == report.proportion(
+        3, 4
+    )
+    assert not report.share([]).known
 
 
 @pytest.mark.parametrize(("hits", "of"), [(3, 2), (-1, 2), (1, 0)])

@@ -139,6 +139,7 @@ def test_stats(echo: Stack) -> None:
     once = echo.stats(0)
     assert once["cpu"].isna().all()  # over no time there is no use of a processor
     assert (once["cpu_seconds"] >= stats["cpu_seconds"]).all()
+    assert echo.cpu_seconds("echo") >= once.loc["echo", "cpu_seconds"].sum() > 0
 
 
 def test_only_on_loopback(echo: Stack) -> None:

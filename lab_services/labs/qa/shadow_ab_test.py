@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -85,7 +84,7 @@ class Log:
     @classmethod
     def of(cls, stack: Stack) -> Self:
         """Of a running stack."""
-        return cls(f"postgresql://postgres:lab@{stack.address('log')}/postgres")
+        return cls(stack.postgres_url("log"))
 
     def close(self) -> None:
         self._database.close()
@@ -147,12 +146,12 @@ def agreement(table: pd.DataFrame) -> Interval:
     """Share of the requests answered by both on which both say the same; unknown without one."""
     both = table[table["answered"]]
     same = both["production_late"] == both["candidate_late"]
-    return report.proportion(int(same.sum()), len(both))
+    return report.share(same)
 
 
 def answered(table: pd.DataFrame) -> Interval:
     """Share of production's requests that the candidate has answered too; unknown without one."""
-    return report.proportion(int(table["answered"].sum()), len(table))
+    return report.share(table["answered"])
 
 
 def first_silent(table: pd.DataFrame) -> Interval:
@@ -221,32 +220,16 @@ def worst(shares: Sequence[Interval]) -> Interval:
 # --- what the services and recordings tell --------------------------------------------------------
 
 
-def cpu_seconds(stack: Stack, service: str) -> float:
-    """Processor time of a service since its start, as it tells itself.
-
-    nan where it tells none (its platform has no /proc).
-    """
-    found = re.search(
-        r"^process_cpu_seconds_total (\S+)$", stack.text(service, "/metrics"), re.MULTILINE
-    )
-    return float(found[1]) if found else math.nan
-
-
 def copies(stack: Stack) -> dict[str, int]:
     """Copies in the proxy's hands: `waiting` at this moment, `dropped` since it started."""
-    path = "/stats?format=json&filter=^cluster\\.copies\\.upstream_rq"
-    told = {
-        each["name"].rpartition(".")[2]: int(each["value"])
-        for each in stack.json("proxy", path, port=9901)["stats"]
-        if "name" in each
-    }
+    counted = stack.envoy_stats("proxy", r"^cluster\.copies\.upstream_rq")
+    told = {name.rpartition(".")[2]: number for name, number in counted.items()}
     return {"waiting": sum(told[name] for name in WAITING), "dropped": told[DROPPED]}
 
 
 def slower(recording: Recording, seconds: float) -> Interval:
     """Share of the requests that took longer, answered or not; unknown without any."""
-    latencies = recording.measured["latency"]
-    return report.proportion(int((latencies > seconds).sum()), len(latencies))
+    return report.share(recording.measured["latency"] > seconds)
 
 
 # --- theory ---------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from lab_services.report.stats import Interval, Mean, Requests, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request, requests
+from lab_services.waiting import tries
 
 MODELS = ("board", "advice", "reasons")
 Flights = Sequence[Mapping[str, Any]]
@@ -212,13 +213,10 @@ class Platform:
 
         A machine that is too busy for the traffic may not come to the death of a service.
         """
-        deadline = time.monotonic() + seconds
-        while {death.service for death in self.deaths if death.end is not None} < set(
-            self.services
-        ):
-            if time.monotonic() > deadline:
+        for _ in tries(seconds):
+            back = {death.service for death in self.deaths if death.end is not None}
+            if back >= set(self.services):
                 return
-            time.sleep(0.05)
 
     def release(self, environment: Mapping[str, str]) -> tuple[float, float]:
         """Roll a changed environment out to all its services at once; Unix seconds of both ends."""

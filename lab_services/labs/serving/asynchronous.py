@@ -13,17 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import FaultLike
+from lab_services.report.charts.timeline import name_faults, shade
 from lab_services.report.concurrency import open_at
-from lab_services.report.queueing import Fluid
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.worker import wait_until_done
@@ -74,21 +71,16 @@ def jobs(
 # --- from the running stack ----------------------------------------------------------------------
 
 
-def connect(stack: Stack, service: str) -> Any:
-    """A client of one of the stack's Redis servers."""
-    return Redis.from_url(f"redis://{stack.address(service)}", decode_responses=True)
-
-
 def clear(stack: Stack) -> None:
     """Forget all jobs, dead letters, results and charges; the workers join the queue again."""
     for service in ("queue", "store"):
-        with connect(stack, service) as redis:
+        with stack.redis(service) as redis:
             redis.flushall()
 
 
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until each job is done or buried. Raises LabError where nothing happens for too long."""
-    with connect(stack, "queue") as queue:
+    with stack.redis("queue") as queue:
         wait_until_done(queue, STREAM, patience=patience)
 
 
@@ -98,7 +90,7 @@ def work(stack: Stack) -> pd.DataFrame:
     `job`, `place` in the queue as a number that rises, `queued` and `finished` in Unix seconds,
     `worker`, and `again`: whether it had been done before.
     """
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         lines = [orjson.loads(line) for line in store.lrange("log", 0, -1)]
     table = pd.DataFrame(lines, columns=["job", "place", "worker", "finished"])
     parts = table["place"].str.split("-", expand=True).reindex(columns=[0, 1]).astype(float)
@@ -110,19 +102,19 @@ def work(stack: Stack) -> pd.DataFrame:
 
 def charges(stack: Stack) -> dict[str, int]:
     """How often each account was charged."""
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         return {account: int(count) for account, count in store.hgetall("bill").items()}
 
 
 def results(stack: Stack) -> set[str]:
     """The ids of all jobs that have a result."""
-    with connect(stack, "store") as store:
+    with stack.redis("store") as store:
         return set(store.hkeys("results"))
 
 
 def dead_letters(stack: Stack) -> list[dict[str, Any]]:
     """The jobs that were given up, with `reason` and `attempts`."""
-    with connect(stack, "queue") as queue:
+    with stack.redis("queue") as queue:
         return [
             orjson.loads(fields["job"]) | {key: fields[key] for key in ("reason", "attempts")}
             for _, fields in queue.xrange(f"{STREAM}-dead")
@@ -312,46 +304,6 @@ def useful_under_poison(
 # --- charts --------------------------------------------------------------------------------------
 
 
-def depths(
-    runs: Mapping[str, tuple[pd.DataFrame, float]],
-    parts: Sequence[tuple[float, float]],
-    capacities: Mapping[str, float],
-    *,
-    name: str,
-    title: str,
-) -> Chart:
-    """The queue's depth over time, and the fluid model's line over those whose capacity is given.
-
-    `runs[label]` is the work done and the beginning (Unix seconds); `parts` are the arrivals as in
-    `report.Fluid.depth`, and `capacities[label]` what the workers can do, in jobs per second.
-    """
-    style.check_labels(runs, capacities)
-    total = sum(seconds for _, seconds in parts)
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 3.6))
-        axes = figure.add_subplot()
-        legend, words = [], []
-        at = np.linspace(0, total, 300)
-        for index, (label, (done, begin)) in enumerate(runs.items()):
-            measured = depth(done, begin + at)
-            look = {"color": COLOURS[index], "ls": DASHES[index]}
-            axes.plot(at, measured, **look, lw=2.2)
-            legend.append(Line2D([], [], **look, lw=2.2, label=label))
-            words.append(f"{label}: at most {measured.max():.0f} jobs.")
-            if label in capacities:
-                times, expected = Fluid(capacities[label]).depth(parts)
-                axes.plot(times, expected, color=INK, lw=1.1)
-                words.append(f"Theory: at most {expected.max():.0f}.")
-        legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory"))
-        edges = np.cumsum([seconds for _, seconds in parts])
-        for edge in edges[:-1]:
-            axes.axvline(edge, **MARK)
-        legend.append(Line2D([], [], **MARK, label="arrivals change"))
-        axes.set(xlabel="seconds", ylabel="jobs in queue and in work", xlim=(0, total))
-        axes.set_ylim(bottom=0)
-        return style.finish(figure, name, title, " ".join(words), legend)
-
-
 def flow(
     panels: Mapping[str, Mapping[str, Any]],
     *,
@@ -386,9 +338,10 @@ def flow(
                 look: Any = {"color": COLOURS[1], "ls": "none", "mew": 1.6, "clip_on": False}
                 axes.plot(again, np.zeros(len(again)), marker="x", **look)
             changes = [c for c in panel.get("changes", ()) if 0 <= c.start - begin < seconds]
-            _shade(axes, changes, begin, seconds)
+            shade(axes, changes, begin, begin + seconds)
+            name_faults(axes, changes, begin, begin + seconds)
             axes.set_ylabel("jobs/s")
-            axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(changes))
+            axes.set_title(label, fontweight="bold", pad=6 + 12 * min(len(changes), 2))
             words.append(
                 f"{label}: {came.mean():.0f} jobs/s came, {done.min():.0f} to {done.max():.0f} "
                 f"were finished, {len(again)} were done again."
@@ -406,24 +359,3 @@ def flow(
         if any("theory" in panel for panel in panels.values()):
             legend.append(Line2D([], [], color=INK, lw=1.2, label="line: theory"))
         return style.finish(figure, name, title, " ".join(words), legend)
-
-
-def _shade(axes: Axes, changes: Sequence[FaultLike], begin: float, seconds: float) -> None:
-    """One change is shaded as long as it lasts; of several in a row the beginnings are marked."""
-    for change in changes:
-        left = change.start - begin
-        right = seconds if change.end is None else min(change.end - begin, seconds)
-        if len(changes) == 1:
-            axes.axvspan(left, right, facecolor=INK, alpha=0.12, lw=0)
-        axes.axvline(left, color=INK, lw=1.0)
-    for change in changes[:1]:
-        who = f"{change.service} {change.replica}" if change.replica else change.service
-        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        axes.annotate(
-            f"{change.kind} {who}{more}",
-            (change.start - begin, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            fontsize=10,
-        )

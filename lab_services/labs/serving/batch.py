@@ -22,6 +22,7 @@ from lab_services.report.charts.svg import INK
 from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
+from lab_services.waiting import wait_until
 
 _PATIENCE = 600.0  # seconds: a month of flights takes a slow machine minutes
 
@@ -31,8 +32,7 @@ class Controls:
 
     def __init__(self, stack: Stack) -> None:
         self._scheduler = stack.url("scheduler")
-        address = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
-        self.database = tables.connect(address)
+        self.database = stack.postgres("postgres")
         self._client = loopback.client(timeout=_PATIENCE)
 
     def deliver(self, flights: Sequence[Mapping[str, Any]]) -> None:
@@ -82,26 +82,24 @@ class Controls:
         )
 
     def wait_for(self, runs: int, since: float) -> pd.DataFrame:
-        """Wait until so many runs that began after `since` have ended. Raises TimeoutError."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            found = self.runs(since)
-            if (found["status"] != "running").sum() >= runs:
-                return found
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} runs have begun, {runs} should have ended.")
-            time.sleep(0.02)
+        """Wait until so many runs that began after `since` have ended. Raises LabError."""
+
+        def ended() -> bool:
+            return int((self.runs(since)["status"] != "running").sum()) >= runs
+
+        wait_until(ended, _PATIENCE, f"{runs} runs have ended")
+        return self.runs(since)
 
     def over(self, firings: int, since: float) -> pd.DataFrame:
         """Wait until so many firings of the schedule are over; the runs that began after `since`.
 
-        Raises TimeoutError.
+        Raises LabError.
         """
-        deadline = time.monotonic() + _PATIENCE
-        while self._client.get(f"{self._scheduler}/schedule").json()["over"] < firings:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"The schedule's {firings} firings are not over.")
-            time.sleep(0.02)
+
+        def over() -> bool:
+            return int(self._client.get(f"{self._scheduler}/schedule").json()["over"]) >= firings
+
+        wait_until(over, _PATIENCE, f"the schedule's {firings} firings are over")
         return self.runs(since)
 
     def spoil(self, flight: int) -> None:

@@ -92,7 +92,7 @@ class Warehouse:
     @classmethod
     def of(cls, stack: Stack) -> Self:
         """Of a running stack."""
-        return cls(f"postgresql://postgres:lab@{stack.address('warehouse')}/postgres")
+        return cls(stack.postgres_url("warehouse"))
 
     def fill(self, source: Source, flights: int, since: str = "2013-01-01") -> int:
         """Make the tables anew, with reports from `since` on; how many numbers they hold.

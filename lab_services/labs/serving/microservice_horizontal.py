@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
@@ -23,9 +22,9 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
     log_odds,
 )
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import FaultLike
+from lab_services.report.charts.timeline import FaultLike, shade
 from lab_services.report.counts import quotient
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
@@ -120,9 +119,7 @@ def with_answers(stack: Stack, recording: Recording) -> Recording:
     They are in the column `joined`, by the clock of Redis from the entry in the stream on; nan
     where a branch has not answered yet.
     """
-    from redis import Redis
-
-    with Redis.from_url(f"redis://{stack.address('queue')}") as redis:
+    with stack.redis("queue", text=False) as redis:
         entries = redis.xrange("flights")
         ends = {fields[b"flight"]: _when(ident) for ident, fields in redis.xrange("joined")}
     took = {
@@ -367,7 +364,8 @@ def answers(
             style.unit_axis(panel, "y", "s")
             panel.yaxis.set_major_locator(LogLocator(numticks=6))
             panel.set_ylabel("answer after")
-            _shade(panel, faults, begin)
+            panel.set_xlim(*panel.get_xlim())  # a fault that lasts is shaded to its end
+            shade(panel, faults, begin, begin + panel.get_xlim()[1])
         panels[-1].set_xlabel("seconds")
         legend = [Line2D([], [], ls="none", mew=1, label=kind, **_LOOKS[kind]) for kind in seen]
         named = ", ".join(dict.fromkeys(f"{fault.kind} {fault.service}" for fault in faults))
@@ -398,12 +396,3 @@ def _in_words(label: str, points: pd.DataFrame, seen: Sequence[str]) -> str:
         if len(took):
             told.append(f"{len(took)} {kind}, after {took.min():.2g} to {took.max():.2g} s")
     return f"{label}: {'; '.join(told)}."
-
-
-def _shade(axes: Axes, faults: Iterable[FaultLike], begin: float) -> None:
-    left, right = axes.get_xlim()
-    for fault in faults:
-        until = right if fault.end is None else fault.end - begin
-        axes.axvspan(fault.start - begin, until, facecolor=INK, alpha=0.12, lw=0)
-        axes.axvline(fault.start - begin, **MARK)
-    axes.set_xlim(left, right)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from prometheus_client.parser import text_string_to_metric_families
 from scipy import optimize, signal
 
 from lab_services.models.scoring import predict_proba
@@ -64,15 +63,11 @@ class Work:
 
 def work(stack: Stack, stage: str) -> Work:
     """The work of a stage until now, from its own metrics."""
-    found = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(
-            stack.text(stage, "/metrics", patience=_PATIENCE)
-        )
-        for sample in family.samples
-        if sample.name.startswith("stage_work_seconds")
-    }
-    return Work(found["stage_work_seconds_count"], found["stage_work_seconds_sum"])
+    seconds, requests = (
+        stack.metric(stage, f"stage_work_seconds_{what}", patience=_PATIENCE)
+        for what in ("sum", "count")
+    )
+    return Work(requests, seconds)
 
 
 # --- sums of stage times -------------------------------------------------------------------------

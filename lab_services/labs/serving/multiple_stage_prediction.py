@@ -12,12 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, DASHES, MARKERS, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, MARKERS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike, name_faults, shade
 from lab_services.report.rounds import t_interval
@@ -152,14 +151,9 @@ def three_ways(
 # --- from the running stack ----------------------------------------------------------------------
 
 
-def connect(stack: Stack) -> Any:
-    """A client of the stack's queue."""
-    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
-
-
 def drained(stack: Stack, patience: float = PATIENCE) -> None:
     """Wait until no job is left. Raises LabError where that takes too long."""
-    with connect(stack) as queue:
+    with stack.redis("queue") as queue:
         wait_until_done(queue, patience=patience)
 
 
@@ -170,7 +164,7 @@ def work(stack: Stack) -> pd.DataFrame:
     probability; `good` is nan where the job was too old and was skipped.
     """
     drained(stack)
-    with connect(stack) as queue, queue.pipeline(transaction=True) as steps:
+    with stack.redis("queue") as queue, queue.pipeline(transaction=True) as steps:
         steps.lrange("log", 0, -1)
         steps.delete("log")
         lines, _ = steps.execute()
@@ -385,40 +379,6 @@ def late_after(told: pd.DataFrame, end: float, limit: float) -> tuple[float, flo
 
 
 # --- charts --------------------------------------------------------------------------------------
-
-
-def quality(
-    curves: Mapping[str, Callable[[Numbers], Numbers]],
-    expected: Callable[[Numbers], Numbers],
-    until: float,
-    *,
-    name: str,
-    title: str,
-) -> Chart:
-    """What is on screen over time, one line a way, and the theory for the stages."""
-    style.check_labels(curves)
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 3.6))
-        axes = figure.add_subplot()
-        axes.set_xscale("log")
-        at = np.geomspace(until / 1000, until, 400)
-        legend, words = [], []
-        for index, (label, curve) in enumerate(curves.items()):
-            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
-            axes.plot(at, curve(at), **look)
-            legend.append(Line2D([], [], **look, label=label))
-            told = ", ".join(
-                f"{float(curve(np.array([t]))[0]):.2f} after {1000 * t:.0f} ms"
-                for t in (until / 100, until / 10, until)
-            )
-            words.append(f"{label}: {told}.")
-        axes.plot(at, expected(at), color=INK, lw=1.1)
-        legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory, staged"))
-        axes.set(ylabel="worth of what is shown", ylim=(0, 1.05), xlim=(at[0], until))
-        style.unit_axis(axes, "x", "s")
-        style.unit_axis(axes, "y", "share")
-        axes.set_xlabel("time since the screen was opened")
-        return style.finish(figure, name, title, " ".join(words), legend)
 
 
 def standstill(

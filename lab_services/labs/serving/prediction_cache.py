@@ -1,6 +1,5 @@
 """What the lab asks, reads off caches and recordings, and the theory; no service imports this."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from redis import Redis
 
 from lab_services.report.proportions import share
 from lab_services.report.resampling import resampled
@@ -43,14 +41,9 @@ def question(
 # --- caches of the stack -------------------------------------------------------------------------
 
 
-def connect(stack: Stack, service: str, replica: int = 1) -> Any:
-    """A client of one of the stack's Redis servers."""
-    return Redis.from_url(f"redis://{stack.address(service, replica=replica)}")
-
-
 def forget(stack: Stack) -> None:
     """Empty the front's cache."""
-    with connect(stack, "cache") as cache:
+    with stack.redis("cache", text=False) as cache:
         cache.flushall()
 
 
@@ -61,20 +54,10 @@ def spread_ages(stack: Stack, ttl: float, seed: int = 0) -> None:
     the same time.
     """
     random = np.random.default_rng(seed)
-    with connect(stack, "cache") as cache, cache.pipeline(transaction=False) as together:
+    with stack.redis("cache", text=False) as cache, cache.pipeline(transaction=False) as together:
         for name in cache.scan_iter(count=1000):
             together.pexpire(name, max(1, round(1000 * ttl * random.random())))
         together.execute()
-
-
-def inferences(stack: Stack) -> int:
-    """How often the model has answered since the predictor was started."""
-    found = re.search(
-        r"^inferences_total (\S+)$", stack.text("predictor", "/metrics", patience=60), re.MULTILINE
-    )
-    if not found:
-        raise ValueError("The predictor does not tell its inferences.")
-    return int(float(found[1]))
 
 
 def set_up(cache: Any, policy: str, keys: Integers) -> None:

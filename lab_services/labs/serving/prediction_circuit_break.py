@@ -1,17 +1,11 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike
 from lab_services.report.fallbacks import FALLBACK, MODEL
 from lab_services.report.queueing import Fluid
@@ -36,9 +30,8 @@ def limit_below(rate: float) -> int:
 
 def attempts(stack: Stack, door: str) -> int:
     """How often the proxy has sent a request on behind a door, retries included."""
-    path = f"/stats?format=json&filter=^cluster\\.{door}\\.upstream_rq_total$"
-    (counted,) = stack.json("proxy", path, port=9901)["stats"]
-    return int(counted["value"])
+    (counted,) = stack.envoy_stats("proxy", rf"^cluster\.{door}\.upstream_rq_total$").values()
+    return counted
 
 
 def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
@@ -153,124 +146,24 @@ def expected_fallback_share(
 
 # --- charts --------------------------------------------------------------------------------------
 
-_SOURCES = ("the predictor, in time", "the fallback, in time", "late or failed")
-_FACES = (COLOURS[2], COLOURS[0], COLOURS[1])
-_STATES = {"closed": 0.0, "half-opened": 0.5, "opened": 1.0}
+SOURCES = ("the predictor, in time", "the fallback, in time", "late or failed")
+STATES = ("closed", "half-opened", "opened")
 
 
-def answers(
-    recordings: Mapping[str, Recording],
-    faults: Iterable[FaultLike] = (),
-    *,
-    name: str,
-    title: str,
-    deadline: float,
-    every: float = 0.25,
-    circuits: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-) -> Chart:
-    """Who answered, over time: one panel a label, each from its own beginning, faults shaded.
+def who_answered(deadline: float) -> Callable[[pd.DataFrame], "pd.Series[Any]"]:
+    """For each request of a table one of the SOURCES, by a deadline in seconds."""
 
-    `circuits` gives for a label the changes of its circuit, which are drawn below its panel. Raises
-    ValueError for more labels than a chart can hold.
-    """
-    circuits = circuits or {}
-    faults = sorted(faults, key=lambda fault: fault.start)
-    style.check_labels(recordings, circuits)
-    heights = [h for label in recordings for h in ([1.0, 0.42] if label in circuits else [1.0])]
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 0.9 + 1.55 * sum(heights)))
-        panels = list(
-            figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[
-                :, 0
-            ]
-        )
-        words, longest, highest = [], 0.0, 0.0
-        for label, recording in recordings.items():
-            panel = panels.pop(0)
-            table = rows(recording)
-            begin, end = float(table["intended"].min()), float(table["intended"].max())
-            longest = max(longest, end - begin)
-            bins = _by_source(table, begin, every, deadline)
-            highest = max(highest, float(bins.sum(axis=1).max()))
-            edges = np.append(bins.index.to_numpy(), bins.index[-1] + every)
-            bottom = np.zeros(len(bins))
-            for source, face in zip(_SOURCES, _FACES, strict=True):
-                top = bottom + bins[source].to_numpy()
-                panel.stairs(top, edges, baseline=bottom, fill=True, color=face, alpha=0.85, lw=0)
-                bottom = top
-            panel.stairs(bottom, edges, color=INK, lw=1.0)
-            panel.set_ylabel("requests/s")
-            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
-            _shade(panel, here, begin, end, named=True)
-            panel.set_title(label, fontweight="bold", pad=6 + 12 * bool(here))
-            words.append(_in_words(label, bins))
-            if label in circuits:
-                strip = panels.pop(0)
-                _draw_states(strip, circuits[label], begin, end)
-                _shade(strip, here, begin, end, named=False)
-        for panel in figure.axes:
-            panel.set_xlim(0, longest)
-            if panel.get_ylabel():
-                panel.set_ylim(0, highest * 1.05)
-        figure.axes[-1].set_xlabel("seconds")
-        legend = [
-            Line2D([], [], color=face, marker="s", ls="none", ms=9, label=source)
-            for source, face in zip(_SOURCES, _FACES, strict=True)
-        ]
-        return style.finish(figure, name, title, " ".join(words), legend)
+    def source(table: pd.DataFrame) -> "pd.Series[Any]":
+        timely = table["ok"].astype(bool) & (table["latency"] <= deadline)
+        by_fallback = table["status"] == FALLBACK
+        found = np.select([timely & ~by_fallback, timely], SOURCES[:2], SOURCES[2])
+        return pd.Series(found, index=table.index)
+
+    return source
 
 
-def _by_source(table: pd.DataFrame, begin: float, every: float, deadline: float) -> pd.DataFrame:
-    """Requests per second by who answered; the index is the beginning of each bin in seconds."""
-    timely = table["ok"].astype(bool) & (table["latency"] <= deadline)
-    source = np.where(~timely, 2, np.where(table["status"] == FALLBACK, 1, 0))
-    places = ((table["intended"] - begin) // every).astype(int)
-    bins = pd.crosstab(places, source) / every
-    bins = bins.reindex(index=range(int(places.max()) + 1), columns=range(3), fill_value=0)
-    bins = bins.iloc[: max(1, len(bins) - 1)]  # the last bin is rarely full
-    bins.index = bins.index * every
-    bins.columns = pd.Index(_SOURCES)
-    return bins
-
-
-def _shade(
-    axes: Axes, faults: Sequence[FaultLike], begin: float, end: float, *, named: bool
-) -> None:
-    for fault in faults:
-        left = max(fault.start, begin) - begin
-        right = (end if fault.end is None else min(fault.end, end)) - begin
-        axes.axvspan(left, right, facecolor="none", edgecolor=INK, lw=1.0, ls=(0, (2, 2)))
-        if named:
-            who = f"{fault.service} {fault.replica}" if fault.replica else fault.service
-            axes.annotate(
-                f"{fault.kind} {who}".strip(),
-                (left, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                fontsize=10,
-            )
-
-
-def _draw_states(
-    axes: Axes, changes: Sequence[Mapping[str, Any]], begin: float, end: float
-) -> None:
-    before = [change["state"] for change in changes if change["at"] < begin]
-    times, states = [0.0], [_STATES[before[-1] if before else "closed"]]
-    for change in changes:
-        if begin <= change["at"] <= end:
-            times.append(change["at"] - begin)
-            states.append(_STATES[change["state"]])
-    axes.step([*times, end - begin], [*states, states[-1]], where="post", color=INK, lw=1.4)
-    halves = [
-        at for at, state in zip(times, states, strict=True) if state == _STATES["half-opened"]
-    ]
-    axes.plot(halves, [0.5] * len(halves), **{**MARK, "ls": "none"}, marker="D", ms=4)
-    axes.set_ylim(-0.25, 1.25)
-    axes.set_yticks([0, 0.5, 1], ["closed", "half-open", "open"])
-
-
-def _in_words(label: str, bins: pd.DataFrame) -> str:
-    shares = bins.sum() / max(float(bins.to_numpy().sum()), 1e-9)
-    told = ", ".join(f"{source} {part:.0%}" for source, part in shares.items())
-    return f"{label}: {told}."
+def circuit_states(
+    changes: Iterable[Mapping[str, Any]], circuit: str
+) -> Sequence[tuple[float, str]]:
+    """When a circuit changed (Unix s), and into which of the STATES."""
+    return [(each["at"], each["state"]) for each in changes if each["circuit"] == circuit]

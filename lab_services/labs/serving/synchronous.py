@@ -1,6 +1,5 @@
 """What the lab reads off the stack and the recordings, and the theory; no service imports this."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy.typing as npt
 
 from lab_services.report.queueing import Fluid, Queue
 from lab_services.report.stats import Interval, rows
-from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
@@ -32,15 +30,6 @@ def boards(
         list(flights[end - length : end])
         for end, length in zip(ends[whole], lengths[whole], strict=True)
     ]
-
-
-def waiting(stack: Stack, way: str) -> int:
-    """How many requests of an application wait for a thread at this moment."""
-    text = stack.text("web", "/metrics")
-    found = re.search(rf'^waiting{{way="{re.escape(way)}"}} (\S+)$', text, re.MULTILINE)
-    if not found:
-        raise ValueError(f"The application tells nothing of the way {way!r}.")
-    return int(float(found[1]))
 
 
 def returned(recording: Recording, after: float) -> Interval:

@@ -22,7 +22,7 @@ from lab_services.patterns.operation.prediction_monitoring.drift import (
     psi,
     repeated_share,
 )
-from lab_services.report.proportions import proportion
+from lab_services.report.proportions import share
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 
@@ -173,11 +173,6 @@ def share_above_theory(threshold: float, size: float, reference: Reference, colu
     counts = reference.counts[column]
     per_unit = 1 / size + 1 / counts.sum()
     return float(stats.chi2.sf(threshold / per_unit, len(counts) - 1))
-
-
-def share(hits: Values) -> Interval:
-    """The share of true ones, with its interval."""
-    return proportion(int(hits.sum()), len(hits))
 
 
 # --- the operating curve --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import Change, name_faults, shade
-from lab_services.report.proportions import proportion
+from lab_services.report.proportions import share
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
@@ -28,6 +28,7 @@ from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.running import send
 from lab_services.traffic.schedules import constant
+from lab_services.waiting import tries
 
 _PATIENCE = 10.0  # seconds for the gate's rows to be in the log
 _ANSWERS = 60.0  # seconds for the gate to take a release; what is released decides what is measured
@@ -51,12 +52,6 @@ WHERE test = %s AND NOT shadow GROUP BY model ORDER BY model
 
 
 # --- the gate and its log ------------------------------------------------------------------------
-
-
-def connect(stack: Stack) -> Database:
-    """The lab's own connection to the log; each statement counts at once."""
-    url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
-    return psycopg.connect(url, autocommit=True)
 
 
 def release(stack: Stack, test: str, share: float = 0.0, *, shadow: bool = False) -> float:
@@ -132,16 +127,13 @@ def logged(database: Database, test: str, number: int, *, shadow: bool = False) 
     Where ten seconds bring fewer, those that there are: requests that never reached the gate have
     no row.
     """
-    deadline = time.monotonic() + _PATIENCE
     columns = ["request", "model", "probability", "warned", "seconds"]
-    while True:
-        found = database.execute(
-            f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s",
-            [test, shadow],
-        ).fetchall()
-        if len(found) >= number or time.monotonic() > deadline:
-            return pd.DataFrame(found, columns=columns)
-        time.sleep(0.05)
+    query = f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s"
+    for _ in tries(_PATIENCE):
+        found = database.execute(query, [test, shadow]).fetchall()
+        if len(found) >= number:
+            break
+    return pd.DataFrame(found, columns=columns)
 
 
 def tell(database: Database, table: pd.DataFrame) -> None:
@@ -275,7 +267,7 @@ def worth(
     whole = max(1, int((end - begin) // every))
     bins = [table[place == number] for number in range(whole)]
     at = [(number + 0.5) * every for number in range(whole)]
-    warned = [proportion(int(part["warned"].sum()), len(part)) for part in bins]
+    warned = [share(part["warned"]) for part in bins]
     points = [mean_points(part["points"].to_numpy(float)) for part in bins]
     slow = [float(part["latency"].median()) for part in bins]
     with style.style(name):

@@ -14,10 +14,11 @@ from lab_services.models import features, store
 from lab_services.models.features import Flight
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
-from lab_services.report.proportions import proportion
+from lab_services.report import proportions
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
+from lab_services.waiting import tries
 
 PATIENCE = 30.0  # seconds for devices to have looked
 _TIMEOUT = 30.0  # seconds for a service to answer the lab, on a machine that is busy
@@ -46,7 +47,7 @@ def scored(onnx: Path | bytes, codes: Mapping[str, Any], flights: Sequence[Fligh
 
 def same_verdict(a: Values, b: Values, threshold: float) -> Interval:
     """The share of flights that both call late, or both not."""
-    return proportion(int(((a > threshold) == (b > threshold)).sum()), len(a))
+    return proportions.share((a > threshold) == (b > threshold))
 
 
 def asked(url: str, flights: Sequence[Flight]) -> Values:
@@ -108,12 +109,10 @@ def outcome(stack: Stack, version: int, service: str = "device") -> dict[str, An
 
     The `outcome` is None where it has not after `PATIENCE` seconds.
     """
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    for _ in tries(PATIENCE):
         for event in stack.json(service, "/device")["events"]:
             if event["version"] == version:
                 return dict(event)
-        time.sleep(0.02)
     reason = f"{service} has not looked at package {version} within {PATIENCE:g} s"
     return {"version": version, "outcome": None, "reason": reason}
 
@@ -173,7 +172,7 @@ def spread(
     for every, devices in updated.groupby("every"):
         after = devices["at"] - released
         found[f"looks every {every:g} s"] = {
-            second: proportion(int((after <= second).sum()), len(after)) for second in seconds
+            second: proportions.share(after <= second) for second in seconds
         }
     return found
 
@@ -196,9 +195,9 @@ def distance(updated: pd.DataFrame, released: float, every: float) -> float:
 
 def network_bytes(stack: Stack, cluster: str) -> int:
     """Bytes that have gone through the network to a service and back, counted by Envoy."""
-    path = f"/stats?format=json&filter=^cluster.{cluster}.upstream_cx_.x_bytes_total$"
-    found = stack.json("network", path, port=9901)
-    return sum(int(each["value"]) for each in found["stats"])
+    return sum(
+        stack.envoy_stats("network", rf"^cluster\.{cluster}\.upstream_cx_.x_bytes_total$").values()
+    )
 
 
 def by_whom(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -223,5 +222,4 @@ def by_model(wrong: Sequence[int]) -> Callable[[pd.DataFrame], "pd.Series[Any]"]
 
 def share(recording: Recording, kinds: Callable[[pd.DataFrame], Any], *kind: str) -> Interval:
     """The share of a recording's requests of which one of these became."""
-    found = kinds(recording.measured).isin(kind)
-    return proportion(int(found.sum()), len(found))
+    return proportions.share(kinds(recording.measured).isin(kind))

@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from redis import Redis
 
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, MARK, MARKERS, SIZES, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import Change, name_faults, shade
-from lab_services.report.concurrency import in_flight
 from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack, loopback
@@ -44,17 +40,13 @@ def load_time(logs: str) -> Interval:
 # --- the queue -----------------------------------------------------------------------------------
 
 
-def _store(stack: Stack) -> "Redis":
-    return Redis.from_url(f"redis://{stack.address('queue')}", decode_responses=True)
-
-
 def finished(stack: Stack, idents: Sequence[str], patience: float = 30) -> Numbers:
     """When the answer to each of these questions was there (Unix seconds); waits for all.
 
     Where none has come for `patience` seconds it waits no longer: what is missing is nan.
     """
     before, deadline = 0, time.monotonic() + patience
-    with _store(stack) as redis:
+    with stack.redis("queue") as redis:
         while True:
             told: Any = redis.hmget("answers", list(idents))
             there = sum(map(bool, told))
@@ -167,44 +159,3 @@ def front(
         style.unit_axis(axes, "x", "s")
         style.noted(axes, "time for one answer (median)", [], missing=missing)
         return style.finish(figure, name, title, style.in_words(" ".join(words), missing))
-
-
-def doubling(
-    recordings: Mapping[str, Recording],
-    services: Mapping[str, float],
-    phases: Sequence[float],
-    *,
-    name: str,
-    title: str,
-) -> Chart:
-    """Requests that wait for an answer over time, and what one worker makes of the arrivals.
-
-    Each recording begins at 0; `phases` are the seconds before, during and after the doubling,
-    which is shaded. `services[label]` is the service time in seconds from which a line is
-    computed. Raises ValueError for a label without a recording.
-    """
-    style.check_labels(recordings, services)
-    before, double, after = phases
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 3.6))
-        axes = figure.add_subplot()
-        at = np.linspace(0, before + double + after, 400)
-        legend, words = [], []
-        for index, (label, recording) in enumerate(recordings.items()):
-            measured = in_flight(recording, recording.begin + at)
-            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
-            axes.plot(at, measured, **look)
-            legend.append(Line2D([], [], **look, label=label))
-            words.append(f"{label}: at most {measured.max():.0f} requests.")
-            if label in services:
-                ideal = in_flight(expected(recording, services[label]), recording.begin + at)
-                axes.plot(at, ideal, color=INK, lw=1)
-                words.append(f"Theory: at most {ideal.max():.0f}.")
-        change = Change("traffic doubles", "", before, before + double)
-        shade(axes, [change], 0, before + double + after)
-        name_faults(axes, [change], 0, before + double + after)
-        axes.set(xlabel="seconds", ylabel="requests that wait", xlim=(0, at[-1]))
-        axes.set_ylim(bottom=0)
-        if services:
-            legend.append(Line2D([], [], color=INK, lw=1, label="line: theory"))
-        return style.finish(figure, name, title, " ".join(words), legend)

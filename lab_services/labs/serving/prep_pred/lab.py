@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from prometheus_client.parser import text_string_to_metric_families
 
 from lab_services.labs.serving.prep_pred import versions
 from lab_services.models import scoring, store
@@ -19,7 +18,6 @@ from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
 from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.services.predictor import Rows
-from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
 REFUSED = 409  # what a handshake answers that fails
@@ -50,13 +48,6 @@ def at_once(*changes: Callable[[], None]) -> None:
     with ThreadPoolExecutor(len(changes)) as pool:
         for change in [pool.submit(change) for change in changes]:
             change.result()
-
-
-def processor_seconds(stack: Stack, service: str) -> float:
-    """What the first replica of a service has used of processors since it began, as it says."""
-    families = text_string_to_metric_families(stack.text(service, "/metrics"))
-    (used,) = [family for family in families if family.name == "process_cpu_seconds"]
-    return float(used.samples[0].value)
 
 
 def hours_for(ratio: float, preparation: Line, prediction: Line, most: int = 500) -> int | None:

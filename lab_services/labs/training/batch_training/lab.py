@@ -2,7 +2,6 @@
 
 import math
 import tempfile
-import time
 from calendar import month_abbr
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ from lab_services.models import store
 from lab_services.patterns.training.batch_training import training
 from lab_services.patterns.training.batch_training.training import Trained
 from lab_services.report.charts import style
-from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import Change, name_faults, shade
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.fault import Fault
+from lab_services.waiting import wait_until
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
 # time, and a thirtieth of one is about a day.
@@ -41,7 +41,6 @@ class Controls:
     def __init__(self, stack: Stack) -> None:
         self._scheduler, self._watch = stack.url("scheduler"), stack.url("watch")
         self._predictor = stack.url("predictor")
-        self.database_url = f"postgresql://postgres:lab@{stack.address('postgres')}/postgres"
         self._client = loopback.client(timeout=_PATIENCE)
 
     def run(
@@ -75,12 +74,9 @@ class Controls:
         return int(self._get(f"{self._predictor}/champion").json()["version"])
 
     def wait_for(self, version: int, seconds: float = _PATIENCE) -> None:
-        """Wait until the predictor serves that version. Raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        while self.champion() != version:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"The predictor still serves version {self.champion()}.")
-            time.sleep(0.05)
+        """Wait until the predictor serves that version. Raises LabError."""
+        what = f"the predictor serves version {version}"
+        wait_until(lambda: self.champion() == version, seconds, what)
 
     def model(self, name: str) -> Trained:
         """A model by the name of its folder, such as late/2013-05.
@@ -221,16 +217,10 @@ def ages_chart(
         axes.axhline(threshold, **style.MARK)
         words = [f"at most {max(age for _, age in ages):.1f} s without a success."]
         for label, start, end in faults:
-            axes.axvspan(start - begin, end - begin, facecolor=INK, alpha=0.12, lw=0)
-            axes.annotate(
-                label,
-                (start - begin, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                fontsize=10,
-            )
             words.append(f"{label} from {start - begin:.1f} to {end - begin:.1f} s.")
+        changes = [Change(label, "", start, end) for label, start, end in faults]
+        shade(axes, changes, begin, ages[-1][0])
+        name_faults(axes, changes, begin, ages[-1][0])
         for label, when in alarms.items():
             age = next(age for time, age in ages if time >= when - 1e-3)
             axes.plot(when - begin, age, **alarm)

@@ -1,0 +1,92 @@
+"""Lines over time or over a size: what was there at each moment, and what theory expects."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lab_services.report import numbers
+from lab_services.report.charts import style
+from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.charts.svg import INK
+from lab_services.report.charts.timeline import FaultLike, name_faults, shade, timed
+
+Points = tuple[npt.ArrayLike, npt.ArrayLike]
+"""The places on the x axis, and the values there."""
+
+
+def series(
+    lines: Mapping[str, Points],
+    *,
+    name: str,
+    title: str,
+    y: str,
+    x: str = "seconds",
+    unit: str = "",
+    theory: Mapping[str, Points] | None = None,
+    marks: Sequence[float] = (),
+    mark: str = "",
+    faults: Iterable[FaultLike] = (),
+    log_x: bool = False,
+) -> Chart:
+    """A line a label, and a thin one for what theory expects of it.
+
+    `unit` is that of the values. `marks` are places of upright lines, and `mark` says what happens
+    there. The times of `faults`, which are shaded, count from the same zero as x. With `log_x` the
+    x axis is logarithmic, in seconds. Raises ValueError for more lines than can be told apart, and
+    for theory without a line. A line of which nothing is known is missing, and the chart says so.
+
+    >>> series({"1 worker": (at, depth)}, name="depth", title="The queue", y="jobs")
+    """
+    theory = theory or {}
+    style.check_labels(lines, theory)
+    found, missing = timed(faults)
+    with style.style(name):
+        figure = Figure(figsize=(WIDTH, 3.6))
+        axes = figure.add_subplot()
+        if log_x:
+            axes.set_xscale("log")
+        legend, words = [], []
+        for index, (label, points) in enumerate(lines.items()):
+            look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
+            legend.append(Line2D([], [], **look, label=label))
+            drawn = [(label, label, points, look)]
+            if label in theory:
+                thin = {"color": INK, "lw": 1.1}
+                drawn.append(("Theory", f"the theory of {label}", theory[label], thin))
+            for told, what, (at, values), how in drawn:
+                known = np.asarray(values, dtype=float)
+                axes.plot(at, known, **how)
+                if np.isfinite(known).any():
+                    words.append(f"{told}: {_told(known, unit)}.")
+                else:
+                    missing.append(style.gap(what))
+        if theory:
+            legend.append(Line2D([], [], color=INK, lw=1.1, label="line: theory"))
+        for place in marks:
+            axes.axvline(place, **MARK)
+        if mark:
+            legend.append(Line2D([], [], **MARK, label=mark))
+        places = np.concatenate([np.asarray(at, dtype=float) for at, _ in lines.values()])
+        begin, end = float(places.min()), float(places.max())
+        shade(axes, found, 0.0, end)
+        name_faults(axes, found, 0.0, end)
+        axes.set(xlim=(begin, end), ylabel=y)
+        axes.set_ylim(bottom=0)
+        style.unit_axis(axes, "y", unit)
+        if log_x:
+            style.unit_axis(axes, "x", "s")
+        style.noted(axes, x, [], missing=missing)
+        alt = style.in_words(f"{y} by {x}.", [*words, *missing])
+        return style.finish(figure, name, title, alt, legend)
+
+
+def _told(values: npt.NDArray[np.float64], unit: str) -> str:
+    known = values[np.isfinite(values)]
+    first, most, last = (
+        numbers.written(float(value), unit) for value in (known[0], known.max(), known[-1])
+    )
+    return f"{first} at first, at most {most}, {last} at the end"
