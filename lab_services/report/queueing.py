@@ -28,7 +28,10 @@ def erlang_c(servers: int, load: float) -> float:
         raise ValueError(f"No queue has {servers} workers and a load of {load}.")
     if load >= servers:
         return 1.0
-    lost = float(scipy.stats.poisson.pmf(servers, load) / scipy.stats.poisson.cdf(servers, load))
+    # Not by scipy.stats, whose import takes a second of each kernel.
+    special = scipy.special
+    logarithm = special.xlogy(servers, load) - special.gammaln(servers + 1) - load
+    lost = float(np.exp(logarithm) / special.pdtr(servers, load))
     return lost / (1 - load / servers * (1 - lost))
 
 
@@ -205,7 +208,7 @@ class Queue:
 @lru_cache(maxsize=32)  # a curve asks for the same at each of its points, and it takes milliseconds
 def _gamma_quantiles(shape: float) -> npt.NDArray[np.float64]:
     """The quantiles of the gamma distribution of scale 1 at 20,000 equal steps of probability."""
-    found: npt.NDArray[np.float64] = scipy.stats.gamma.ppf(
-        (np.arange(20_000) + 0.5) / 20_000, shape
+    found: npt.NDArray[np.float64] = scipy.special.gammaincinv(
+        shape, (np.arange(20_000) + 0.5) / 20_000
     )
     return found

@@ -80,6 +80,6 @@ def _student(values: npt.NDArray[np.float64], unit: str, design_effect: float = 
     if n == 1:
         return Interval(mean, -math.inf, math.inf, 1, unit, "one value has no interval")
     independent = max(2.0, n / design_effect)
-    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1))
+    t = float(scipy.special.stdtrit(independent - 1, (1 + CONFIDENCE) / 2))
     half = t * float(values.std(ddof=1)) / independent**0.5
     return Interval(mean, mean - half, mean + half, n, unit)
