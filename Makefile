@@ -42,7 +42,7 @@ test-python: $(filter .uv/bin/uv,$(UV))  ## the unit tests on another Python: PY
 	  $(UV) sync --frozen --compile-bytecode --quiet $(CHOICE)
 	@.venv-$(notdir $(PYTHON))/bin/lab models --quiet
 	@.venv-$(notdir $(PYTHON))/bin/pytest -m 'not docker' \
-	  --ignore tests/labs --ignore tests/browser --ignore tests/binder
+	  --ignore tests/notebooks --ignore tests/browser --ignore tests/binder
 
 coverage: PYTHON := $(or $(PYTHON),3.13)
 coverage: $(filter .uv/bin/uv,$(UV))  ## lines of lab_services that no unit test reaches; held at what it is
@@ -52,7 +52,7 @@ coverage: $(filter .uv/bin/uv,$(UV))  ## lines of lab_services that no unit test
 	@rm -rf _build/coverage && mkdir -p _build/coverage
 	@PATH="$$PWD/.venv-$(notdir $(PYTHON))/bin:$$PATH" COVERAGE_CORE=sysmon \
 	  coverage run -m pytest -q -n logical --maxprocesses=4 --dist=loadgroup \
-	  --ignore tests/labs --ignore tests/browser --ignore tests/binder
+	  --ignore tests/notebooks --ignore tests/browser --ignore tests/binder
 	@.venv-$(notdir $(PYTHON))/bin/coverage combine -q
 	@.venv-$(notdir $(PYTHON))/bin/coverage report
 

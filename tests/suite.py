@@ -15,7 +15,7 @@ from lab_services.command.checks import State, from_outside
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent
-APART = ("labs", "browser", "binder")
+APART = ("notebooks", "browser", "binder")
 PYTEST = ("pytest", "--durations=20", "--durations-min=2")
 
 
@@ -34,7 +34,7 @@ STEPS = {
     "units": (*PYTEST, "-m", "not alone", *PARALLEL, *(f"--ignore=tests/{name}" for name in APART)),
     "units alone": (*PYTEST, "-m", "alone", *alone()),
     # -s: labs take minutes, and say where they are. Nothing is judged, so they may disturb another.
-    "labs": ("pytest", "-s", *PARALLEL, "tests/labs"),
+    "labs": ("pytest", "-s", *PARALLEL, "tests/notebooks"),
     # Built from the runs that the labs have just kept.
     "book": ("pytest", "tests/browser"),
     "binder": ("pytest", "-s", "tests/binder"),

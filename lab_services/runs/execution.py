@@ -10,8 +10,8 @@ import psutil
 
 from lab_services.errors import LabError
 from lab_services.runs import run
-from lab_services.runs.papermill_engine import CellProgress
 from lab_services.runs.notebook import Length
+from lab_services.runs.papermill_engine import CellProgress
 from lab_services.stack import orders
 from lab_services.stack.choice import choose_runtime
 from lab_services.stack.supervisor_client import living

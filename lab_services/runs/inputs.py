@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab_services import paths
-from lab_services.runs import notebook_file
 from lab_services.errors import LabError
+from lab_services.runs import notebook_file
 from lab_services.runs.imports import PACKAGE, Closure, contents, read
 from lab_services.runs.notebook_file import LIVE, Cell
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.runs.execution import execute
 from lab_services.report.claims import Verdict
+from lab_services.runs.execution import execute
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others, watched
 from lab_services.runs.run import NothingToReplay, Run, RunMissing, execute_again

@@ -13,9 +13,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from lab_services import paths
-from lab_services.runs import notebook_file
 from lab_services.errors import LabError
 from lab_services.report import claims, exercise, measurements
+from lab_services.runs import notebook_file
 
 # Cells that papermill adds; they do not count when a cell is named by its number.
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}

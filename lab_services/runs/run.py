@@ -25,17 +25,14 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from lab_services.errors import LabError
-from lab_services.runs.inputs import LOCK, inputs
-from lab_services.runs import papermill_engine
-from lab_services.runs import machine
-from lab_services.runs import page
-from lab_services.runs import replay
-from lab_services.runs.beside import beside
 from lab_services.report.claims import Verdict
-from lab_services.runs.papermill_engine import CellProgress, peak_memory
 from lab_services.report.measurements import from_json
-from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.report.stats import Interval
+from lab_services.runs import machine, page, papermill_engine, replay
+from lab_services.runs.beside import beside
+from lab_services.runs.inputs import LOCK, inputs
+from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
+from lab_services.runs.papermill_engine import CellProgress, peak_memory
 
 FILE = "measurements.json"
 NOTEBOOK = "run.ipynb"

@@ -24,7 +24,7 @@ from tests.browser.visiting import Visit, visit
 from tests.conftest import missing
 
 ROOT = paths.repository()
-# Those that tests/labs has made, in the shortest form, else those of `make book`.
+# Those that tests/notebooks has made, in the shortest form, else those of `make book`.
 RUNS = (ROOT / "runs" / "tests", ROOT / "runs")
 
 
@@ -39,7 +39,9 @@ def site(chapters: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site."""
     whole = [runs for runs in RUNS if all(sources.kept_runs(ROOT, runs, s) for s in chapters)]
     if not whole:
-        missing("No kept run of every lab as it is now: `make book` or `pytest tests/labs` first.")
+        missing(
+            "No kept run of every lab as it is now: `make book` or `pytest tests/notebooks` first."
+        )
     # Beside the _build of this checkout, which somebody may be reading.
     root = tmp_path_factory.mktemp("book")
     for entry in ROOT.iterdir():

@@ -1,4 +1,4 @@
-"""`lab new` and the table of contents. tests/labs/test_new_chapter.py tests what it makes."""
+"""`lab new` and the table of contents. tests/notebooks/test_new_chapter.py tests what it makes."""
 
 import shutil
 from pathlib import Path

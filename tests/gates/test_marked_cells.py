@@ -7,7 +7,7 @@ import pytest
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import execute
 from tests.gates.small_book import CLAIM, GOOD, lab
-from tests.labs.marked import compare
+from tests.notebooks.marked import compare
 
 CELL = "import os\nverdicts = lambda: print({text})\nverdicts()"
 ONE = CELL.format(text="'it gains'")

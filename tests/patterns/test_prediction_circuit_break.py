@@ -4,20 +4,17 @@ import runpy
 import time
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import yaml
 from starlette.testclient import TestClient
 
 from lab_services import paths, report
-from lab_services.labs.serving import prediction_circuit_break as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
 from lab_services.models.scoring import predict_proba
 from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.fake_service import Answer, fake_service
-from tests.recordings import ROWS, recorded
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
@@ -177,19 +174,6 @@ def envoy():
     return yaml.safe_load(path.read_text())["static_resources"]
 
 
-def test_the_limits_of_the_lab_are_those_of_the_proxy(envoy):
-    """A limit that the proxy does not know, and so lets everything through."""
-    (limited,) = [each for each in envoy["listeners"] if each["name"] == "limited"]
-    filters = limited["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-    found = {}
-    for descriptor in filters[0]["typed_config"]["descriptors"]:
-        bucket = descriptor["token_bucket"]
-        rate = bucket["tokens_per_fill"] / float(bucket["fill_interval"].removesuffix("s"))
-        assert bucket["max_tokens"] == pytest.approx(0.2 * rate)  # as theory has it
-        found[int(descriptor["entries"][0]["value"])] = pytest.approx(rate)
-    assert found == {limit: limit for limit in lab.LIMITS}
-
-
 def test_the_callers_doors_are_the_proxys(envoy):
     """A caller that believes it is protected and comes through another door."""
     path = compose_path("serving/prediction-circuit-break")
@@ -202,121 +186,3 @@ def test_the_callers_doors_are_the_proxys(envoy):
         if name.endswith("_URL"):
             door = name.removesuffix("_URL").lower()
             assert value == f"http://proxy:{ports[door]}"
-
-
-# --- reading -------------------------------------------------------------------------------------
-
-
-SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.9, end=2.6)
-
-
-def test_times_to_trip_and_to_recover():
-    """A slow answer of the fallback taken for a circuit that is open."""
-    recording = recorded(ROWS)
-    assert lab.time_to_trip(recording, SLOW, prompt=0.1).value == pytest.approx(0.6)
-    assert lab.time_to_recover(recording, 2.6).value == pytest.approx(0.4)
-
-
-def test_what_never_tripped_or_recovered_is_unknown():
-    """A time that nobody has seen, or a table of the run that ends in a traceback."""
-    never = recorded(ROWS[:2])
-    trip = lab.time_to_trip(never, SLOW, prompt=0.1)
-    assert not trip.known and "never answered at once" in trip.note
-    recover = lab.time_to_recover(never, 2.6)
-    assert not recover.known and "did not answer again" in recover.note
-
-
-def test_the_next_opening_of_a_circuit():
-    """The opening of another circuit, or one before the outage."""
-    changes = [
-        {"circuit": "5", "state": "opened", "at": 1.0},
-        {"circuit": "8", "state": "opened", "at": 3.0},
-        {"circuit": "5", "state": "half-opened", "at": 3.5},
-        {"circuit": "5", "state": "opened", "at": 4.0},
-    ]
-    assert lab.opened_after(changes, "5", 2.0) == 2.0
-    assert lab.opened_after(changes, "16", 2.0) == np.inf
-
-
-def test_a_circuit_that_stays_closed_in_an_outage_has_no_time_to_open():
-    """A mean over the outages in which it did open, or of none at all."""
-    changes = [
-        {"circuit": "5", "state": "opened", "at": 1.5},
-        {"circuit": "5", "state": "opened", "at": 3.25},
-    ]
-    outages = [SimpleNamespace(**{**vars(SLOW), "start": start}) for start in (1.0, 3.0, 9.0)]
-    found = lab.time_to_open(changes, "5", outages[:2])
-    assert (found.value, found.low, found.high, found.n) == (0.375, 0.25, 0.5, 2)
-    for seen in (outages, []):
-        assert not lab.time_to_open(changes, "5", seen).known
-    assert "in 1 of 3 outages" in lab.time_to_open(changes, "5", outages).note
-
-
-def test_the_time_until_a_run_of_failures_against_chance():
-    """A slip in the formula that the sweep of thresholds rests on."""
-    random = np.random.default_rng(0)
-    took, failed, count = [], 0, 0
-    for draw in random.random(200_000) < 0.4:
-        count, failed = count + 1, failed + 1 if draw else 0
-        if failed == 3:
-            took.append(count)
-            count = failed = 0
-    assert np.mean(took) == pytest.approx(lab.requests_until_run(3, 0.4), rel=0.03)
-    for bad in ((0, 0.4), (3, 0.0), (3, 1.0)):
-        with pytest.raises(ValueError, match="Runs need"):
-            lab.requests_until_run(*bad)
-
-
-def test_the_fallback_share_against_chance():
-    """A cycle of the circuit that is counted wrongly."""
-    random = np.random.default_rng(1)
-    failures, errors, rate, open_seconds = 2, 0.3, 20.0, 0.5
-    now, opens_until, half, in_row, fallback, count = 0.0, -1.0, False, 0, 0, 200_000
-    for gap, fails in zip(
-        random.exponential(1 / rate, count), random.random(count) < errors, strict=True
-    ):
-        now += gap
-        if now < opens_until:
-            fallback += 1
-            continue
-        fallback += fails
-        in_row = in_row + 1 if fails else 0
-        if fails and (half or in_row == failures):
-            opens_until, half, in_row = now + open_seconds, True, 0
-        elif half:
-            half = False
-    expected = lab.expected_fallback_share(failures, errors, rate, open_seconds)
-    assert fallback / count == pytest.approx(expected, rel=0.03)
-
-
-def test_the_fluid_model_of_the_limit():
-    """A limit that is kept gives itself, one above the capacity falls off the cliff."""
-    known = {"calm": 45, "offered": 270, "capacity": 90, "seconds": 1.2, "wait": 0.24}
-    assert lab.expected_good(30, **known) == pytest.approx(30)
-    assert 60 < lab.expected_good(60, **known) < 75
-    assert lab.expected_good(400, **known) == lab.expected_good(300, **known)
-    assert lab.expected_good(300, **known) < 30
-    # Who takes as long as the deadline by itself is late even where nobody waits.
-    assert lab.expected_good(30, **{**known, "wait": -0.1}) == 0
-    assert lab.limit_below(99) == 90
-    assert lab.limit_below(1) == lab.LIMITS[0]
-
-
-def test_who_answered_is_told_apart():
-    """A late answer that counts as the predictor's, or a failed one as the fallback's."""
-    table = recorded(ROWS).table
-    found = lab.who_answered(0.5)(table)
-    timely = table["ok"] & (table["latency"] <= 0.5)
-    assert (found[timely & (table["status"] == 203)] == "the fallback, in time").all()
-    assert (found[timely & (table["status"] == 200)] == "the predictor, in time").all()
-    assert (found[~timely] == "late or failed").all()
-    assert set(found) == set(lab.SOURCES)
-
-
-def test_the_states_are_those_of_one_circuit():
-    """A strip that mixes the circuits of several thresholds."""
-    changes = [
-        {"circuit": "5", "state": "opened", "at": 1.2},
-        {"circuit": "8", "state": "opened", "at": 1.3},
-    ]
-    assert lab.circuit_states(changes, "5") == [(1.2, "opened")]

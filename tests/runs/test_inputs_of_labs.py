@@ -203,7 +203,9 @@ def test_what_the_kernel_imports_is_among_the_files() -> None:
     lines = ["import sys", *re.findall(r"^(?:from|import) .+$", code, re.MULTILINE)]
     # Each name of a lazy face is imported when it is asked for.
     lines += set(re.findall(r"\b(?:charts|payloads|report|traffic)\.\w+", code))
-    lines += ["print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('lab_s')), sep='\\n')"]
+    lines += [
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('lab_s')), sep='\\n')"
+    ]
     ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     imported = {Path(file).relative_to(paths.repository()) for file in ran.stdout.splitlines()}

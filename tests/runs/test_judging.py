@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from lab_services.runs import judging
 from lab_services.errors import LabError
+from lab_services.runs import judging
 from lab_services.runs.judging import Judgement, Outcome, judge
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others, _foreign, _taken, _Used, watched

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from lab_services import paths
-from lab_services.runs import notebook_file
 from lab_services.book import sources
 from lab_services.command import cli
 from lab_services.errors import LabError
+from lab_services.runs import notebook_file
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import Run, execute
 

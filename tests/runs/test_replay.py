@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lab_services.runs.notebook_file import LIVE
 from lab_services.runs import replay
+from lab_services.runs.notebook_file import LIVE
 from lab_services.runs.run import NothingToReplay, Run, execute, execute_again
 
 # A class, a function and a list that a later live cell adds to; the last line counts executions.

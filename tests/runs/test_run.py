@@ -14,10 +14,10 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.report import measurements
-from lab_services.report.measurements import as_json, from_json, keep_file, keep
+from lab_services.report.measurements import as_json, from_json, keep, keep_file
+from lab_services.report.stats import Interval
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import Run, RunMissing, execute
-from lab_services.report.stats import Interval
 
 
 def write(
@@ -147,7 +147,9 @@ def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monk
     kept = runs / "process/gates/small"
     kept.mkdir(parents=True)
     (kept / "measurements.json").write_text("{}")
-    own_supervisor = "from lab_services.stack.supervisor_client import own_supervisor\nown_supervisor()"
+    own_supervisor = (
+        "from lab_services.stack.supervisor_client import own_supervisor\nown_supervisor()"
+    )
     with pytest.raises(KeyboardInterrupt):
         execute(
             write(tmp_path, "import os, signal, time", own_supervisor, interrupt),

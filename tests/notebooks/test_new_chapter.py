@@ -64,7 +64,7 @@ def test_its_code_is_clean(checkout: Path) -> None:
 
 def test_it_has_all_parts(checkout: Path) -> None:
     """A template behind the standard that the chapters are held to; its own test included."""
-    chapters = ["tests/labs/test_chapters.py", "-k", CHAPTER]
+    chapters = ["tests/notebooks/test_chapters.py", "-k", CHAPTER]
     assert call(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chapters) == 0
     service = "tests/patterns/test_trial_chapter.py"
     assert call(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", service) == 0

@@ -20,7 +20,7 @@ from lab_services.report.claims import Verdict
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import NothingToReplay, Run, RunMissing, execute_again
 from lab_services.stack.needs import missing_programs
-from tests.labs import asked, marked
+from tests.notebooks import asked, marked
 
 ROOT = paths.repository()
 LABS = [f"{file.parent.name}/{file.stem}" for file in sorted((ROOT / "labs").glob("*/*.ipynb"))]

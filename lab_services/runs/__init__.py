@@ -1,0 +1,1 @@
+"""Notebooks executed, runs kept, compared, replayed and judged."""

@@ -1,0 +1,351 @@
+"""Helpers of the lab `serving/all-in-one`: what it reads off, and the theory."""
+
+import importlib
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from lab_services import report
+from lab_services.errors import LabError
+from lab_services.labs.serving import all_in_one as lab
+from lab_services.models import build, store
+from lab_services.models.features import EXAMPLE
+from lab_services.report.queueing import lindley
+from lab_services.services.predictor import Model
+from lab_services.stack import compose
+from lab_services.stack.catalogue import compose_path
+from lab_services.traffic.recording import Recording
+
+APP = "lab_services.patterns.serving.all_in_one.app"
+
+
+# --- the service ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built():
+    build.ensure()
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """Starts the service with these models and settings."""
+
+    @contextmanager
+    def start(models, **environment):
+        good, rough = store.model_path("good"), store.model_path("rough")
+        text = " ".join(f"{name}={rough if name == 'reasons' else good}" for name in models)
+        settings = {"MODELS": text, "SAMPLES": "50", "OTHERS": "20", **environment}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        module = importlib.reload(importlib.import_module(APP))
+        with TestClient(module.app) as client:
+            yield SimpleNamespace(client=client, module=module)
+
+    # The module reads its settings when it is imported.
+    monkeypatch.setenv("MODELS", f"board={store.model_path('good')}")
+    return start
+
+
+@pytest.mark.parametrize(("keep", "left"), [("0", 30), ("4", 4)])
+def test_the_leak_and_its_repair(service, monkeypatch, keep, left):
+    """A leak that is none, so that the lab shows nothing; a repair that repairs nothing."""
+    made = []
+    with service(["board"], KEEP=keep) as running:
+        model = Model(str(store.model_path("rough")))
+        model.load()
+        explained = running.module.reasons(model)
+        kept = explained.__closure__[explained.__code__.co_freevars.index("kept")].cell_contents
+        for wind in range(30):
+            flight = {**EXAMPLE, "wind": float(wind)}
+            made.append(_run(explained(flight)))
+        assert len(kept) == left
+        again = _run(explained({**EXAMPLE, "wind": 29.0}))
+        bytes_of_one = next(iter(kept.values()))[0].nbytes
+    assert again is made[-1]  # the cache works for who asks the same again
+    assert bytes_of_one == lab.explanation_bytes(others=20)
+
+
+def _run(coroutine):
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    return ended.value.value
+
+
+def test_the_lab_counts_with_what_the_stack_is_told():
+    """A prediction of the death that is made for other settings than those of the Compose file."""
+    topology = compose.read(compose_path("serving/all-in-one"), {"LAB_MODELS": "/models"})
+    assert {s.environment["OTHERS"] for s in topology.services.values()} == {"500"}
+    assert {s.environment["SAMPLES"] for s in topology.services.values()} == {"24000"}
+    assert len({s.memory for s in topology.services.values()}) == 1
+    held = [each.split("=")[0] for each in topology.services["one"].environment["MODELS"].split()]
+    assert tuple(held) == lab.MODELS
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def test_pollaczek_and_khinchine_for_a_mix():
+    """The square forgotten, or taken of the mean."""
+    queue = lab.mixed({"fast": 100, "slow": 15}, {"fast": 0.001, "slow": 0.040})
+    expected = (100 * 0.001**2 + 15 * 0.040**2) / (2 * (1 - 0.7))
+    assert queue.mean_wait(115) == pytest.approx(expected)
+    assert lab.mixed({"fast": 0}, {"fast": 0.001}) is None
+
+
+def recording(offsets, models, latency=0.001, ok=True, **columns):
+    table = pd.DataFrame(
+        {
+            "intended": 1000.0 + np.asarray(offsets, dtype=float),
+            "started": 1000.0 + np.asarray(offsets, dtype=float),
+            "latency": latency,
+            "model": models,
+            "ok": ok,
+            "error": "",
+            "warmup": False,
+            **columns,
+        }
+    )
+    return Recording(table, begin=1000.0, seconds=float(max(offsets)) + 1)
+
+
+def test_who_comes_waits_for_the_work_before():
+    """A recursion that counts its own work, or lets idle time count as credit."""
+    services = {"board": 0.0, "advice": 0.010}
+    seen = recording([0, 0.001, 0.004, 0.030, 0.031], ["advice", "board", "advice"] + ["board"] * 2)
+    latencies = lab.expected_latencies(seen, services, "board", alone=0.001)
+    assert latencies == pytest.approx([0.010, 0.001, 0.001])
+
+
+def test_the_recursion_agrees_with_the_formula():
+    """Two theories in one lab that say different things."""
+    random = np.random.default_rng(1)
+    count, services = 60_000, {"board": 0.0002, "advice": 0.015}
+    rates = {"board": 100, "advice": 40}
+    models = random.choice(["board", "advice"], count, p=[100 / 140, 40 / 140])
+    seen = recording(np.cumsum(random.exponential(1 / 140, count)), models)
+    formula = lab.mixed(rates, services).mean_wait(140)
+    waited = lindley(seen.table["intended"], seen.table["model"].map(services))
+    assert waited.mean() == pytest.approx(formula, rel=0.1)
+
+
+def test_what_theory_explains_is_compared_request_by_request():
+    """An interval as wide as the luck of the arrivals."""
+    random = np.random.default_rng(2)
+    services = {"board": 0.0002, "advice": 0.015}
+    models = random.choice(["board", "advice"], 3000, p=[0.7, 0.3])
+    offsets = np.cumsum(random.exponential(1 / 130, 3000))
+    expected = 0.001 + lindley(offsets, pd.Series(models).map(services))
+    seen = recording(offsets, models, latency=1.2 * expected)
+    ratio = lab.explained(seen, services, "board", alone=0.001)
+    assert (ratio.low, ratio.high) == pytest.approx((1.2, 1.2))
+
+
+def test_what_cannot_be_explained_is_unknown():
+    """A traceback where a request failed, or where nobody knows what the board takes alone."""
+    services = {"board": 0.0002, "advice": 0.015}
+    seen = recording([0, 1, 2], "board", ok=[True, False, True])
+    failing = lab.explained(seen, services, "board", 0.001)
+    assert not failing.known and failing.note == "1 of 3 requests to board have failed"
+    sound = recording([0, 1, 2], "board")
+    assert not lab.explained(sound, services, "board", np.nan).known
+
+
+def test_memory_of_many_models():
+    """A crossover on the wrong side."""
+    cost = lab.Memory.fit({1: 60e6, 11: 160e6})
+    assert (cost.base, cost.model) == (pytest.approx(50e6), pytest.approx(10e6))
+    assert cost.crossover == pytest.approx(6)
+    for models in (2, 5, 30):
+        assert cost.together(models, 5) < cost.apart(models, 5)
+        assert cost.together(models, 6) == pytest.approx(cost.apart(models, 6))
+        assert cost.together(models, 7) > cost.apart(models, 7)
+    assert lab.Memory(50e6, 0).crossover == np.inf
+    with pytest.raises(ValueError, match="two points"):
+        lab.Memory.fit({1: 60e6})
+    assert lab.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}).value == 20
+    assert lab.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3}).value == 0
+
+
+@pytest.mark.parametrize("seen", [{}, {0.4: 10.0}])
+def test_growth_that_nobody_looked_at_is_unknown(seen):
+    """A service that dies between two looks, and is said not to have grown."""
+    growth = lab.growth(seen)
+    assert not growth.known and growth.note == (
+        f"memory was looked at {len(seen)} times, growth needs 2"
+    )
+    other = report.Interval.exact(-7, "bytes")
+    assert lab.fastest(other, growth) == growth
+    assert lab.fastest(growth, other) == growth
+
+
+def test_the_fastest_growth():
+    """A service that shrinks taken for one that grows, or overlooked."""
+    grown = [report.Interval.exact(value, "bytes") for value in (3, -7)]
+    assert lab.fastest(*grown).value == 3
+    assert lab.fastest(*grown, either_way=True).value == 7
+
+
+# --- what was lost -------------------------------------------------------------------------------
+
+
+def leaking():
+    seen = recording(
+        [0, 1, 2, 3, 4, 5],
+        ["board", "reasons", "reasons", "board", "advice", "reasons"],
+        ok=[True, True, False, False, True, False],
+        arm=["one", "one", "one", "one", "one", "apart"],
+    )
+    seen.begin = 999.0
+    return seen
+
+
+def test_failures_are_counted_by_model():
+    """The leaking model counted among those that it takes along."""
+    seen = leaking()
+    assert lab.failed(seen, "board", "advice") == (1, 3)
+    assert lab.failed(seen.table, "reasons") == (2, 3)
+    assert lab.outcome(seen.table).tolist() == [
+        *("answered", "answered", "reasons failed"),
+        *("board failed", "answered", "reasons failed"),
+    ]
+
+
+def test_a_death_is_dated_by_the_first_explanation_that_fails():
+    """A death that is dated by a platform which looks once in a while."""
+    assert lab.lifetime(leaking(), "one").value == pytest.approx(3.001)
+    assert lab.lifetime(leaking(), "apart").value == pytest.approx(6.001)
+    alive = lab.lifetime(recording([0, 1], "reasons", arm="one"), "one")
+    assert not alive.known and "has not died" in alive.note
+
+
+def test_who_waits_in_the_queue_dates_no_death_by_when_it_came():
+    """A busy machine whose service is said to have died with the first who waits, or gives up."""
+    seen = recording([0, 1, 2, 3], "reasons", ok=False, arm="one", latency=[10.0, 6.0, 5.0, 0.001])
+    seen.table["error"] = ["no answer within 10 s", "", "", ""]
+    assert lab.lifetime(seen, "one").value == pytest.approx(3.001)
+    assert not lab.lifetime(
+        recording([0], "reasons", ok=False, arm="one", error="no answer within 10 s"), "one"
+    ).known
+
+
+def test_nothing_lost_of_nothing_asked_is_unknown():
+    """A release after the traffic that is said to have taken nothing from anybody."""
+    assert lab.counted(0, 5) == report.Interval.exact(0, "requests")
+    assert not lab.counted(0, 0).known
+
+
+# --- the platform --------------------------------------------------------------------------------
+
+
+class Standing:
+    """A stack of two services that the test lets die."""
+
+    def __init__(self):
+        self.down, self.started, self.released = set(), [], []
+
+    def states(self):
+        return [
+            SimpleNamespace(service=name, state="exited" if name in self.down else "ready")
+            for name in ("one", "reasons", "board")
+        ]
+
+    def stats(self, seconds):
+        index = pd.MultiIndex.from_tuples([("one", 1), ("one", 2)], names=["service", "replica"])
+        return pd.DataFrame({"memory_mb": [30.0, 12.0]}, index=index)
+
+    def start(self, service):
+        self.started.append(service)
+        self.down.discard(service)
+
+    def rollout(self, service, environment):
+        self.down.add(service)
+        time.sleep(0.15)
+        self.released.append((service, environment))
+        self.down.discard(service)
+
+
+def test_the_platform_starts_what_has_died():
+    """An outage without an end, or a service started twice."""
+    stack = Standing()
+    with lab.Platform(stack, ["one", "reasons"], pause=0.1) as platform:
+        stack.down = {"one", "reasons", "board"}  # the board is nobody's business here
+        platform.recover(seconds=5)
+    assert sorted(stack.started) == ["one", "reasons"]
+    assert 0.1 <= platform.first("one").end - platform.first("one").start < 2
+
+
+def test_a_death_that_nobody_has_seen_has_no_time():
+    """A traceback on a machine that is too slow for the leak."""
+    platform = lab.Platform(Standing(), ["one", "reasons"], pause=0)
+    assert np.isnan([platform.first("one").start, platform.first("one").end]).all()
+    assert platform.down(until=np.inf) == []
+    platform.deaths = [
+        report.Change("out of memory:", "one", 3.0, 5.0),
+        report.Change("out of memory:", "reasons", 4.0, None),
+    ]
+    (down,) = platform.down(until=3.5)
+    assert (down.start, down.end) == (3.0, 5.0)
+    (down,) = platform.down(until=np.inf)
+    assert (down.start, down.end) == (3.0, None)
+    assert platform.first("reasons").start == 4.0
+    assert np.isnan(platform.first("reasons").end)
+
+
+def test_a_release_is_no_death():
+    """A service that is started by the platform while it is being rolled out."""
+    stack = Standing()
+    with lab.Platform(stack, ["one", "reasons"], pause=0) as platform:
+        begin, end = platform.release({"KEEP": "16"})
+    assert sorted(stack.released) == [("one", {"KEEP": "16"}), ("reasons", {"KEEP": "16"})]
+    assert end - begin < 0.3  # both at once
+    assert not platform.deaths
+
+
+def test_the_platform_gives_up():
+    """A lab that waits for ever for a service that does not die, or ends in a traceback."""
+    began = time.monotonic()
+    with lab.Platform(Standing(), ["one"], pause=0) as platform:
+        platform.recover(seconds=0.1)
+    assert not platform.deaths
+    assert 0.1 <= time.monotonic() - began < 5
+
+
+def test_memory_is_told_by_seconds():
+    """Samples of another time, or of another service."""
+    with lab.Platform(Standing(), [], pause=0) as platform:
+        begin = time.time()
+        time.sleep(0.5)
+    seen = platform.memory("one", begin, begin + 60)
+    assert set(seen.values()) == {42e6}
+    assert all(0 <= at < 5 for at in seen)
+    assert platform.memory("board", begin, begin + 60) == {}
+    assert platform.memory("one", begin - 60, begin) == {}
+
+
+def test_a_platform_tells_of_what_went_wrong_in_it():
+    """A thread that dies without a word."""
+
+    class Broken(Standing):
+        def start(self, service):
+            raise LabError("It does not start.")
+
+    stack = Broken()
+    with (
+        pytest.raises(LabError, match="does not start"),
+        lab.Platform(stack, ["one"], pause=0),
+    ):
+        stack.down = {"one"}
+        time.sleep(0.3)
+
+
+def test_many_models_of_one_kind():
+    """A name used twice, so that the service holds fewer than it is told."""
+    named = [each.split("=") for each in lab.copies(3).split()]
+    assert len({name for name, _ in named}) == 3
+    assert {path for _, path in named} == {"/models/good.onnx"}

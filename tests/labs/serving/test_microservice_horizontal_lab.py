@@ -1,0 +1,231 @@
+"""Helpers of the lab `serving/microservice-horizontal`: what it reads off, and the theory."""
+
+import importlib
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from lab_services.labs.serving import microservice_horizontal as lab
+from lab_services.models.features import EXAMPLE
+from lab_services.report.stats import Interval
+from lab_services.traffic.recording import Recording
+
+# Deadlines of a few hundred milliseconds.
+pytestmark = pytest.mark.alone
+
+PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
+
+
+# --- the join -----------------------------------------------------------------------------------
+
+
+def says(odds, usual=-1.0):
+    return {"odds": odds, "usual": usual}
+
+
+# --- the front ----------------------------------------------------------------------------------
+
+
+class Branches:
+    """Four branches in this process; `behave[part]` is what each does before it answers."""
+
+    def __init__(self):
+        self.behave, self.asked = {}, []
+
+    def post(self, url, json):
+        part = url.removesuffix("/predict")
+        self.asked.append(part)
+        return self._answer(part, self.asked.count(part))
+
+    def _answer(self, part, time):
+        branches = self
+
+        class Answer:
+            async def __aenter__(self):
+                await branches.behave.get(part, _at_once)(time)
+                return self
+
+            async def __aexit__(self, *_):
+                return False
+
+            async def json(self):
+                return says(0.5)
+
+        return Answer()
+
+
+async def _at_once(time):
+    return None
+
+
+@pytest.fixture
+def front(monkeypatch):
+    """The front, with branches of this process behind it."""
+    for name in ("CARRIER_URL", "ROUTE_URL", "HOUR_URL", "WEATHER_URL"):
+        monkeypatch.setenv(name, name.removesuffix("_URL").lower())
+    monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
+    module = importlib.reload(importlib.import_module(f"{PACKAGE}.front"))
+    with TestClient(module.app) as client:
+        module.app.state.session = branches = Branches()
+        yield SimpleNamespace(client=client, branches=branches, module=module)
+
+
+# --- theory -------------------------------------------------------------------------------------
+
+
+def test_the_share_of_slow_requests():
+    """The closed form against numbers that the paper gives."""
+    assert lab.slow_share(0.01, 100) == pytest.approx(0.634, abs=5e-4)
+    assert lab.slow_share(0.05, 1) == pytest.approx(0.05)
+    assert lab.slow_share(0.05, 4, calls=2) == pytest.approx(1 - (1 - 0.0025) ** 4)
+    assert lab.slow_share(0, 10) == 0 and lab.slow_share(1, 1) == 1
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="chance"):
+            lab.slow_share(wrong, 2)
+
+
+def test_the_number_of_branches_is_its_inverse():
+    """An exercise whose solution contradicts its check."""
+    for p, share in ((0.01, 0.1), (0.05, 0.5)):
+        assert lab.slow_share(p, lab.branches_until(p, share)) == pytest.approx(share)
+    with pytest.raises(ValueError, match="between"):
+        lab.branches_until(0, 0.5)
+
+
+# --- from recordings ----------------------------------------------------------------------------
+
+
+def recording(**columns):
+    length = len(next(iter(columns.values())))
+    usual = {
+        "intended": np.arange(length, dtype=float),
+        "started": np.arange(length, dtype=float),
+        "latency": np.full(length, 0.01),
+        "status": np.full(length, 200),
+        "ok": np.full(length, True),
+        "warmup": np.full(length, False),
+    }
+    return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
+
+
+def test_calls_beyond_one_each():
+    """Extra load that forgets how wide the fan is."""
+    assert lab.extra_load(recording(sent=[4, 5, 4, 4]), 4).value == pytest.approx(1 / 16)
+    # Of the second one the front noted nothing: it has not made four calls too few.
+    assert lab.extra_load(recording(sent=[5, 0]), 4).value == pytest.approx(1 / 4)
+
+
+def test_calls_that_nobody_noted_are_unknown():
+    """A traceback, or no extra load at all, where the front noted nothing."""
+    silent = recording(sent=[0, 0], seconds=[(), ()])
+    for found in (lab.extra_load(silent, 4), lab.call_quantile(silent, 0.95)):
+        assert not found.known and found.note
+    noted = recording(seconds=[(0.1, 0.3), (0.2,)])
+    assert lab.call_quantile(noted, 0.5) == Interval.exact(0.2, "s")
+
+
+class Front:
+    """A stack whose front is nowhere: only its address and its notes are asked for."""
+
+    notes = ()
+
+    def url(self, service, path="", **_):
+        return f"http://127.0.0.1:1{path}"
+
+    def json(self, service, path, patience):
+        return self.notes
+
+
+def test_every_request_has_a_number_of_its_own():
+    """Two requests with one number: the notes of one are taken for the other's."""
+    made, schedule = lab.arms(
+        Front(), [EXAMPLE], {"a": {}, "b": {"deadline": 0.5}}, each=10, rate=50, oftener={"a": 2}
+    )
+    numbers = [request.labels["number"] for request in made]
+    assert len(set(numbers)) == len(made) >= len(schedule)
+    assert [request.labels["arm"] for request in made[:6]] == ["a", "a", "b"] * 2
+    sent = [request.labels["arm"] for request in made[: len(schedule)]]
+    assert sent.count("b") >= 10 and sent.count("a") >= 20
+    assert all(f"x-request: {r.labels['number']}".encode() in r.message.data for r in made)
+    assert made[2].url.endswith("/predict?deadline=0.5")
+
+
+def test_what_the_front_noted_finds_its_request():
+    """Notes that are shifted by one, or a request without a note that stops the lab."""
+    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
+    front = Front()
+    front.notes = notes  # type: ignore[assignment]
+    found = lab.with_joins(front, recording(number=[7, 8]))
+    assert found.table["sent"].tolist() == [0, 5]
+    assert found.table["arrived"].tolist() == [(), ("hour",)]
+    assert lab.call_seconds(found).tolist() == [0.1, 0.2]
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quality():
+    from lab_services.models import build
+
+    build.ensure()
+    return lab.Quality(400)
+
+
+def test_the_auc_is_that_of_the_textbook(quality):
+    """A tie that counts whole, or late and punctual flights taken for each other."""
+    scores = np.round(quality.whole, 2)[:, None]
+    of_late, of_punctual, _ = lab.adds_to_auc(quality.late, scores, np.ones(1))
+    late, punctual = scores[quality.late], scores[~quality.late].T
+    textbook = np.mean((late > punctual) + (late == punctual) / 2)
+    assert of_late.mean() == pytest.approx(textbook)
+    assert of_punctual.mean() == pytest.approx(textbook)
+
+
+def test_the_interval_is_as_wide_as_the_bootstraps(quality):
+    """A loss that looks certain and is not."""
+    random, found = np.random.default_rng(0), []
+    for _ in range(200):
+        at = random.integers(0, len(quality.late), len(quality.late))
+        of_late, *_ = lab.adds_to_auc(quality.late[at], quality.whole[at, None], np.ones(1))
+        found.append(of_late.mean())
+    told = quality.of_one_model()
+    assert (told.high - told.low) / (2 * 1.96) == pytest.approx(np.std(found), rel=0.25)
+
+
+def test_kinds_of_answers_are_counted_where_there_is_an_answer():
+    """A failed request that counts as an answer without branches."""
+    of = recording(arrived=[("hour",), ("hour",), ("route", "hour"), ()], ok=[True] * 3 + [False])
+    assert lab.kinds(of) == {("hour",): pytest.approx(2 / 3), ("route", "hour"): 1 / 3}
+
+
+def test_what_nobody_answered_has_no_quality(quality):
+    """A traceback, or a number of nothing, where no request was answered at all."""
+    of = recording(arrived=[(), ()], ok=[False, False])
+    lost = quality.lost(lab.kinds(of), len(of))
+    assert not lost.known and lost.note == "no request was answered"
+
+
+# --- the chart ----------------------------------------------------------------------------------
+
+
+def test_the_chart_tells_whole_from_partial_from_none():
+    """Points of a kind that stand for another."""
+    fault = SimpleNamespace(kind="pause", service="weather", replica=1, start=1.0, end=None)
+    of = recording(status=[200, 203, 503], ok=[True, True, False])
+    queued = recording(status=[202, 202, 202], joined=[0.0, 2.0, math.nan])
+    chart = lab.answers({"deadline": of, "queue": queued}, [fault], name="stall", title="A stall")
+    assert "deadline: 1 complete" in chart.alt and "1 partial" in chart.alt
+    assert "1 no answer" in chart.alt
+    assert "queue: 2 complete, after 0.001 to 2 s; 3 taken in" in chart.alt
+    assert "pause weather" in chart.svg
+
+
+def test_too_many_labels_are_refused():
+    """Panels that nobody can tell apart."""
+    with pytest.raises(ValueError, match="series"):
+        lab.answers({str(n): recording(status=[200]) for n in range(5)}, [], name="x", title="x")
