@@ -8,7 +8,7 @@ from msgspec import inspect
 
 from lab_services.command.group import Lab
 from lab_services.command.selection import choose, stack_option
-from lab_services.stack.changes import CHANGES, Change
+from lab_services.stack.faults import CHANGES, Change
 
 
 @click.group(

@@ -52,9 +52,9 @@ def plan(
     Takes about as long on each, by what the last measurements took. Says which labs are left out,
     and what was last found of them.
     """
-    from lab_services.runs import answers, judging, sharing
+    from lab_services.runs import judging, last_verdicts, sharing
 
-    now = answers.now()
+    now = last_verdicts.now()
     steady = judging.steady() if listed else []
     due = choose(named, every, steady, sample, now)
     asked = choose(named, every or changed, steady, sample, now)
@@ -81,14 +81,14 @@ class Planning:
 
     def stands(self, lab: str) -> bool:
         """Whether what was last found on each runtime need not be asked again."""
-        from lab_services.runs import answers, inputs
+        from lab_services.runs import inputs, last_verdicts
         from lab_services.runs.notebook import Length
         from lab_services.stack.choice import RUNTIMES
 
         # What held at full length need not be asked in short.
         lengths = (Length.FULL,) if self.full else (Length.FULL, Length.SHORT)
         key = inputs.inputs(lab).key
-        found = [answers.last(self.kept, lab, runtime) for runtime in RUNTIMES]
+        found = [last_verdicts.last(self.kept, lab, runtime) for runtime in RUNTIMES]
         return all(
             answer is not None and any(answer.stands(key, each, self.now) for each in lengths)
             for answer in found
@@ -96,20 +96,20 @@ class Planning:
 
     def last(self, lab: str) -> str:
         """What was last found on each runtime."""
-        from lab_services.runs import answers
+        from lab_services.runs import last_verdicts
         from lab_services.stack.choice import RUNTIMES
 
-        return "; ".join(f"{each}: {answers.last(self.kept, lab, each)}" for each in RUNTIMES)
+        return "; ".join(f"{each}: {last_verdicts.last(self.kept, lab, each)}" for each in RUNTIMES)
 
     def seconds(self, lab: str) -> float:
         """What measuring it takes on both runtimes, one after the other."""
-        from lab_services.runs import answers
+        from lab_services.runs import last_verdicts
         from lab_services.runs.notebook import Length
         from lab_services.stack.choice import RUNTIMES
 
         taken = 0.0
         for runtime in RUNTIMES:
-            last = answers.last(self.kept, lab, runtime)
+            last = last_verdicts.last(self.kept, lab, runtime)
             known = last.seconds if last is not None else None
             full = last is not None and last.length == Length.FULL
             if known is None or (self.full and not full):

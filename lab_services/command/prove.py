@@ -17,8 +17,8 @@ from lab_services.errors import LabError
 from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
-    from lab_services.runs.answers import Answer
     from lab_services.runs.judging import Judgement
+    from lab_services.runs.last_verdicts import Answer
 
 KEPT = Path("runs/prove")
 
@@ -112,12 +112,12 @@ def prove(
     Only the claims of labs on the list labs/steady.txt can make this command fail; those of the
     others are reported. Nothing else should run beside it.
     """
-    from lab_services.runs import answers, judging
+    from lab_services.runs import judging, last_verdicts
 
     if not (named or every or changed or listed or sample):
         raise click.UsageError("Name labs, or say --all, --changed, --steady or --sample N.")
     steady = judging.steady()
-    chosen = choose(named, every or changed, steady if listed else [], sample, answers.now())
+    chosen = choose(named, every or changed, steady if listed else [], sample, last_verdicts.now())
     proving = Proving(
         out or paths.repository() / KEPT,
         full=full,
@@ -126,7 +126,7 @@ def prove(
     )
     runtimes = _runtimes(runtime)
     demanded = {*named, *(steady if listed else [])}
-    due = choose(named, every, steady if listed else [], sample, answers.now())
+    due = choose(named, every, steady if listed else [], sample, last_verdicts.now())
     try:
         for lab in chosen:
             for each in runtimes:
@@ -188,20 +188,20 @@ class Proving:
         With `unless_it_stands` not again where its last answer still stands, with `in_time` not
         after time is up. Raises LabError for a missing server where CI is set.
         """
-        from lab_services.runs import answers, inputs, judging
+        from lab_services.runs import inputs, judging, last_verdicts
         from lab_services.runs.notebook import Length
         from lab_services.stack.needs import missing_programs
 
         length = Length.FULL if self.full else Length.SHORT
         key, measuring = (inputs.inputs(lab, measuring=only).key for only in (False, True))
-        before = answers.last(self.out, lab, runtime)
+        before = last_verdicts.last(self.out, lab, runtime)
         last = f"last verdict: {before}" if before else "no verdict is kept here"
         missing = missing_programs(lab) if runtime == "process" else []
         if missing and os.environ.get("CI"):
             raise missing[0]
         if missing:
             why = str(missing[0]).replace("\n", " ")
-        elif unless_it_stands and before and before.stands(key, length, answers.now()):
+        elif unless_it_stands and before and before.stands(key, length, last_verdicts.now()):
             why = "nothing that it executes has changed"
         elif in_time and self.until is not None and time.monotonic() > self.until:
             why = "no time was left"
@@ -210,7 +210,7 @@ class Proving:
             if (
                 unless_it_stands
                 and before
-                and before.measured_for(measuring, length, answers.now())
+                and before.measured_for(measuring, length, last_verdicts.now())
             ):
                 # What it measures is as it was: only what is worked out from it has changed.
                 found = judging.judge_again(lab, runtime, self.out, length)
@@ -230,18 +230,18 @@ class Proving:
         measuring: str,
         measured: "Answer | None",
     ) -> None:
-        from lab_services.runs import answers
+        from lab_services.runs import last_verdicts
         from lab_services.runs.judging import Outcome
 
-        answers.Answer(
+        last_verdicts.Answer(
             found.lab,
             found.runtime,
             length,
             str(found.outcome),
             found.outcome in (Outcome.HOLDS, Outcome.REPLAYED),
             key,
-            answers.commit(),
-            measured.when if measured else answers.now().isoformat(timespec="seconds"),
+            last_verdicts.commit(),
+            measured.when if measured else last_verdicts.now().isoformat(timespec="seconds"),
             measured.seconds if measured else found.runs[0].data["seconds"],
             measuring,
         ).keep(self.out)

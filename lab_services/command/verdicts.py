@@ -10,8 +10,8 @@ from lab_services.terminal.text_table import columns
 @click.command(
     epilog="""\b
     Examples:
-      lab verdicts verdicts.json
-      lab verdicts verdicts.json --count runs/prove/full
+      lab verdicts verdict_history.json
+      lab verdicts verdict_history.json --count runs/prove/full
     """
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -23,12 +23,12 @@ from lab_services.terminal.text_table import columns
 )
 def verdicts(file: Path, folder: Path | None) -> None:
     """Show of which claims FILE says that they hold in less than 99 % of the runs counted."""
-    from lab_services.runs import verdicts
+    from lab_services.runs import verdict_history
 
     if folder is not None:
-        counted = verdicts.count(verdicts.kept(folder), file)
+        counted = verdict_history.count(verdict_history.kept(folder), file)
         click.echo(f"{counted} runs counted.")
-    found = list(verdicts.claimed(file))
+    found = list(verdict_history.claimed(file))
     rows: list[tuple[str, ...]] = [("held", "lacked evidence", "of", "lab", "runtime", "claim")]
     doubtful = [each for each in found if each.doubtful]
     for each in sorted(doubtful, key=lambda each: each.held / each.drawn):

@@ -1,8 +1,9 @@
 """What code imports of this package, found by reading it: nothing is imported or executed.
 
 Names are followed as Python follows them. `report.P99` of `from lab_services import report` leads
-through two lazy faces (packages with a stub, `__init__.pyi`, that says where each name lives) to `lab_services/report/stats.py`, and to no other module of `report`; a face
-that is handed on as a whole leads to all that it names.
+through two lazy faces (packages with a stub, `__init__.pyi`, that says where each name lives) to
+`lab_services/report/stats.py`, and to no other module of `report`; a face that is handed on as a
+whole leads to all that it names.
 """
 
 import ast

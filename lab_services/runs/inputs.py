@@ -1,11 +1,11 @@
 """What a lab executes: the files, and a key that changes when one of them does.
 
-It is the code of the notebook with its tags and `metadata.lab_services`, the lab's own folder below
-`patterns`, what both import and name of this package (its helpers in `labs` too), the recipes of the models, the image and the
-lock file. Text, outputs and READMEs are no part of it.
+It is the code of the notebook with its tags and `metadata.lab_services`, the lab's own folder
+below `patterns`, what both import and name of this package (its helpers in `labs` too), the
+recipes of the models, the image and the lock file. Text, outputs and READMEs are no part of it.
 
-Half of that only works out what was measured. What is `measuring` are the cells with the tag `live`
-and those that give them names, so with a change elsewhere a kept run can be replayed.
+Half of that only works out what was measured. What is `measuring` are the cells with the tag
+`live` and those that give them names, so with a change elsewhere a kept run can be replayed.
 """
 
 import ast

@@ -1,2 +1,2 @@
-from .fault import Fault as Fault
+from .messages import Fault as Fault
 from .stack import Stack as Stack

@@ -11,10 +11,29 @@ from typing import Any
 import msgspec
 
 from lab_services.errors import LabError
-from lab_services.stack.fault import Fault
 from lab_services.stack.state import SupervisorInfo
 
 # --- data ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something done to a running stack.
+
+    `kind` is the verb (kill, pause, delay, errors, scale, rollout), `start` and `end` are Unix
+    seconds on the clock of the recordings; `end` is None while the fault lasts.
+    """
+
+    kind: str
+    service: str
+    replica: int | None
+    start: float
+    end: float | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        who = f"{self.service} {self.replica}" if self.replica else self.service
+        return f"{self.kind} {who}" + (f" ({self.detail})" if self.detail else "")
 
 
 @dataclass(frozen=True)

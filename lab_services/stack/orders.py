@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, get_args
 
 import msgspec
 
-from lab_services.stack.changes import AnyChange
+from lab_services.stack.faults import AnyChange
 from lab_services.stack.messages import Description, JobResult, Result, Usage
 
 R = TypeVar("R")

@@ -33,6 +33,10 @@ def living() -> set[str]:
     for process in psutil.process_iter(["cmdline", "uids"]):
         words = process.info["cmdline"] or []
         uids = process.info["uids"]
-        if "lab_services.stack.supervisor" in words[:-1] and uids and uids.real == os.getuid():
-            found.add(words[words.index("lab_services.stack.supervisor") + 1])
+        if (
+            "lab_services.stack.supervisor_process" in words[:-1]
+            and uids
+            and uids.real == os.getuid()
+        ):
+            found.add(words[words.index("lab_services.stack.supervisor_process") + 1])
     return found

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
 
-from lab_services.stack.changes import Change, Clear, Lasting, Passing, Standing
-from lab_services.stack.fault import Fault
-from lab_services.stack.messages import Description
+from lab_services.stack.faults import Change, Clear, Lasting, Passing, Standing
+from lab_services.stack.messages import Description, Fault
 from lab_services.stack.runtime import Runtime
 
 

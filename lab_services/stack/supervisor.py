@@ -1,146 +1,184 @@
-"""The supervisor: one process that owns what a notebook, a test or a terminal has started.
+"""What a supervisor does on request: start and end stacks, cause faults, tell their state."""
 
-`python -m lab_services.stack.supervisor IDENT` listens on a Unix socket for `orders`, one a
-connection, and answers with `messages`: events and one result. With `--owner PID` it lives as long
-as its standard input stays open and its parent is that process, so that nothing outlives a kernel
-that was restarted, shut down or killed; without, until it is told to go. With `--children` the
-parent of the services is started first, since its imports and the supervisor's own can go on side
-by side.
-"""
-
-import argparse
 import contextlib
 import os
-import signal
-import socketserver
-import sys
+import secrets
+import shutil
+import socket
 import threading
-import time
 import traceback
-from typing import TYPE_CHECKING
-
-import msgspec
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
 
 from lab_services.errors import LabError
-from lab_services.stack import messages, state
+from lab_services.stack import compose, messages, orders, state
+from lab_services.stack.messages import Description, Emit, JobResult
+from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.record import StackRecord
+from lab_services.stack.runtime import Runtime
 from lab_services.stack.zygote_client import ZygoteClient
 
-if TYPE_CHECKING:
-    from lab_services.stack.commands import Supervisor
-
-_OWNER_INTERVAL = 0.5  # seconds between two looks at the owner
+_PATIENCE = 3.0  # seconds for an `up` to notice that its stack has been taken down
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
-    supervisor: "Supervisor"
+class Caller:
+    """Who gave an order: is told of its progress, and may go before its end."""
 
+    def __init__(self, connection: socket.socket, tell: Emit) -> None:
+        self._connection = connection
+        self.tell = tell
 
-class _Handler(socketserver.StreamRequestHandler):
-    server: _Server
+    @contextlib.contextmanager
+    def when_gone(self, act: Callable[[], None]) -> Iterator[None]:
+        """Call `act` when the caller goes before the end of the block."""
+        done = threading.Event()
 
-    def handle(self) -> None:
-        line = self.rfile.readline()
-        if not line:
-            return  # somebody only looked whether we are there
-        from lab_services.stack import orders
-        from lab_services.stack.commands import Caller
+        def watch() -> None:
+            with contextlib.suppress(OSError):
+                self._connection.recv(1)  # a caller sends one line: this is the end of it
+            if not done.is_set():
+                act()
 
-        caller = Caller(self.connection, self._tell)
+        threading.Thread(target=watch, daemon=True).start()
         try:
-            result = self.server.supervisor.carry_out(orders.decode(line), caller)
-            self._tell(messages.result(result))
-        except LabError as error:
-            self._tell(messages.Failed.by(error))
-        except msgspec.MsgspecError as error:
-            self._tell(messages.Failed.by(LabError(f"The supervisor knows no such order: {error}")))
-        except Exception as error:  # noqa: BLE001 - the caller gets it, the supervisor lives on
+            yield
+        finally:
+            done.set()
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RD)  # wakes the thread
+
+
+class Supervisor:
+    """The stacks of one supervisor, and what is done with each order."""
+
+    def __init__(self, info: state.SupervisorInfo, children: ZygoteClient | None = None) -> None:
+        self.info = info
+        self.stacks: dict[str, StackRecord] = {}
+        self._lock = threading.Lock()
+        self._children = children
+        self._shutting_down = False
+
+    def carry_out(self, order: orders.AnyOrder, caller: Caller) -> Any:
+        """What an order asks for, of the type that the order states."""
+        match order:
+            case orders.Up():
+                return self._up(order, caller)
+            case orders.Down():
+                return self._down(order.stack)
+            case orders.List():
+                return [record.describe() for record in list(self.stacks.values())]
+            case orders.Leave():
+                return self.leave()
+        record = self._record(order.stack)
+        match order:
+            case orders.Describe():
+                return record.describe()
+            case orders.Address():
+                return record.runtime.address(order.service, order.port, order.replica)
+            case orders.Logs():
+                return record.runtime.logs(order.service, order.replica, order.lines)
+            case orders.Measure():
+                return record.runtime.usage()
+            case orders.Run():
+                return self._run(record, order.service, caller)
+            case orders.Do():
+                return record.do(order.change)
+
+    # --- life of a stack ------------------------------------------------------------------------
+
+    def _up(self, order: orders.Up, caller: Caller) -> Description:
+        ident = f"{self.info.ident}-{secrets.token_hex(2)}"
+        folder = self.info.folder / ident
+        topology = compose.read(Path(order.path), order.variables)
+        record = StackRecord(ident, order.lab, self._make(order.runtime, topology, ident, folder))
+        with self._lock:
+            if self._shutting_down:
+                raise LabError("The supervisor is going.")
+            folder.mkdir()
+            self.stacks[ident] = record
+        caller.tell(messages.StackStarted(ident))
+        try:
+            with caller.when_gone(lambda: self._down(ident)):
+                record.runtime.up(caller.tell)
+        except BaseException:
+            record.up_finished.set()
+            self._down(ident)
+            raise
+        record.up_finished.set()
+        return record.describe()
+
+    def _make(
+        self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
+    ) -> Runtime:
+        if runtime == "docker":
+            # The SDK is imported only where it is used: half of a supervisor's start otherwise.
+            from lab_services.stack.docker import DockerRuntime
+
+            return DockerRuntime(topology, ident, folder, self.info.ident)
+        with self._lock:
+            if self._children is None or not self._children.alive:
+                self._children = ZygoteClient()
+        return ProcessRuntime(topology, ident, folder, self._children)
+
+    def _down(self, stack: str) -> None:
+        record = self.stacks.get(stack)
+        if record is not None:
+            record.runtime.remove()
+            record.up_finished.wait(_PATIENCE)  # else it could write into its folder once more
+            shutil.rmtree(self.info.folder / stack, ignore_errors=True)
+            self.stacks.pop(stack, None)
+
+    def _run(self, record: StackRecord, service: str, caller: Caller) -> JobResult:
+        job = record.runtime.compose.service(service)
+        if not job.is_job:
+            raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
+        with caller.when_gone(lambda: self._kill_all(record, service)):
+            return record.runtime.run_job(job)
+
+    def _kill_all(self, record: StackRecord, service: str) -> None:
+        for replica in record.runtime.replicas(service):
+            if replica.state != "exited":
+                record.runtime.signal(replica, "SIGKILL")
+
+    def _record(self, stack: str) -> StackRecord:
+        if stack not in self.stacks:
+            raise state.StackGone(
+                f"The stack {stack} has been taken down.", "Start it again: stack.up()."
+            )
+        record = self.stacks[stack]
+        if record.runtime.failures:
+            raise LabError(
+                f"{record.lab}: {record.runtime.failures[0]}.", "Take it down, and start it anew."
+            )
+        return record
+
+    # --- life of the supervisor -----------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Told to go: as if the owner had ended."""
+        threading.Thread(target=self.end).start()
+
+    def end(self, exit_code: int = 0) -> NoReturn:
+        """Take every stack down, remove the folder, end this process."""
+        with self._lock:
+            first, self._shutting_down = not self._shutting_down, True
+        if first:
+            try:
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(self._remove_quietly, list(self.stacks.values())))
+                if self._children is not None:
+                    self._children.close()
+                state.remove(self.info.ident)
+            finally:
+                os._exit(exit_code)
+        threading.Event().wait()
+        raise AssertionError
+
+    def _remove_quietly(self, record: StackRecord) -> None:
+        try:
+            record.runtime.remove()
+            record.up_finished.wait(_PATIENCE)
+        except Exception:  # noqa: BLE001 - the other stacks must go all the same
             traceback.print_exc()
-            self._tell(messages.Failed.by(LabError(f"{type(error).__name__}: {error}")))
-
-    def _tell(self, message: messages.Message) -> None:
-        # The caller may have gone; what it asked for is carried on, its stack has an owner.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ValueError):
-            self.wfile.write(messages.encode(message))
-
-
-def main() -> None:
-    """Serve until the owner is gone."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("ident")
-    parser.add_argument("--owner", type=int)
-    parser.add_argument("--children", action="store_true")
-    options = parser.parse_args()
-    info = state.SupervisorInfo(options.ident, os.getpid(), options.owner)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    try:
-        state.make(info.ident)
-        log = os.open(info.folder / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        children = ZygoteClient() if options.children else None
-        from lab_services.stack.commands import Supervisor
-
-        supervisor = Supervisor(info, children)
-    except LabError as error:
-        sys.exit(_refused(error))
-    except BaseException:
-        state.remove(info.ident)  # the zygote goes with this process
-        raise
-    signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())
-    try:
-        server = _listening(supervisor)
-    except LabError as error:
-        supervisor.end(_refused(error))
-    try:
-        _serve(server, log)
-    except BaseException:  # noqa: BLE001 - so or so, nothing stays behind
-        with contextlib.suppress(OSError):
-            traceback.print_exc()
-        supervisor.end(1)
-    supervisor.end()
-
-
-def _refused(error: LabError) -> int:
-    """Tell the owner, who waits for a first line, why there is no supervisor; the exit code."""
-    sys.stdout.buffer.write(messages.encode(messages.Failed.by(error)))
-    sys.stdout.flush()
-    return 1
-
-
-def _listening(supervisor: "Supervisor") -> _Server:
-    """Raises LabError where the folder is no place for a socket."""
-    try:
-        server = _Server(str(supervisor.info.socket), _Handler)
-    except OSError as error:
-        raise state.no_socket(supervisor.info.socket, error) from None
-    server.supervisor = supervisor
-    return server
-
-
-def _serve(server: _Server, log: int) -> None:
-    supervisor = server.supervisor
-    info = supervisor.info
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    info.write()
-    os.dup2(log, 2)
-    with contextlib.suppress(BrokenPipeError):  # the owner has gone already, as is seen below
-        os.write(1, messages.encode(messages.Begun(info)))
-    os.dup2(log, 1)  # the pipes of the start lead nowhere from now on
-    os.close(log)
-    if info.owner is not None:
-        threading.Thread(target=_wait_for_end_of_input, args=(supervisor,), daemon=True).start()
-    # A process that the owner forked may hold the pipe open; the owner's own end shows here.
-    # Not one long wait: a signal that another thread receives is handled by this one.
-    while info.owner in (None, os.getppid()):
-        time.sleep(_OWNER_INTERVAL)
-
-
-def _wait_for_end_of_input(supervisor: "Supervisor") -> None:
-    sys.stdin.buffer.read()
-    supervisor.end()
-
-
-if __name__ == "__main__":
-    main()

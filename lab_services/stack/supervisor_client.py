@@ -130,7 +130,7 @@ class SupervisorClient:
 
 def _start(ident: str, options: list[str], stdin: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        python.command("lab_services.stack.supervisor", ident, *options),
+        python.command("lab_services.stack.supervisor_process", ident, *options),
         env=python.environment(),
         stdin=stdin,
         stdout=subprocess.PIPE,

@@ -1,10 +1,10 @@
 from .generators import GeneratorDied as GeneratorDied
+from .mixing import interleave as interleave
 from .mixing import mix as mix
 from .popularity import draw as draw
 from .popularity import zipf as zipf
 from .recording import Recording as Recording
 from .request import Request as Request
-from .request import interleave as interleave
 from .request import requests as requests
 from .running import closed_loop as closed_loop
 from .running import last as last

@@ -1,12 +1,35 @@
-"""Streams of requests mixed by lot."""
+"""Streams of requests made one: in turn, or mixed by lot."""
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
 from lab_services.errors import LabError
 from lab_services.traffic.request import Request
+
+
+def interleave(*streams: Sequence[Request]) -> list[Request]:
+    """Streams taken in turn (A B A B), so that what disturbs one disturbs the others too.
+
+    Shorter streams begin again until the longest has ended. Raises LabError for an empty stream.
+
+    >>> traffic.interleave(
+    ...     traffic.requests(a, flights, variant="a"), traffic.requests(b, flights, variant="b")
+    ... )
+    """
+    if not streams or not all(streams):
+        raise LabError(
+            "There is nothing to interleave: a stream of requests is empty.",
+            "Give two or more lists made by traffic.requests(...).",
+        )
+    longest = max(map(len, streams))
+    return list(
+        chain.from_iterable(
+            (stream[number % len(stream)] for stream in streams) for number in range(longest)
+        )
+    )
 
 
 def mix(

@@ -2,10 +2,9 @@
 
 import json as jsonlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
 from urllib.parse import urlsplit
 
 from lab_services.errors import LabError
@@ -92,28 +91,6 @@ def requests(
             f"There are no payloads for {url}.", "Give at least one; they are sent in turn."
         )
     return made
-
-
-def interleave(*streams: Sequence[Request]) -> list[Request]:
-    """Streams taken in turn (A B A B), so that what disturbs one disturbs the others too.
-
-    Shorter streams begin again until the longest has ended. Raises LabError for an empty stream.
-
-    >>> traffic.interleave(
-    ...     traffic.requests(a, flights, variant="a"), traffic.requests(b, flights, variant="b")
-    ... )
-    """
-    if not streams or not all(streams):
-        raise LabError(
-            "There is nothing to interleave: a stream of requests is empty.",
-            "Give two or more lists made by traffic.requests(...).",
-        )
-    longest = max(map(len, streams))
-    return list(
-        chain.from_iterable(
-            (stream[number % len(stream)] for stream in streams) for number in range(longest)
-        )
-    )
 
 
 @lru_cache(maxsize=1024)

@@ -51,7 +51,7 @@ class Terminal:
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
-                ours = "lab_services.stack.supervisor" in words
+                ours = "lab_services.stack.supervisor_process" in words
                 if ours and process.environ().get("LAB_STATE") == str(self.state):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -27,7 +27,7 @@ def test_the_files_stand_in_their_groups() -> None:
     assert list(groups) == ["notebook:", "chapter:", "shared packages:", "image and lock:"]
     assert groups["notebook:"] == [f"labs/{LAB}.ipynb"]
     assert "lab_services/patterns/serving/web_single/envoy.yaml" in groups["chapter:"]
-    assert "lab_services/stack/supervisor.py" in groups["shared packages:"]
+    assert "lab_services/stack/supervisor_process.py" in groups["shared packages:"]
     assert {"uv.lock", "lab_services/stack/image/Dockerfile"} <= set(groups["image and lock:"])
 
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from lab_services.command import labs
 from lab_services.command.plan import Planning, plan
 from lab_services.command.prove import Proving
-from lab_services.runs import answers, inputs, judging
-from lab_services.runs.answers import Answer
+from lab_services.runs import inputs, judging, last_verdicts
 from lab_services.runs.inputs import Inputs
 from lab_services.runs.judging import Judgement
+from lab_services.runs.last_verdicts import Answer
 from lab_services.runs.notebook import Length
 from lab_services.stack.choice import RUNTIMES
 from tests.runs.test_judging import HOLDS, claim, kept
@@ -39,7 +39,7 @@ def answered(folder: Path, lab: str, *runtimes: str, **change: Any) -> None:
             "holds": True,
             "key": f"key of {lab}",
             "commit": "abc1234",
-            "when": answers.now().isoformat(),
+            "when": last_verdicts.now().isoformat(),
             "seconds": 200.0,
         }
         Answer(lab=lab, runtime=runtime, **told | change).keep(folder)
@@ -76,7 +76,7 @@ def test_nothing_is_a_list_without_shards(tmp_path: Path) -> None:
     [
         {"key": "another"},
         {"holds": False, "outcome": "not enough evidence, twice"},
-        {"when": (answers.now() - timedelta(days=8)).isoformat()},
+        {"when": (last_verdicts.now() - timedelta(days=8)).isoformat()},
     ],
 )
 def test_what_does_not_stand_is_planned(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -104,14 +104,14 @@ def test_a_sample_steady_labs_and_named_ones_are_measured_all_the_same(
 def test_what_held_in_short_is_asked_again_in_full(tmp_path: Path) -> None:
     """A night that leaves labs out because a quick look has passed."""
     answered(tmp_path, LAB, length="short")
-    now = answers.now()
+    now = last_verdicts.now()
     assert Planning(tmp_path, full=False, now=now).stands(LAB)
     assert not Planning(tmp_path, full=True, now=now).stands(LAB)
 
 
 def test_the_last_run_tells_how_long_a_lab_takes(tmp_path: Path) -> None:
     """Shards of equal numbers of labs, of which one takes three times as long."""
-    now = answers.now()
+    now = last_verdicts.now()
     full, short = (Planning(tmp_path, full=each, now=now) for each in (True, False))
     unknown = full.seconds(LAB), short.seconds(LAB)
     answered(tmp_path, LAB, seconds=500.0)
@@ -131,5 +131,5 @@ def test_proving_tells_the_next_plan_how_long_it_took(
     run = kept(Length.FULL, claim("it gains", HOLDS))
     monkeypatch.setattr(judging, "judge", lambda *words: Judgement(LAB, "docker", (run,)))
     Proving(tmp_path, full=True, steady=(), until=None).measure(LAB, "docker")
-    last = answers.last(tmp_path, LAB, "docker")
+    last = last_verdicts.last(tmp_path, LAB, "docker")
     assert last is not None and last.seconds == run.data["seconds"] > 0

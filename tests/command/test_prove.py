@@ -20,7 +20,7 @@ from lab_services.command.prove import (
     prove,
 )
 from lab_services.errors import LabError
-from lab_services.runs import answers, judging
+from lab_services.runs import judging, last_verdicts
 from lab_services.runs.judging import Judgement
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others
@@ -134,7 +134,7 @@ def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ({"key": "another"}, True),
         ({"length": "full"}, True),
         ({"holds": False, "outcome": "not enough evidence"}, True),
-        ({"when": (answers.now() - timedelta(days=8)).isoformat()}, True),
+        ({"when": (last_verdicts.now() - timedelta(days=8)).isoformat()}, True),
     ],
 )
 def test_an_answer_stands_for_a_week(
@@ -150,7 +150,7 @@ def test_an_answer_stands_for_a_week(
     monkeypatch.setattr(judging, "judge", judge)
     first = Proving(tmp_path, full=False, steady=(), until=None)
     first.measure(name, "docker", unless_it_stands=True)
-    found = answers.last(tmp_path, name, "docker")
+    found = last_verdicts.last(tmp_path, name, "docker")
     assert found is not None and found.holds and asked == [name]
     replace(found, **change).keep(tmp_path)
     again = Proving(tmp_path, full=False, steady=(), until=None)
@@ -169,7 +169,11 @@ def test_an_answer_stands_for_a_week(
         ({"key": "another"}, True, False),
         ({"key": "another"}, False, True),
         ({"key": "another", "measuring": "another"}, True, True),
-        ({"key": "another", "when": (answers.now() - timedelta(days=8)).isoformat()}, True, True),
+        (
+            {"key": "another", "when": (last_verdicts.now() - timedelta(days=8)).isoformat()},
+            True,
+            True,
+        ),
     ],
 )
 def test_where_only_the_analysis_has_changed_a_run_is_replayed(
@@ -195,13 +199,13 @@ def test_where_only_the_analysis_has_changed_a_run_is_replayed(
     monkeypatch.setattr(judging, "judge_again", judge_again)
     first = Proving(tmp_path, full=False, steady=(), until=None)
     first.measure(name, "docker", unless_it_stands=True)
-    before = answers.last(tmp_path, name, "docker")
+    before = last_verdicts.last(tmp_path, name, "docker")
     assert before is not None
     replace(before, **change).keep(tmp_path)
     again = Proving(tmp_path, full=False, steady=(), until=None)
     again.measure(name, "docker", unless_it_stands=True)
     assert len(asked) == 1 + measured
-    after = answers.last(tmp_path, name, "docker")
+    after = last_verdicts.last(tmp_path, name, "docker")
     assert after is not None and after.key == before.key and after.holds
     if not measured:
         assert "every claim holds, replayed" in again.report()
@@ -214,7 +218,7 @@ def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("{")
     with pytest.raises(LabError, match=r"web-single\.json is damaged"):
-        answers.last(tmp_path, "serving/web-single", "docker")
+        last_verdicts.last(tmp_path, "serving/web-single", "docker")
 
 
 def test_the_commit_is_that_of_this_checkout(tmp_path: Path) -> None:
@@ -227,12 +231,14 @@ def test_the_commit_is_that_of_this_checkout(tmp_path: Path) -> None:
         for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", name]):
             subprocess.run([*git, *words], env=clean, check=True)
     led = {**os.environ, "GIT_DIR": str(tmp_path / "elsewhere/.git")}
-    found = answers.commit(tmp_path / "here", led)
-    assert found != answers.commit(tmp_path / "elsewhere") and "changes" not in found
+    found = last_verdicts.commit(tmp_path / "here", led)
+    assert found != last_verdicts.commit(tmp_path / "elsewhere") and "changes" not in found
     (tmp_path / "here/file").write_text("changed")
-    assert answers.commit(tmp_path / "here", led) == f"{found} with changes"
+    assert last_verdicts.commit(tmp_path / "here", led) == f"{found} with changes"
     (tmp_path / "none").mkdir()
-    assert answers.commit(tmp_path / "none", {**led, "GIT_CEILING_DIRECTORIES": "/"}) == "none"
+    assert (
+        last_verdicts.commit(tmp_path / "none", {**led, "GIT_CEILING_DIRECTORIES": "/"}) == "none"
+    )
 
 
 def test_docker_is_demanded_where_it_is_asked_for(lab: Terminal) -> None:

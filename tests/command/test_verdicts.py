@@ -12,7 +12,7 @@ from lab_services.command.verdicts import verdicts
 from lab_services.errors import LabError
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import Run
-from lab_services.runs.verdicts import Claimed, claimed, count
+from lab_services.runs.verdict_history import Claimed, claimed, count
 from tests.runs.test_judging import FAILS, HOLDS, LAB, LACKS, claim, kept
 
 

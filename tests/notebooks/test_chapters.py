@@ -104,7 +104,9 @@ def test_the_lab_measures(chapter: str) -> None:
     """A lab without a sweep, without a fault, or without statements that can fail."""
     code = "\n".join(c.source for c in notebook(chapter).cells if c.cell_type == "code")
     assert "charts.sweep(" in code
-    assert re.search(r"stack\.(kill|pause|delay|errors|rollout)\b", code), "nothing is broken"
+    assert re.search(
+        r"stack\.(kill|pause|inject_delay|inject_errors|partition|limit_cpu|rollout)\b", code
+    ), "nothing is broken"
     assert code.count("claims.claim(") >= 3
 
 

@@ -11,7 +11,7 @@ import pytest
 from lab_services.report import charts
 from lab_services.report.charts import style
 from lab_services.report.stats import Interval
-from lab_services.stack.fault import Fault
+from lab_services.stack.messages import Fault
 
 SVG = "{http://www.w3.org/2000/svg}"
 

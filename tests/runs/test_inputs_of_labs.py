@@ -108,7 +108,7 @@ def test_what_only_works_out_is_no_part_of_what_measures(checkout: Path) -> None
         pytest.param("lab_services/report/footprint.py", {WEB}, id="by a lazy face"),
         pytest.param("lab_services/report/proportions.py", {GATE, TEMPLATE}, id="by two"),
         pytest.param("lab_services/models/subprocess_training.py", {GATE}, id="training"),
-        pytest.param("lab_services/stack/supervisor.py", LABS, id="supervisor"),
+        pytest.param("lab_services/stack/supervisor_process.py", LABS, id="supervisor"),
         pytest.param("lab_services/stack/zygote.py", LABS, id="zygote"),
         pytest.param("lab_services/traffic/generator/__main__.py", LABS, id="generator"),
         pytest.param("lab_services/models/flights.py", LABS, id="recipe"),

@@ -22,7 +22,9 @@ def processes(root: Path) -> list[str]:
             environment = process.environ()
         except psutil.Error:
             continue
-        keeps = "lab_services.stack.supervisor" in words or "lab_services.stack.zygote" in words
+        keeps = (
+            "lab_services.stack.supervisor_process" in words or "lab_services.stack.zygote" in words
+        )
         if place.startswith(str(root)) or (keeps and environment.get("LAB_STATE") == str(root)):
             found.append(f"{process.pid} {' '.join(words)}")
     return found

@@ -14,13 +14,13 @@ import pytest
 
 from lab_services.errors import LabError
 from lab_services.stack import docker, envoy, process, runtime, supervisor_client
-from lab_services.stack.commands import Supervisor
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.record import StackRecord
 from lab_services.stack.runtime import ServiceFailed
 from lab_services.stack.state import SupervisorInfo
+from lab_services.stack.supervisor import Supervisor
 
 WEB = "services:\n  web: {image: x, command: [sleep, '9'], deploy: {resources: {limits: %s}}}\n"
 

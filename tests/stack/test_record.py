@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab_services.stack.changes import CHANGES, Change, Kill, Lasting, Passing, Standing
+from lab_services.stack.faults import CHANGES, Change, Kill, Lasting, Passing, Standing
 from lab_services.stack.messages import Replica
 from lab_services.stack.record import StackRecord
 

@@ -28,8 +28,9 @@ from lab_services.report.charts.timeline import FaultLike, shade
 from lab_services.report.counts import quotient
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
+from lab_services.traffic.mixing import interleave
 from lab_services.traffic.recording import Recording
-from lab_services.traffic.request import Label, Request, interleave
+from lab_services.traffic.request import Label, Request
 from lab_services.traffic.schedules import Schedule, poisson
 
 Floats = npt.NDArray[np.float64]

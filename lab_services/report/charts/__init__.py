@@ -7,8 +7,8 @@ book's dark page and differ for colour-blind readers; markers and dashes differ 
 with a note is drawn hollow, and the note is written under the chart.
 """
 
-from lab_services.report.charts.frames import bars, latency, sweep
 from lab_services.report.charts.outcomes import outcomes
+from lab_services.report.charts.plots import bars, latency, sweep
 from lab_services.report.charts.series import series
 from lab_services.report.charts.spans import matrix, spans
 from lab_services.report.charts.style import Chart

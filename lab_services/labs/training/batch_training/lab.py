@@ -23,7 +23,7 @@ from lab_services.report.charts.timeline import Change, name_faults, shade
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
-from lab_services.stack.fault import Fault
+from lab_services.stack.messages import Fault
 from lab_services.waiting import wait_until
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
