@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
-from lab_services.report.charts.svg import INK
+from lab_services.report.charts.style import COLOURS, MARK, THEORY, WIDTH, Chart
 from lab_services.report.charts.timeline import name_faults, shade
 from lab_services.report.concurrency import open_at
 from lab_services.report.rounds import t_interval
@@ -332,7 +331,7 @@ def flow(
             highest = max(highest, came.max(), done.max())
             if "theory" in panel:
                 at = np.linspace(0, seconds, 200)
-                axes.plot(at, [panel["theory"](one) for one in at], color=INK, lw=1.2)
+                axes.plot(at, [panel["theory"](one) for one in at], **THEORY)
             again = np.asarray(panel.get("again", ())) - begin
             if len(again):  # what is empty and not clipped has no extent to lay the chart out by
                 look: Any = {"color": COLOURS[1], "ls": "none", "mew": 1.6, "clip_on": False}
@@ -357,5 +356,5 @@ def flow(
             crosses: Any = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
             legend.append(Line2D([], [], **crosses, label="done again"))
         if any("theory" in panel for panel in panels.values()):
-            legend.append(Line2D([], [], color=INK, lw=1.2, label="line: theory"))
+            legend.append(Line2D([], [], **THEORY, label="line: theory"))
         return style.finish(figure, name, title, " ".join(words), legend)

@@ -16,8 +16,7 @@ from matplotlib.lines import Line2D
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARKERS, WIDTH, Chart
-from lab_services.report.charts.svg import INK
+from lab_services.report.charts.style import COLOURS, MARKERS, THEORY, WIDTH, Chart
 from lab_services.report.charts.timeline import FaultLike, name_faults, shade
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
@@ -406,7 +405,7 @@ def standstill(
             for fault in faults[:1]:
                 stop = end if fault.end is None else fault.end
                 at = np.linspace(begin, end, 300)
-                axes.plot(at - begin, expected(at, (fault.start, stop)), color=INK, lw=1.2)
+                axes.plot(at - begin, expected(at, (fault.start, stop)), **THEORY)
             shade(axes, faults, begin, end)
             name_faults(axes, faults, begin, end)
             axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(faults))
@@ -420,7 +419,7 @@ def standstill(
             Line2D([], [], color=COLOURS[0], marker=MARKERS[0], ls="none", ms=4, label="first"),
             Line2D([], [], color=COLOURS[2], marker=MARKERS[2], ls="none", ms=4, label="good"),
             Line2D([], [], color=COLOURS[1], marker="x", ls="none", label="never came"),
-            Line2D([], [], color=INK, lw=1.2, label="line: theory"),
+            Line2D([], [], **THEORY, label="line: theory"),
         ]
         return style.finish(figure, name, title, " ".join(words), legend)
 

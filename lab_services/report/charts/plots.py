@@ -13,7 +13,16 @@ from matplotlib.lines import Line2D
 
 from lab_services.report import numbers
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, DASHES, MARK, MARKERS, SIZES, WIDTH, Chart
+from lab_services.report.charts.style import (
+    COLOURS,
+    DASHES,
+    MARK,
+    MARKERS,
+    SIZES,
+    THEORY,
+    WIDTH,
+    Chart,
+)
 from lab_services.report.charts.svg import INK
 from lab_services.report.stats import Interval, Recorded, note, requests_needed, rows
 
@@ -83,7 +92,7 @@ def sweep(
             elif label in knees:
                 missing.append(style.gap(f"the {knee} of {label}"))
         if any(np.isfinite(curve).any() for _, curve in curves.values()):
-            legend.append(Line2D([], [], color=INK, label="line: theory"))
+            legend.append(Line2D([], [], **THEORY, label="line: theory"))
         if any(map(math.isfinite, knees.values())):
             legend.append(Line2D([], [], **MARK, label=knee))
         style.unit_axis(axes, "y", unit)
