@@ -22,7 +22,7 @@ def tries(patience: float, every: float = 0.02) -> Iterator[None]:
         yield
         if last:
             return
-        time.sleep(every)
+        time.sleep(min(every, max(0.0, until - time.monotonic())))
 
 
 def wait_until(

@@ -33,5 +33,5 @@ class Line(NamedTuple):
         centred = n - n.mean()
         each = float(centred @ cost / (centred @ centred))
         if rising:
-            each = max(0.0, each)
+            each = max(each, 0.0)  # in this order: what is not known stays so
         return cls(float(cost.mean() - each * n.mean()), each)

@@ -32,8 +32,10 @@ def share(hits: npt.ArrayLike) -> Interval:
     >>> share([True, False, True, True])
     75.0 % (19.4 to 99.4 %)
     """
-    found = np.asarray(hits, dtype=bool)
-    return proportion(int(found.sum()), len(found))
+    found = np.asarray(hits)
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        return Interval.unknown("not every value is known", "share", len(found))
+    return proportion(int(found.astype(bool).sum()), len(found))
 
 
 def proportions_differ(hits: int, of: int, hits_before: int, of_before: int) -> Interval:

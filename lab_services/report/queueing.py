@@ -70,6 +70,10 @@ class Fluid:
         """
         times, depths = [0.0], [0.0]
         for arrivals, seconds in parts:
+            if math.isnan(arrivals - self.capacity) or math.isnan(depths[-1]):
+                times.append(times[-1] + seconds)
+                depths.append(math.nan)
+                continue
             grows, begin, before = arrivals - self.capacity, times[-1], depths[-1]
             if grows < 0 < before and (empty := -before / grows) < seconds:
                 times.append(begin + empty)
@@ -83,6 +87,8 @@ class Fluid:
 
         Infinite where that is no less than the capacity.
         """
+        if math.isnan(pile + rate + self.capacity):
+            return math.nan
         if pile <= 0:
             return 0.0
         return math.inf if rate >= self.capacity else pile / (self.capacity - rate)
@@ -90,17 +96,24 @@ class Fluid:
     def timely(self, parts: Sequence[tuple[float, float]], patience: float) -> float:
         """How many are answered within `patience` seconds of waiting; `parts` as in `depth`.
 
-        Once the queue takes longer than that, nobody who comes is answered in time for as long as
-        it grows: everybody is served, late or not.
+        While the queue takes longer than that, nobody who comes is answered in time: everybody is
+        served, late or not. When it has drained so far, they are again.
         """
-        good, room = 0.0, patience * self.capacity
+        good, depth, room = 0.0, 0.0, patience * self.capacity
         for rate, seconds in parts:
-            grows = max(rate - self.capacity, 0.0)
-            timely = min(seconds, room / grows) if grows else seconds
+            grows = rate - self.capacity
+            if math.isnan(grows + room):
+                return math.nan
+            # What is over the room (below: a negative number) changes by `grows` a second.
+            over = depth - room
+            if grows > 0:
+                timely = min(seconds, max(0.0, -over / grows))
+            elif grows < 0:
+                timely = seconds - min(seconds, max(0.0, over / -grows))
+            else:
+                timely = seconds if over <= 0 else 0.0
             good += rate * timely
-            room -= grows * timely
-            if timely < seconds:
-                break
+            depth = max(0.0, depth + grows * seconds)
         return good
 
 

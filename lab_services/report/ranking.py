@@ -44,7 +44,7 @@ def auc_interval(late: Late, said: Said) -> Interval:
     variance += (others - 1) * (both_others - value**2)
     # A perfect order has none, but for what floating point adds.
     half = 1.96 * (max(variance, 0.0) / (lates * others)) ** 0.5
-    return Interval(value, value - half, value + half, len(late))
+    return Interval(value, max(0.0, value - half), min(1.0, value + half), len(late))
 
 
 def auc_difference(late: Late, model: Said, served: Said, draws: int = 200) -> Interval:

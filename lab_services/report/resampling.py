@@ -37,9 +37,9 @@ def resampled(
     if paired and len(lengths) > 1:
         raise ValueError(f"Pairs need series of one length, not of {sorted(lengths)}.")
     n = min(lengths)
-    if n < max(2, block):
-        needed = f"{max(2, block)} are needed"
-        return Interval.unknown(f"{n} values are too few to resample: {needed}", unit, n)
+    if n < 2 * block:
+        few = f"{n} values are too few to resample: {2 * block} are needed"
+        return Interval.unknown(few, unit, n)
     value = float(statistic(series))
     sources = [[each] for each in series]
     low, high = bootstrap.ends(

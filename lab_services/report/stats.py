@@ -11,7 +11,7 @@ then drawn as a whole, and a comparison pairs what was measured in the same roun
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -526,10 +526,9 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
     notes = "; ".join(dict.fromkeys(text for text in (note(a), note(b)) if text))
     if isinstance(statistic, Share):
         # Their intervals need no replicates, so they hold where one of the shares is 0 or 1. That
-        # the requests are paired is left out, which widens the interval.
+        # the requests are paired is left out, which widens the interval where they vary together.
         one, other = statistic(a), statistic(b)
-        shares = one.over(other) if how == "ratio" else one.minus(other)
-        return replace(shares, note=notes) if shares.known else shares
+        return one.over(other) if how == "ratio" else one.minus(other)
     first, second = statistic.rounds(a), statistic.rounds(b)
     common = [key for key in first if key in second]
     sources = [[first[key] for key in common], [second[key] for key in common]]
@@ -569,7 +568,9 @@ def _highest_ratio(a: float, end: float, by: Interval) -> float:
     b = by.value
     if end >= 0:
         span = by.low * (2 * b - by.low)
-        return (a * b + math.sqrt((a * b) ** 2 + end * (end - 2 * a) * span)) / span
+        # Of two that are known exactly the root is none, but for what floating point leaves.
+        root = (a * b) ** 2 + end * (end - 2 * a) * span
+        return (a * b + math.sqrt(max(root, 0.0))) / span
     if math.isinf(by.high):
         return 0.0
     # The same with the other end of `by`, without a difference of what may be nearly equal.

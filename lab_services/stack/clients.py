@@ -10,12 +10,22 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from redis import Redis
 
+_PATIENCE = 30.0  # seconds; a lab pauses its servers for less
+
 
 def redis(address: str, *, text: bool) -> "Redis":
-    """A client of a Redis server; answers are `text`, or bytes as they are stored."""
+    """A client of a Redis server; answers are `text`, or bytes as they are stored.
+
+    A server that is paused or cut off is an error after half a minute.
+    """
     from redis import Redis
 
-    return Redis.from_url(f"redis://{address}", decode_responses=text)
+    return Redis.from_url(
+        f"redis://{address}",
+        decode_responses=text,
+        socket_timeout=_PATIENCE,
+        socket_connect_timeout=_PATIENCE,
+    )
 
 
 def postgres_url(address: str, environment: Mapping[str, str]) -> str:
@@ -27,7 +37,7 @@ def postgres(url: str, **options: Any) -> "Connection[Any]":
     """A connection on which each statement counts at once; options as of `psycopg.connect`."""
     import psycopg
 
-    return psycopg.connect(url, autocommit=True, **options)
+    return psycopg.connect(url, autocommit=True, **{"connect_timeout": int(_PATIENCE), **options})
 
 
 def metric(text: str, name: str, labels: Mapping[str, str]) -> float:

@@ -27,6 +27,7 @@ def test_a_share_is_that_of_the_true_ones() -> None:
         3, 4
     )
     assert not report.share([]).known
+    assert not report.share([1.0, float("nan")]).known, "unknown, and no hit"
 
 
 @pytest.mark.parametrize(("hits", "of"), [(3, 2), (-1, 2), (1, 0)])

@@ -146,3 +146,23 @@ def test_nobody_is_in_time_once_the_queue_outlasts_patience():
     # A second part finds the room that the first has left, and none after it is full.
     assert fluid.timely([(60, 0.1), (30, 1), (60, 1)], 0.2) == pytest.approx(6 + 30 + 6)
     assert fluid.timely([(60, 1), (20, 1)], 0.2) == pytest.approx(12)
+
+
+def test_those_who_come_when_the_queue_has_drained_are_in_time_again():
+    """A burst after which theory expects nobody to be served any more."""
+    # 10 of patience fill in 0.1 s; the pile of 50 is down to 10 after 0.8 s of the calm.
+    assert Fluid(100).timely([(200, 0.5), (50, 10)], 0.1) == pytest.approx(20 + 50 * 9.2)
+    assert Fluid(100).timely([(200, 0.5), (100, 2)], 0.1) == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "rate", "patience"),
+    [(math.nan, 10, 1), (5, math.nan, 1), (5, 10, math.nan)],
+)
+def test_what_is_asked_of_an_unknown_number_is_unknown(capacity, rate, patience):
+    """A finite line of theory for a capacity that nobody knows."""
+    fluid = Fluid(capacity)
+    assert math.isnan(fluid.timely([(rate, 5)], patience))
+    if not math.isnan(patience):
+        assert math.isnan(fluid.drain(3, rate))
+        assert math.isnan(fluid.depth([(rate, 5), (1, 1)])[1][-1])

@@ -53,3 +53,10 @@ def test_what_most_samples_cannot_tell_is_unknown():
     """The samples that can be computed taken for all of them."""
     rare = np.r_[1.0, np.zeros(9)]
     assert not report.resampled(lambda s: 1 / s[0].sum() if s[0].any() else np.nan, rare).known
+
+
+@pytest.mark.parametrize("n", [7, 10, 13])
+def test_a_single_block_says_nothing_of_the_spread(n):
+    """An interval of no width: every draw is the whole series, turned."""
+    weeks = np.random.default_rng(1).normal(size=n)
+    assert not report.resampled(lambda s: float(s[0].mean()), weeks, block=7).known

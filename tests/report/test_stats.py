@@ -29,6 +29,7 @@ from lab_services.report.stats import (
     requests_needed,
     throughput,
 )
+from tests.recordings import recorded
 
 
 def test_quantile_is_an_order_statistic_inside_its_interval(record):
@@ -347,3 +348,18 @@ def test_only_lateness_that_matters_to_the_deadline_is_noted(late, ended, noted)
     recording = SimpleNamespace(table=table, note="late", late=True, interrupted=ended)
     assert goodput(recording, 1.0).note == noted
     assert P50(recording).note == "late"
+
+
+def test_two_exact_numbers_divide_whatever_they_are():
+    """A square root of what floating point leaves below nothing."""
+    for a, b in np.random.default_rng(3).uniform(0.1, 10, (500, 2)):
+        found = Interval.exact(a).over(Interval.exact(b))
+        assert (found.low, found.value, found.high) == pytest.approx((a / b,) * 3)
+
+
+def test_a_lateness_that_both_shares_bear_is_none_of_their_difference():
+    """A claim without evidence although each side is well known."""
+    late = recorded([(i / 100, 0.1, 200) for i in range(200)], late=0.02, note="late")
+    bears = Goodput(5.0)
+    assert bears(late).note == ""
+    assert difference(late, late, bears).note == ""

@@ -69,7 +69,8 @@ def series(
         if mark:
             legend.append(Line2D([], [], **MARK, label=mark))
         places = np.concatenate([np.asarray(at, dtype=float) for at, _ in lines.values()])
-        begin, end = float(places.min()), float(places.max())
+        places = places[np.isfinite(places)]
+        begin, end = (float(places.min()), float(places.max())) if places.size else (0.0, 1.0)
         shade(axes, found, 0.0, end)
         name_faults(axes, found, 0.0, end)
         axes.set(xlim=(begin, end), ylabel=y)
