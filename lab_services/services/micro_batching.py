@@ -62,7 +62,9 @@ class MicroBatcher(Generic[Asked, Answer]):
         batch, self._waiting = self._waiting, []
         self._sizes.observe(len(batch))
         try:
-            answers = self._many([asked for asked, _ in batch])
+            answers = list(self._many([asked for asked, _ in batch]))
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(answers)} answers came to {len(batch)} requests.")
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             for _, future in batch:
                 if not future.done():

@@ -110,11 +110,19 @@ class Worker:
         """
 
         @asynccontextmanager
-        async def working(_: Service) -> AsyncIterator[None]:
+        async def working(app: Service) -> AsyncIterator[None]:
             if prepare:
                 prepare()
             stop = threading.Event()
-            thread = threading.Thread(target=self.run, args=[stop], name="worker")
+
+            def work() -> None:
+                try:
+                    self.run(stop)
+                except BaseException as error:
+                    app.died = f"the worker died: {error!r}"
+                    log.exception("the worker died")
+
+            thread = threading.Thread(target=work, name="worker")
             thread.start()
             yield
             stop.set()
@@ -228,7 +236,7 @@ def wait_until_done(
     while True:
         # An emptied queue is not there until a worker has joined it again.
         found = client.xinfo_groups(stream) if client.exists(stream) else []
-        groups = {each["name"]: each["lag"] + each["pending"] for each in found}
+        groups = {each["name"]: _left(each) for each in found}
         left = groups.get(group, math.inf)
         if left == 0:
             return
@@ -237,3 +245,8 @@ def wait_until_done(
         if time.monotonic() > until:
             raise LabError(f"Jobs were left, and none was done for {patience:g} s: {groups}.")
         time.sleep(0.02)
+
+
+def _left(group: dict[str, Any]) -> float:
+    """Jobs of a group that are not done; infinite where Redis cannot tell (jobs were deleted)."""
+    return math.inf if group["lag"] is None else float(group["lag"] + group["pending"])

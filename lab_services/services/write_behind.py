@@ -47,6 +47,7 @@ class WriteBehind(Generic[Row]):
     ) -> None:
         self._write, self._away, self._every, self._most = write, away, every, most
         self._waiting: deque[Row] = deque()
+        self._turn = asyncio.Lock()
         self.lost = 0
 
     def __len__(self) -> int:
@@ -75,15 +76,16 @@ class WriteBehind(Generic[Row]):
 
     async def flush(self) -> bool:
         """Write what waits; False where the log is away, and nothing was taken."""
-        rows = list(self._waiting)
-        if not rows:
+        async with self._turn:  # nobody else writes them, or takes them away
+            rows = list(self._waiting)
+            if not rows:
+                return True
+            try:
+                await self._write(rows)
+            except self._away as error:
+                told = {"error": repr(error), "waiting": len(self), "lost": self.lost}
+                log.error("the log does not answer", extra=told)
+                return False
+            for _ in rows:  # these are still the first ones: rows are added behind them
+                self._waiting.popleft()
             return True
-        try:
-            await self._write(rows)
-        except self._away as error:
-            told = {"error": repr(error), "waiting": len(self), "lost": self.lost}
-            log.error("the log does not answer", extra=told)
-            return False
-        for _ in rows:  # these are still the first ones: rows are added behind them
-            self._waiting.popleft()
-        return True

@@ -354,7 +354,10 @@ class ProcessRuntime(Runtime):
     def discard(self, replica: Replica) -> None:
         """Forget an ended replica, its files and its log; the next one has the same ports."""
         with self._lock:
-            self._children.pop((replica.service, replica.number), None)
+            child = self._children.get((replica.service, replica.number))
+            if child is None or str(child.pid) != replica.ident:
+                return  # another thread was first, and what is there now is a new one
+            del self._children[replica.service, replica.number]
             shutil.rmtree(self._work_folder(replica.service, replica.number))
             self._log(replica.service, replica.number).unlink(missing_ok=True)
 

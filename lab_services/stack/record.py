@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
 
+from lab_services.errors import LabError
 from lab_services.stack.faults import Change, Clear, Lasting, Passing, Standing
 from lab_services.stack.messages import Description, Fault
 from lab_services.stack.runtime import Runtime
@@ -60,7 +62,14 @@ class StackRecord:
                 finally:
                     self._end(partial(is_, change))
             case Standing():
-                change.act(self.runtime)
+                try:
+                    change.act(self.runtime)
+                except BaseException:
+                    # Half of it may be in force: nothing stands that the list does not name.
+                    with suppress(LabError):
+                        change.lift(self.runtime)
+                        self._end(change.replaces)
+                    raise
                 self._end(change.replaces, begin)
                 self._add(change, begin)
             case Lasting():

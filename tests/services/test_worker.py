@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from lab_services.errors import LabError
 from lab_services.services.worker import Worker, wait_until_done
+from lab_services.waiting import wait_until
 
 AT_ONCE = 0.02  # seconds until a job is given to another worker
 
@@ -227,6 +228,19 @@ def test_it_works_as_a_service_and_finishes_what_it_has(redis, member):
         threading.Timer(0.1, go_on.set).start()
     assert open_jobs(redis) == 0
     assert app.registry.get_sample_value("jobs_total", {"outcome": "done"}) == 1
+
+
+def test_a_worker_that_has_died_is_not_ready(redis, member):
+    """A service that takes no job any more and is taken for a healthy one."""
+
+    def leaves(job):
+        raise SystemExit("no more")
+
+    app = member(handle=leaves).service("worker")
+    put(redis, 1)
+    with TestClient(app) as client:
+        wait_until(lambda: client.get("/ready").status_code == 503, 5, "the worker has died")
+        assert "no more" in client.get("/ready").json()["reason"]
 
 
 def test_a_worker_outlives_its_queue(redis, member):

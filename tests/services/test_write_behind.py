@@ -115,3 +115,14 @@ def test_a_write_that_is_wrong_shows(log):
         while client.get("/ready").status_code == 200:
             assert time.monotonic() < give_up
         assert "no such column" in client.get("/ready").json()["reason"]
+
+
+def test_two_that_write_at_once_write_each_row_once(behind, log):
+    """Rows written twice, and then taken away from those that nobody has written."""
+    add(behind, 1, 2)
+
+    async def both():
+        return await asyncio.gather(behind.flush(), behind.flush())
+
+    assert asyncio.run(both()) == [True, True]
+    assert log.rows == [1, 2] and len(behind) == 0

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from lab_services.errors import LabError
 from lab_services.stack.faults import CHANGES, Change, Kill, Lasting, Passing, Standing
 from lab_services.stack.messages import Replica
 from lab_services.stack.record import StackRecord
@@ -79,3 +80,22 @@ def test_every_change_has_its_words(kind: type[Change]) -> None:
     assert [each.word for each in CHANGES].count(kind.word) == 1
     if issubclass(kind, Standing):
         assert "lab fault clear {service}" in kind.said
+
+
+def test_a_fault_that_fails_half_way_does_not_stay(record: StackRecord) -> None:
+    """A cut that is in force on one side, stands in no list, and cannot be lifted."""
+
+    class Half(Standing, frozen=True):
+        word: ClassVar[str] = "half"
+
+        def act(self, runtime: Any) -> None:
+            runtime.state = "cut"
+            raise LabError("The other side cannot be cut.")
+
+        def lift(self, runtime: Any) -> None:
+            runtime.state = "ready"
+
+    with pytest.raises(LabError, match="other side"):
+        record.do(Half("web"))
+    assert record.runtime.replicas()[0].state == "ready"
+    assert record.faults == []

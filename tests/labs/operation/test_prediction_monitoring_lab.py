@@ -143,10 +143,10 @@ def test_mean_delay_has_its_value_inside():
     assert told.unit == "days"
 
 
-def test_a_week_has_seven_starts():
-    """A traceback where a short time has no whole week to draw."""
-    assert not months.mean_delay(np.ones(6)).known
-    assert months.mean_delay(np.ones(7)).value == 1
+def test_one_week_says_nothing_of_the_spread():
+    """An interval of no width, or a traceback, where a short time has one week to draw."""
+    assert not months.mean_delay(np.ones(13)).known
+    assert months.mean_delay(np.ones(14)).value == 1
 
 
 def test_operating_curve_falls():

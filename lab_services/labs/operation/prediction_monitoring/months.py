@@ -265,7 +265,7 @@ def mean_delay(days: Values, block: int = 7) -> Interval:
     """The mean of delays from consecutive starts, with the interval of a bootstrap by weeks.
 
     Faults that begin a day apart meet the same weather, so whole weeks are drawn. Unknown for fewer
-    starts than one block has.
+    starts than two blocks have.
     """
     return resampled(lambda s: float(s[0].mean()), days, unit="days", block=block)
 
