@@ -27,7 +27,7 @@ _FOR_THE_FILE = (
 )
 _COPIED = (
     *("_config.yml", "_toc.yml", "CONTRIBUTING.md", "LICENSE"),
-    *("book", "labs", "lab_services/patterns", "lab_services/services"),
+    *("book", "labs", "lab_services/patterns", "lab_services/labs", "lab_services/services"),
 )
 
 
