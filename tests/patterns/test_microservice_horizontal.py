@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 from aiohttp import ClientError
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.patterns.serving.microservice_horizontal import parts
 from lab_services.services.worker import Job
+from lab_services.traffic.recording import Recording
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
@@ -375,3 +377,42 @@ def test_counted_kinds_add_their_own_uncertainty(quality):
     told = quality.of({EVERYTHING: 0.5, route: 0.5}, requests)
     own = ((told.high - told.low) ** 2 - (known.high - known.low) ** 2) ** 0.5 / (2 * 1.96)
     assert own == pytest.approx(np.std(found), rel=0.25)
+
+
+# --- from recordings ----------------------------------------------------------------------------
+
+
+def recording(**columns):
+    length = len(next(iter(columns.values())))
+    usual = {
+        "intended": np.arange(length, dtype=float),
+        "started": np.arange(length, dtype=float),
+        "latency": np.full(length, 0.01),
+        "status": np.full(length, 200),
+        "ok": np.full(length, True),
+        "warmup": np.full(length, False),
+    }
+    return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
+
+
+class Front:
+    """A stack whose front is nowhere: only its address and its notes are asked for."""
+
+    notes = ()
+
+    def url(self, service, path="", **_):
+        return f"http://127.0.0.1:1{path}"
+
+    def json(self, service, path, patience):
+        return self.notes
+
+
+def test_what_the_front_noted_finds_its_request():
+    """Notes that are shifted by one, or a request without a note that stops the lab."""
+    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
+    front = Front()
+    front.notes = notes  # type: ignore[assignment]
+    found = lab.with_joins(front, recording(number=[7, 8]))
+    assert found.table["sent"].tolist() == [0, 5]
+    assert found.table["arrived"].tolist() == [(), ("hour",)]
+    assert lab.call_seconds(found).tolist() == [0.1, 0.2]

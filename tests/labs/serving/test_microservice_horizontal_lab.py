@@ -1,13 +1,11 @@
 """Helpers of the lab `serving/microservice-horizontal`: what it reads off, and the theory."""
 
-import importlib
 import math
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from starlette.testclient import TestClient
 
 from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE
@@ -16,62 +14,6 @@ from lab_services.traffic.recording import Recording
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
-
-PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
-
-
-# --- the join -----------------------------------------------------------------------------------
-
-
-def says(odds, usual=-1.0):
-    return {"odds": odds, "usual": usual}
-
-
-# --- the front ----------------------------------------------------------------------------------
-
-
-class Branches:
-    """Four branches in this process; `behave[part]` is what each does before it answers."""
-
-    def __init__(self):
-        self.behave, self.asked = {}, []
-
-    def post(self, url, json):
-        part = url.removesuffix("/predict")
-        self.asked.append(part)
-        return self._answer(part, self.asked.count(part))
-
-    def _answer(self, part, time):
-        branches = self
-
-        class Answer:
-            async def __aenter__(self):
-                await branches.behave.get(part, _at_once)(time)
-                return self
-
-            async def __aexit__(self, *_):
-                return False
-
-            async def json(self):
-                return says(0.5)
-
-        return Answer()
-
-
-async def _at_once(time):
-    return None
-
-
-@pytest.fixture
-def front(monkeypatch):
-    """The front, with branches of this process behind it."""
-    for name in ("CARRIER_URL", "ROUTE_URL", "HOUR_URL", "WEATHER_URL"):
-        monkeypatch.setenv(name, name.removesuffix("_URL").lower())
-    monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
-    module = importlib.reload(importlib.import_module(f"{PACKAGE}.front"))
-    with TestClient(module.app) as client:
-        module.app.state.session = branches = Branches()
-        yield SimpleNamespace(client=client, branches=branches, module=module)
 
 
 # --- theory -------------------------------------------------------------------------------------
@@ -152,17 +94,6 @@ def test_every_request_has_a_number_of_its_own():
     assert sent.count("b") >= 10 and sent.count("a") >= 20
     assert all(f"x-request: {r.labels['number']}".encode() in r.message.data for r in made)
     assert made[2].url.endswith("/predict?deadline=0.5")
-
-
-def test_what_the_front_noted_finds_its_request():
-    """Notes that are shifted by one, or a request without a note that stops the lab."""
-    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
-    front = Front()
-    front.notes = notes  # type: ignore[assignment]
-    found = lab.with_joins(front, recording(number=[7, 8]))
-    assert found.table["sent"].tolist() == [0, 5]
-    assert found.table["arrived"].tolist() == [(), ("hour",)]
-    assert lab.call_seconds(found).tolist() == [0.1, 0.2]
 
 
 # --- quality ------------------------------------------------------------------------------------
