@@ -102,10 +102,11 @@ class Kill(Lasting, frozen=True):
     state = "exited"
 
     def act(self, runtime: "Runtime") -> None:
-        target = runtime.replica(self.service, self.replica)
-        if target.state == "exited":
-            raise LabError(f"{self.service} {self.replica} has ended already.")
-        runtime.signal(target, "SIGKILL")
+        with runtime.settling(self.service, self.replica):
+            target = runtime.replica(self.service, self.replica)
+            if target.state == "exited":
+                raise LabError(f"{self.service} {self.replica} has ended already.")
+            runtime.signal(target, "SIGKILL")
 
 
 class Start(Change, frozen=True):
@@ -133,10 +134,13 @@ class Pause(Lasting, frozen=True):
     state = "paused"
 
     def act(self, runtime: "Runtime") -> None:
-        target = runtime.replica(self.service, self.replica)
-        if target.state in ("exited", "paused"):
-            raise LabError(f"{self.service} {self.replica} is {target.state}: it cannot be paused.")
-        runtime.pause(target)
+        with runtime.settling(self.service, self.replica):
+            target = runtime.replica(self.service, self.replica)
+            if target.state in ("exited", "paused"):
+                raise LabError(
+                    f"{self.service} {self.replica} is {target.state}: it cannot be paused."
+                )
+            runtime.pause(target)
 
 
 class Resume(Change, frozen=True):
@@ -149,10 +153,11 @@ class Resume(Change, frozen=True):
     replica: ReplicaNumber = 1
 
     def act(self, runtime: "Runtime") -> None:
-        target = runtime.replica(self.service, self.replica)
-        if target.state != "paused":
-            raise LabError(f"{self.service} {self.replica} is not paused.")
-        runtime.resume(target)
+        with runtime.settling(self.service, self.replica):
+            target = runtime.replica(self.service, self.replica)
+            if target.state != "paused":
+                raise LabError(f"{self.service} {self.replica} is not paused.")
+            runtime.resume(target)
 
 
 class Scale(Passing, frozen=True):

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -52,6 +53,7 @@ class Runtime(ABC):
         self.folder = folder
         self.closing = threading.Event()
         self._stating = threading.RLock()  # held while an entry of `services` is made of its former
+        self._settling: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
         self.failures: list[str] = []  # of what looks after the stack; it can be relied on no more
         self._watches: list[threading.Thread] = []
         self._answered: set[tuple[str, int, str]] = set()
@@ -230,9 +232,17 @@ class Runtime(ABC):
                 )
             self.closing.wait(_POLL)
 
+    def settling(self, service: str, number: int) -> threading.Lock:
+        """Held while a replica is killed, paused or resumed.
+
+        An engine takes its time for each: the order after it must not find the state before.
+        """
+        return self._settling[service, number]
+
     def start(self, service: str, number: int) -> None:
         """Start an ended replica again and wait for its answer."""
-        replica = self.replica(service, number)
+        with self.settling(service, number):
+            replica = self.replica(service, number)
         if replica.state != "exited":
             raise LabError(f"{service} {number} is running ({replica.state}).")
         self._relaunch(replica)

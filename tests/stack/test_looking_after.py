@@ -16,6 +16,8 @@ from lab_services.errors import LabError
 from lab_services.stack import docker, envoy, process, runtime, supervisor_client
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime
+from lab_services.stack.faults import Kill, Start
+from lab_services.stack.messages import Replica
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.record import StackRecord
 from lab_services.stack.runtime import ServiceFailed
@@ -59,6 +61,27 @@ def test_memory_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(psutil.Process, "memory_full_info", denied)
     assert process._memory(psutil.Process()) > 1e6
+
+
+def test_a_start_right_after_a_kill(plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that came while the engine was still killing was refused: "is running"."""
+    state, killing, started = ["ready"], threading.Event(), []
+
+    def slow(replica: Replica, signal_name: str) -> None:
+        killing.set()
+        time.sleep(0.1)
+        state[0] = "exited"
+
+    monkeypatch.setattr(plain, "replicas", lambda *_: [Replica("web", 1, state[0], {})])
+    monkeypatch.setattr(plain, "signal", slow)
+    monkeypatch.setattr(plain, "_relaunch", started.append)
+    record = StackRecord("1-2", "some/lab", plain)
+    kill = threading.Thread(target=record.do, args=[Kill("web")])
+    kill.start()
+    killing.wait()
+    record.do(Start("web"))
+    kill.join()
+    assert [replica.state for replica in started] == ["exited"]
 
 
 def test_two_changes_of_one_service(plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What a supervisor keeps of a stack while orders come in several threads at once."""
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +19,9 @@ class Runtime:
 
     def __init__(self) -> None:
         self.state = "ready"
+
+    def settling(self, service: str, number: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def replicas(self) -> list[Replica]:
         return [Replica("web", 1, self.state, {})]
