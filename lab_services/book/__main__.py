@@ -1,12 +1,13 @@
 """Build the book from the kept runs, and make the runs that are missing.
 
     python -m lab_services.book [--runtime RUNTIME]... [--short] [--again] [--runs FOLDER]
-                                [--publish] [--serve [PORT]]
+                                [--publish] [--published FILE] [--serve [PORT]]
 
 The site is _build/html. Exit code 0 only when Sphinx has not warned of anything. A claim that does
 not hold here is shown as what it is, a lab that did not come to its end is a gap with the reason,
 and both are listed at the end; --again measures them once more. Only --publish, for a site that
-others read, demands that every claim holds.
+others read, demands that every claim holds. With --published, which names the claims.json of a
+published site, a page shows beside a claim that does not hold here what was measured there.
 """
 
 import argparse
@@ -14,13 +15,13 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from lab_services import ending, paths, writing
-from lab_services.book import catalogue, chapters, jupyter_book, serve, sources
+from lab_services.book import catalogue, chapters, jupyter_book, published, serve, sources
 from lab_services.book.from_run import LESS
 from lab_services.errors import LabError
 from lab_services.report import numbers
@@ -42,17 +43,20 @@ def build(
     length: Length = Length.FULL,
     again: bool = False,
     publish: bool = False,
+    beside: Path | None = None,
 ) -> int:
     """Build the site of `root` into its `_build/html`; gives Sphinx's exit code.
 
     A lab must have a run of each of the `runtimes`, or of any if none is named, made from the lab
     as it is now and without a failing cell; with `again` also one in which every claim holds. What
     is missing is made first, in this `length`, and on plain processes if none is named. A lab in
-    which a cell fails again is a gap in its pages. Raises LabError when a chapter is not whole, and
+    which a cell fails again is a gap in its pages. What does not hold is shown `beside` a published
+    book's claims, if their file is named. Raises LabError when a chapter is not whole, and
     when what is to be published has a gap or a claim that does not hold.
     """
     catalogue.check(root)
     writing.ready(root / "_build", "Build the book in a checkout that you may write to.")
+    compared = published.read(beside) if beside else {}
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
@@ -78,7 +82,7 @@ def build(
             rows.append((slug, run.runtime, made, _seconds(run.data["seconds"]), claims))
         chosen.append(found)
     labs = time.monotonic() - begin
-    code = _sphinx(root, chosen)
+    code = _sphinx(root, chosen, compared)
     _say(f"\n{columns(rows)}\n")
     site = time.monotonic() - begin - labs
     _say(f"labs {_seconds(labs)}, site {_seconds(site)}" + (": FAILED" if code else ""))
@@ -107,11 +111,13 @@ def _told(doubtful: Sequence[tuple[Run, str]], runs: Path) -> str:
     )
 
 
-def _sphinx(root: Path, chosen: list[list[Run]]) -> int:
+def _sphinx(root: Path, chosen: list[list[Run]], compared: Mapping[str, published.Entry]) -> int:
     staged = root / "_build" / "source"
-    sources.stage(root, chosen, staged)
+    sources.stage(root, chosen, staged, compared)
     site = root / "_build" / "html"
     code = jupyter_book.build(staged, site, rewrite=lambda line: located(line, staged))
+    if not code:
+        published.write([shown for shown, *_ in chosen], site)
     if code:
         # Else the next build would take the pages as read, warn of nothing and pass.
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
@@ -151,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--publish", action="store_true", help="fail unless every claim holds, after the build"
     )
+    parser.add_argument(
+        "--published", type=Path, metavar="FILE", help="claims.json of a site to compare with"
+    )
     parser.add_argument("--root", type=Path, default=paths.repository(), help="the repository")
     parser.add_argument("--runs", type=Path, help="where runs are kept; default: ROOT/runs")
     parser.add_argument(
@@ -172,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             length=Length.SHORT if chosen.short else Length.FULL,
             again=chosen.again,
             publish=chosen.publish,
+            beside=chosen.published,
         )
         if chosen.serve is None:
             return make()

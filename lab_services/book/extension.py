@@ -16,6 +16,7 @@ the build.
 
 import hashlib
 import html
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from lab_services.book import (
     launch,
     mathml,
     overview,
+    published,
     repository,
     theme,
 )
@@ -51,6 +53,7 @@ from lab_services.book.from_run import (
     shown_run,
     why_not,
 )
+from lab_services.book.sources import PUBLISHED
 from lab_services.errors import LabError
 from lab_services.report import claims, numbers
 from lab_services.stack import compose, picture
@@ -133,11 +136,17 @@ class FigureFromRun(FromRun):
 
 
 class ClaimsFromRun(FromRun):
-    """The claims with what was measured and their verdicts."""
+    """The claims with what was measured and their verdicts.
+
+    Of those that do not hold it shows what a published book says too, if the build was given one.
+    """
 
     def made(self) -> list[nodes.Node]:
         run = kept(self, self.arguments[0])
-        return [nodes.raw("", claims.table(run.claims), format="html")]
+        file = run.folder / PUBLISHED
+        self.env.note_dependency(str(file))
+        there = published.beside(run, json.loads(file.read_bytes()))
+        return [nodes.raw("", claims.table(run.claims) + there, format="html")]
 
 
 class RunInfo(FromRun):

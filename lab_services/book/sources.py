@@ -1,7 +1,10 @@
 """What the book is built from: the kept runs, and the sources with the executed labs over them."""
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -11,6 +14,8 @@ from lab_services.runs.run import FILE, Run, RunMissing
 
 # Where the sources that are built hold the runs, by the slug of their lab.
 RUNS = "_runs"
+# Beside a run: what a published book says of the lab's claims, or null.
+PUBLISHED = "published.json"
 # Containers first: that is what a reader would deploy.
 RUNTIMES = ("docker", "process")
 # A link to a service of the run, in HTML or Markdown: it ended with the run.
@@ -48,12 +53,12 @@ def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
     return found
 
 
-def stage(root: Path, runs: list[list[Run]], target: Path) -> None:
+def stage(root: Path, runs: list[list[Run]], target: Path, published: Mapping[str, Any]) -> None:
     """Lay out the sources in `target`: the repository's, and over its labs the executed ones.
 
     Of each chapter's `runs` the first is shown; of another only the measurements are laid beside
-    it, under the name of its runtime. A file that has not changed is not touched, so that Sphinx
-    reads only what has.
+    it, under the name of its runtime, and so are the lab's claims in a `published` book. A file
+    that has not changed is not touched, so that Sphinx reads only what has.
     """
     wanted: dict[Path, bytes] = {}
     for name in _COPIED:
@@ -71,6 +76,7 @@ def stage(root: Path, runs: list[list[Run]], target: Path) -> None:
                 wanted[place / file.relative_to(shown.folder)] = file.read_bytes()
         for run in others:
             wanted[place / run.runtime / FILE] = (run.folder / FILE).read_bytes()
+        wanted[place / PUBLISHED] = json.dumps(published.get(shown.lab)).encode()
     for file in [f for f in target.rglob("*") if f.is_file()]:
         if file.relative_to(target) not in wanted:
             file.unlink()

@@ -54,7 +54,7 @@ class Project:
         self.run(runtime, error=self.error)
         return Run.load(self.runs / runtime / SLUG)
 
-    def sphinx(self, root: Path, chosen: list) -> int:
+    def sphinx(self, root: Path, chosen: list, compared: dict) -> int:
         self.shown = [[run.runtime for run in runs] for runs in chosen]
         return 0
 
@@ -130,6 +130,19 @@ def test_what_does_not_hold_is_listed_and_not_published(project, runtime, verdic
     project.run(runtime)
     assert project.build("--publish") == 1
     assert "it was a short run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"serving/small": {}}', '{"serving/small": {"claims": [{}]}}']
+)
+def test_a_file_that_is_no_published_book_s(project, tmp_path, text, capsys):
+    """A traceback, or an hour of labs before it."""
+    file = tmp_path / "claims.json"
+    if text is not None:
+        file.write_text(text)
+    assert project.build("--published", str(file)) == 1
+    assert f"{file} does not hold the claims of a book" in capsys.readouterr().err
+    assert project.made == []
 
 
 BROKEN = {"cell": 5, "type": "KeyError", "message": "'a'", "last": ["so"]}
