@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
@@ -10,12 +11,17 @@ from playwright.sync_api import TimeoutError as Late
 DESKTOP, PHONE = 1440, 375
 _PATIENCE = 10_000  # ms
 _GRAVE = {"serious", "critical"}
-_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
 # Preloading asks for style sheets at addresses where there are none.
 _AXE = {"resultTypes": ["violations"], "preload": False}
-# The theme lets the keyboard into code that scrolls, 300 ms after the last change of the page.
-_REACHABLE = """() => [...document.querySelectorAll("pre")].every(
-  (e) => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth)"""
+# All that a change of the theme can break; the rest has been looked at in light.
+_COLOURS = {**_AXE, "runOnly": ["color-contrast"]}
+# The page has heard of its theme, its colours are no longer on their way, and the keyboard gets
+# into what scrolls, which the theme sees to 300 ms after the last change of the page.
+_SETTLED = """(theme) => document.documentElement.dataset.theme === theme
+  && document.getAnimations().every((a) => a.playState !== "running")
+  && [...document.querySelectorAll("pre, .cell_output > .output, .jp-RenderedHTMLCommon")].every(
+    (e) => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth
+      || getComputedStyle(e).overflowX === "visible")"""
 # The culprits are those that stick out and are not inside of something that scrolls by itself.
 _OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
@@ -67,13 +73,10 @@ def visit(browser: Browser, address: str, name: str) -> Visit:
     for width in (DESKTOP, PHONE):
         page.set_viewport_size({"width": width, "height": 900})
         seen.overflows += [f"at {width}: {what}" for what in page.evaluate(_OVERFLOW)]
-    with contextlib.suppress(Late):  # axe names what stays out of reach
-        page.wait_for_function(_REACHABLE, timeout=_PATIENCE)
-    page.evaluate(_THIN)
-    seen.barriers += _barriers(page, "light")
+    seen.barriers += _barriers(page, "light", _AXE)
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": DESKTOP, "height": 900})
-    seen.barriers += _barriers(page, "dark")
+    seen.barriers += _barriers(page, "dark", _COLOURS)
     context.close()
     return seen
 
@@ -101,11 +104,13 @@ def listen(page: Page, seen: Visit, address: str) -> None:
     page.route(lambda url: not url.startswith(address), lambda route: route.abort())
 
 
-def _barriers(page: Page, theme: str) -> list[str]:
-    page.evaluate(_FRAME)  # the page hears of the change with its next frame
+def _barriers(page: Page, theme: str, options: dict[str, Any]) -> list[str]:
+    with contextlib.suppress(Late):  # what has not settled is named below
+        page.wait_for_function(_SETTLED, arg=theme, timeout=_PATIENCE)
+    page.evaluate(_THIN)
     shown = page.evaluate("document.documentElement.dataset.theme ?? ''")
     found = [] if shown == theme else [f"{theme}: the page is shown in {shown or 'no theme'}"]
-    for fault in Axe().run(page, options=_AXE).response["violations"]:
+    for fault in Axe().run(page, options=options).response["violations"]:
         if fault["impact"] in _GRAVE:
             places = ", ".join(node["html"][:90] for node in fault["nodes"][:2])
             found.append(f"{theme}: {fault['id']}, {len(fault['nodes'])} times: {places}")
