@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, MARK, THEORY, WIDTH, Chart
-from lab_services.report.charts.timeline import name_faults, shade
+from lab_services.report.charts.timeline import during, head, shade
 from lab_services.report.concurrency import open_at
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
@@ -167,12 +167,12 @@ async def _collect(
             sent = time.time()
             async with session.post(url, json=body) as answer:
                 await answer.read()
-            told, empty = await _look(session, f"{url}/{body['id']}", interval, phase)
+            result, empty = await _look(session, f"{url}/{body['id']}", interval, phase)
             seen = time.time()
             return {
                 "interval": interval or 0.0,
-                "delay": seen - told["finished"],
-                "latency": told["finished"] - sent,
+                "delay": seen - result["finished"],
+                "latency": result["finished"] - sent,
                 "empty": empty,
             }
 
@@ -188,9 +188,9 @@ async def _look(
         if interval is not None:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         async with session.get(url, params={"wait": 0 if interval else 10}) as answer:
-            told: dict[str, Any] = await answer.json()
+            result: dict[str, Any] = await answer.json()
             if answer.status == 200:
-                return told, empty
+                return result, empty
         empty += 1
         due += interval or 0.0
 
@@ -336,11 +336,10 @@ def flow(
             if len(again):  # what is empty and not clipped has no extent to lay the chart out by
                 look: Any = {"color": COLOURS[1], "ls": "none", "mew": 1.6, "clip_on": False}
                 axes.plot(again, np.zeros(len(again)), marker="x", **look)
-            changes = [c for c in panel.get("changes", ()) if 0 <= c.start - begin < seconds]
+            changes = during(panel.get("changes", ()), begin, begin + seconds)
             shade(axes, changes, begin, begin + seconds)
-            name_faults(axes, changes, begin, begin + seconds)
+            head(axes, label, changes, begin, begin + seconds)
             axes.set_ylabel("jobs/s")
-            axes.set_title(label, fontweight="bold", pad=6 + 12 * min(len(changes), 2))
             words.append(
                 f"{label}: {came.mean():.0f} jobs/s came, {done.min():.0f} to {done.max():.0f} "
                 f"were finished, {len(again)} were done again."

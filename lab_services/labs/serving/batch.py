@@ -18,7 +18,6 @@ from lab_services.patterns.serving.batch import tables
 from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import numbers
 from lab_services.report.charts import style
-from lab_services.report.charts.svg import INK
 from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
@@ -167,7 +166,7 @@ def farthest_off(seconds: Sequence[float], expected: Sequence[float]) -> Interva
     """
     if not all(each > 0 for each in expected):
         return Interval.unknown("the cost of a part cannot be told from noise", "ratio")
-    ratios = [took / told for took, told in zip(seconds, expected, strict=True)]
+    ratios = [took / due for took, due in zip(seconds, expected, strict=True)]
     return Interval.exact(max(max(ratio, 1 / ratio) for ratio in ratios), "ratio")
 
 
@@ -234,7 +233,7 @@ def nights(
     again, or one waits for the next night ("wait"). A row a night: number, when it began, failed
     and was mended (Unix seconds). Raises RuntimeError where one goes otherwise.
     """
-    told = []
+    nights = []
     due = 0.0
     for number, rerun in enumerate(reruns):
         time.sleep(max(0.0, due - time.time()))
@@ -253,8 +252,8 @@ def nights(
             controls.run(night=int(run["night"]), rerun=rerun, chunk=chunk)
         if reruns[number + 1 :] and reruns[number + 1] != "healthy":
             controls.spoil(bad)
-        told.append((int(run["night"]), rerun, run["began"], failed, mended))
-    return pd.DataFrame(told, columns=["night", "rerun", "began", "failed", "mended"])
+        nights.append((int(run["night"]), rerun, run["began"], failed, mended))
+    return pd.DataFrame(nights, columns=["night", "rerun", "began", "failed", "mended"])
 
 
 def _fresh_at(parts: pd.DataFrame, flights: int) -> npt.NDArray[np.float64]:
@@ -276,58 +275,23 @@ def most_at_once(runs: pd.DataFrame) -> int:
     return max(at_once, default=0)
 
 
-def freshness_chart(
-    parts: pd.DataFrame,
-    nights: Mapping[int, tuple[float, str]],
-    broken: Sequence[tuple[float, float]],
-    flights: int,
-    *,
-    name: str,
-    title: str,
-) -> style.Chart:
-    """The share of flights with a prediction of the latest night, over time.
+def freshness(
+    parts: pd.DataFrame, began: "pd.Series[float]", flights: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The share of flights with a prediction of the latest night, over the nights that `began`.
 
-    `nights` are (beginning, what is said of it) by number, `broken` the times (from, until) in
-    which the job had failed and nobody had mended the row; all in Unix seconds.
+    Seconds after the first of them (Unix seconds, by the night's number) and shares; where the next
+    night begins nothing is known for a moment, so that its line does not hang on the last one's.
     """
-    begin = min(began for began, _ in nights.values())
-    line: dict[str, Any] = {"color": style.COLOURS[0]}
-    with style.style(name):
-        figure = Figure(figsize=(style.WIDTH, 3.4))
-        axes = figure.add_subplot()
-        words, starts = [], [began for began, _ in nights.values()]
-        last = float(parts["at"].max())
-        for (night, (began, said)), until in zip(nights.items(), [*starts[1:], last], strict=True):
-            fresh = np.sort(_fresh_at(parts[parts["night"] == night], flights))
-            fresh = fresh[np.isfinite(fresh)]
-            steps = np.linspace(0, len(fresh) - 1, min(100, len(fresh))).astype(int)
-            at = [began, *fresh[steps], until]
-            shares = [0.0, *(steps + 1) / flights, len(fresh) / flights]
-            axes.plot([time - begin for time in at], shares, **line)
-            axes.axvline(began - begin, **style.MARK)
-            axes.annotate(
-                said,
-                (began - begin, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(2, 3),
-                textcoords="offset points",
-                fontsize=9.5,
-            )
-            words.append(f"{said}: {len(fresh) / flights:.0%} fresh at the end.")
-            if len(fresh):
-                words.append(f"The last after {fresh[-1] - began:.2g} s.")
-        for start, end in broken:
-            axes.axvspan(start - begin, end - begin, facecolor=INK, alpha=0.15, lw=0)
-        axes.set(ylim=(0, 1.05), xlim=(0, last - begin))
-        style.unit_axis(axes, "y", "share")
-        axes.set_ylabel("predictions of tonight")
-        style.noted(axes, "seconds", [])
-        legend = [
-            Line2D([], [], **line, label="fresh"),
-            Line2D([], [], **style.MARK, label="a night begins"),
-            Line2D([], [], color=INK, alpha=0.3, lw=8, label="failed, not mended"),
-        ]
-        return style.finish(figure, name, title, " ".join(words), legend)
+    last = float(parts["at"].max())
+    at, shares = [], []
+    for (night, start), until in zip(began.items(), [*began, last][1:], strict=True):
+        fresh = np.sort(_fresh_at(parts[parts["night"] == night], flights))
+        fresh = fresh[np.isfinite(fresh)]
+        steps = np.linspace(0, len(fresh) - 1, min(100, len(fresh))).astype(int)
+        at += [start, *fresh[steps], until, until]
+        shares += [0.0, *(steps + 1) / flights, len(fresh) / flights, math.nan]
+    return np.array(at) - at[0], np.array(shares)
 
 
 def cost_chart(

@@ -98,12 +98,10 @@ def timeline(
             bins = _binned(table, begin, every, deadline)
             _draw_latencies(slow, bins, deadline)
             _draw_rates(rates, bins)
-            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
+            here = during(faults, begin, end)
             for panel in (slow, rates):
                 shade(panel, here, begin, end)
-            name_faults(slow, here, begin, end)
-            if label:
-                slow.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
+            head(slow, label, here, begin, end)
             words.append(_in_words(label, bins, here, begin))
             if bins["median"].isna().all():
                 what = f"latency of {label}" if label else "latency"
@@ -215,8 +213,30 @@ def name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: floa
         )
 
 
+def during(faults: Iterable[FaultLike], begin: float, end: float) -> list[FaultLike]:
+    """Those of the faults that fall into a time, its beginning included."""
+    return [f for f in faults if f.start < end and (f.end is None or f.end >= begin)]
+
+
+def head(axes: Axes, label: str, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+    """Name a panel, and below its name each fault as `name_faults` does."""
+    name_faults(axes, faults, begin, end)
+    if label:
+        axes.set_title(label, fontweight="bold", pad=6 + 12 * min(len(faults), 2))
+
+
+def in_words(faults: Iterable[FaultLike], begin: float) -> list[str]:
+    """What each fault is called and its times, in seconds after `begin`."""
+    words = []
+    for fault in faults:
+        end = fault.start if fault.end is None else fault.end
+        until = f" until {end - begin:.3g} s" if end > fault.start else ""
+        words.append(f"{_name(fault)} at {fault.start - begin:.3g} s{until}.")
+    return words
+
+
 def _name(fault: FaultLike) -> str:
-    return f"{fault.kind} {fault.service}" + (f" {fault.replica}" if fault.replica else "")
+    return f"{fault.kind} {fault.service} {fault.replica or ''}".strip()
 
 
 def _equal(panels: Sequence[Axes], unit: str) -> None:
@@ -238,7 +258,4 @@ def _in_words(label: str, bins: pd.DataFrame, faults: Sequence[FaultLike], begin
         f"{bins['offered'].mean():.3g} offered; "
         f"slowest answer {slowest}; errors at most {bins['errors'].max():.3g}/s."
     )
-    for fault in faults:
-        text += f" Fault: {_name(fault)} at {fault.start - begin:.3g} s"
-        text += "." if fault.end is None else f" until {fault.end - begin:.3g} s."
-    return text
+    return " ".join([text, *(f"Fault: {words}" for words in in_words(faults, begin))])
