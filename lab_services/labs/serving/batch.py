@@ -1,6 +1,5 @@
 """What the lab asks of the stack, and what it reads off the tables; no service imports this."""
 
-import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from lab_services.report.charts import style
 from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
+from lab_services.stack.tables import append, read
 from lab_services.waiting import wait_until
 
 _PATIENCE = 600.0  # seconds: a month of flights takes a slow machine minutes
@@ -38,13 +38,9 @@ class Controls:
         """Put these flights in the place of those in the table; nothing is predicted yet."""
         table = pd.DataFrame(flights, columns=list(FEATURES))
         table.insert(0, "id", range(len(table)))
-        file = io.StringIO()
-        table.to_csv(file, index=False, header=False)
-        with self.database.transaction(), self.database.cursor() as cursor:
-            cursor.execute("TRUNCATE flights, predictions, appended")
-            query = f"COPY flights ({', '.join(table.columns)}) FROM STDIN (FORMAT csv)"
-            with cursor.copy(query) as copy:
-                copy.write(file.getvalue())
+        with self.database.transaction():
+            self.database.execute("TRUNCATE flights, predictions, appended")
+            append(self.database, "flights", table)
         self.database.execute("ANALYZE flights")
 
     def run(self, **changed: Any) -> "pd.Series[Any]":
@@ -62,22 +58,24 @@ class Controls:
 
     def runs(self, since: float = 0.0) -> pd.DataFrame:
         """The runs that began after `since`, oldest first; times are Unix seconds."""
-        table = self._table(
+        table = read(
+            self.database,
             "SELECT id, night, started_by, status, reason, cpu_seconds,"
             " extract(epoch FROM began)::float AS began, extract(epoch FROM ended)::float AS ended"
             " FROM runs WHERE extract(epoch FROM began) > %s ORDER BY id",
-            since,
+            [since],
         ).set_index("id")
         table = table.astype({"ended": float})  # None while all of them are at work
         return table.assign(seconds=table["ended"] - table["began"])
 
     def parts(self, since: float = 0.0) -> pd.DataFrame:
         """The parts that were written after `since`, oldest first; `at` is in Unix seconds."""
-        return self._table(
+        return read(
+            self.database,
             "SELECT run, night, first, last, flights, seconds,"
             " extract(epoch FROM at)::float AS at FROM parts"
             " WHERE extract(epoch FROM at) > %s ORDER BY at",
-            since,
+            [since],
         )
 
     def wait_for(self, runs: int, since: float) -> pd.DataFrame:
@@ -114,10 +112,6 @@ class Controls:
         query = f"SELECT count(*), count(DISTINCT flight) FROM {table}"
         rows, flights = self.database.execute(query).fetchone() or (0, 0)
         return int(rows), int(flights)
-
-    def _table(self, query: str, since: float) -> pd.DataFrame:
-        cursor = self.database.execute(query, [since])
-        return pd.DataFrame(cursor.fetchall(), columns=[c.name for c in cursor.description or ()])
 
     def _post(self, path: str, body: Any) -> dict[str, Any]:
         answer = self._client.post(f"{self._scheduler}{path}", json=body)

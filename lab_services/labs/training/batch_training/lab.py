@@ -20,6 +20,7 @@ from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.messages import Fault
+from lab_services.stack.tables import read
 from lab_services.waiting import wait_until
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
@@ -106,8 +107,11 @@ class Controls:
 def versions(database: psycopg.Connection[Any], model: str) -> pd.DataFrame:
     """What MLflow's registry holds of a model, read from its own tables: a row a version."""
     query = "SELECT version, key, value FROM model_version_tags WHERE name = %s"
-    tags = pd.DataFrame(database.execute(query, [model]), columns=["version", "key", "value"])
-    table = tags.pivot(index="version", columns="key", values="value").astype(float)
+    table = (
+        read(database, query, [model])
+        .pivot(index="version", columns="key", values="value")
+        .astype(float)
+    )
     query = "SELECT alias, version FROM registered_model_aliases WHERE name = %s"
     table["alias"] = ""
     for alias, version in database.execute(query, [model]):
