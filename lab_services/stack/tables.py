@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def read(
-    database: "Connection[Any]", query: str, values: Sequence[Any] | Mapping[str, Any] = ()
+    database: "Connection[Any]",
+    query: str,
+    values: Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
     """The rows that a query finds, with its columns also where it finds none.
 

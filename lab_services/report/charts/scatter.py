@@ -50,7 +50,7 @@ def scatter(
     style.check_labels(dict.fromkeys(order))
     if unknown := {kind for table in panels.values() for kind in table["kind"]} - set(order):
         raise ValueError(f"No kind is called {', '.join(sorted(unknown))}.")
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         kind: {"color": COLOURS[at], "marker": MARKERS[at], "ms": _SIZES[at], "ls": "none"}
         for at, kind in enumerate(order)
     }
@@ -112,10 +112,8 @@ def _draw(
         parts = [f"{len(came)} {kind}"]
         if len(came):  # what is empty has no extent to lay the chart out by
             axes.plot(came["asked"] - begin, came["took"], mew=1.0, **look)
-            ends = (
-                numbers.written(float(end), "s") for end in (came["took"].min(), came["took"].max())
-            )
-            parts.append(f"after {' to '.join(ends)}")
+            least, most = (numbers.written(float(end(came["took"])), "s") for end in (min, max))
+            parts.append(f"after {least} to {most}")
         if len(never):
             axes.plot(never["asked"] - begin, np.full(len(never), edge), **_NEVER)
             parts.append(f"{len(never)} never")

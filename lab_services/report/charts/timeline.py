@@ -22,6 +22,7 @@ _MEDIAN: dict[str, Any] = {"color": COLOURS[0]}
 _SLOWEST: dict[str, Any] = {"color": COLOURS[3], "ls": DASHES[1], "lw": 1.2}
 _GOODPUT: dict[str, Any] = {"color": COLOURS[2], "drawstyle": "steps-mid"}
 _ERRORS: dict[str, Any] = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+_LETTER = 0.019  # of a name's width, as a share of a panel's
 
 
 class FaultLike(Protocol):
@@ -202,13 +203,14 @@ def name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: floa
     """Name each fault above its beginning, neighbours on two levels."""
     for number, fault in enumerate(faults):
         left, _ = _span(fault, begin, end)
+        fits = left / (end - begin or 1.0) + _LETTER * len(_name(fault)) <= 1
         axes.annotate(
             _name(fault),
             (left, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 2 + 12 * (number % 2)),
             textcoords="offset points",
-            ha="right" if left > 0.6 * (end - begin) else "left",
+            ha="left" if fits else "right",
             fontsize=10,
         )
 

@@ -19,7 +19,7 @@ from lab_services.models.scoring import predict_proba
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import Change, name_faults, shade
+from lab_services.report.charts.timeline import Change, during, in_words, name_faults, shade
 from lab_services.report.proportions import share
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
@@ -291,7 +291,7 @@ def worth(
         empty = [f"{t:.3g}" for t, part in zip(at, bins, strict=True) if part.empty]
         gaps = [style.gap(f"{', '.join(empty)} s", "nobody asked")] if empty else []
         style.noted(panels[2], "seconds", [], missing=gaps)
-        here = [each for each in changes if each.start < end and (each.end or end) > begin]
+        here = during(changes, begin, end)
         for panel in panels:
             shade(panel, here, begin, end)
         name_faults(panels[0], here, begin, end)
@@ -306,9 +306,8 @@ def worth(
             for t, w, p in zip(at, warned, points, strict=True)
             if w.known
         )
-        when = "; ".join(f"{change.kind} from {change.start - begin:.3g} s" for change in here)
         foretold = f"Promised: {promise['warned']:.0%}, {promise['points']:.2f} points."
-        alt = style.in_words(f"{when}. {shown}.", [foretold, *gaps])
+        alt = style.in_words(f"{shown}.", [*in_words(here, begin), foretold, *gaps])
         return style.finish(figure, name, title, alt, legend)
 
 
