@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from lab_services.report import numbers
 from lab_services.report.charts import style
@@ -66,8 +65,7 @@ def scatter(
         words, longest = [], 0.0
         for axes, (label, table) in zip(rows, panels.items(), strict=True):
             axes.set_ylabel(y)
-            style.unit_axis(axes, "y", "s")
-            axes.yaxis.set_major_locator(LogLocator(numticks=6))
+            style.unit_axis(axes, "y", "s", room=1.2)
             if table.empty:
                 axes.set_title(label, fontweight="bold")
                 missing.append(style.gap(label, "nobody asked"))
