@@ -77,9 +77,9 @@ def make(record):
                 {
                     "a": pd.DataFrame(
                         {
-                            "asked": recording.table["intended"],
-                            "took": recording.table["latency"],
-                            "kind": np.resize(["whole", "part", "rough", "none"], 3000),
+                            "asked": recording.table["intended"][::10],
+                            "took": recording.table["latency"][::10],
+                            "kind": np.resize(["whole", "part", "rough", "none"], 300),
                         }
                     ),
                     "b": pd.DataFrame({"asked": [1.8e9], "took": [np.inf], "kind": ["whole"]}),

@@ -19,7 +19,7 @@ from lab_services.report.charts.timeline import FaultLike, during, head, shade, 
 Looks = Mapping[str, Mapping[str, Any]]
 """For each kind, how its points are drawn."""
 
-_SIZES = (3.2, 4.0, 2.6, 3.2)  # hundreds of points in a panel
+_SIZES = (3.2, 2.8, 3.2, 2.8)  # hundreds of points in a panel
 _NEVER: dict[str, Any] = {"color": INK, "marker": "x", "ls": "none", "ms": 4.5, "mew": 1.0}
 
 
@@ -35,6 +35,7 @@ def scatter(
 ) -> Chart:
     """When each answer was asked for, and how long it took; one panel a label, faults shaded.
 
+    For hundreds of answers: each is an element of the picture, and thousands weigh a page down.
     A panel's table has a row an answer: `asked` (Unix seconds), `took` (seconds, infinite where it
     never came) and `kind`, one of `order`. Each panel begins with its own first answer, and all
     have the same axes. `theory["queue"]` are moments (Unix seconds) and the seconds expected of
@@ -59,13 +60,14 @@ def scatter(
     least, most = (float(came.min()), float(came.max())) if came.size else (1.0, 1.0)
     never, edge = bool(np.isinf(took).any()), 2 * most
     with style.style(name):
-        figure = Figure(figsize=(WIDTH, 0.9 + 1.7 * len(panels)))
+        figure = Figure(figsize=(WIDTH, 0.9 + (2.8 - 0.3 * len(panels)) * len(panels)))
         rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         rows[0].set(yscale="log", ylim=(least / 1.5, (edge if never else most) * 1.5))
         words, longest = [], 0.0
         for axes, (label, table) in zip(rows, panels.items(), strict=True):
             axes.set_ylabel(y)
             style.unit_axis(axes, "y", "s", room=1.2)
+            axes.locator_params("y", numticks=6)  # each decade, where there is room
             if table.empty:
                 axes.set_title(label, fontweight="bold")
                 missing.append(style.gap(label, "nobody asked"))
