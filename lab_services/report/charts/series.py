@@ -97,8 +97,9 @@ def series(
 def _in_words(values: npt.NDArray[np.float64], unit: str) -> str:
     """How a line goes; one with gaps, piece by piece."""
     words = []
-    for place in np.ma.clump_unmasked(np.ma.masked_invalid(values)):
-        piece = values[place]
+    for part in np.split(values, np.flatnonzero(~np.isfinite(values))):
+        if not (piece := part[np.isfinite(part)]).size:
+            continue
         first, most, last = (
             numbers.written(float(value), unit) for value in (piece[0], piece.max(), piece[-1])
         )
