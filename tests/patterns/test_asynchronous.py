@@ -325,5 +325,5 @@ def test_the_chart_tells_what_was_done_twice():
     moments = {"came": done["queued"], "finished": done["finished"], "done again": [1.0]}
     lines = {label: lab.rates(of, 0.0, 2.0) for label, of in moments.items()}
     whole = charts.series(lines, name="f", title="Flow", y="jobs/s")
-    assert "done again: 0 at first, at most 4, 0 at the end." in whole.alt
+    assert "done again: 0 at first, at most 4.00, 0 at the end." in whole.alt
     assert all(f">{label}</text>" in whole.svg for label in moments)
