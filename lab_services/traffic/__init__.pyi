@@ -1,6 +1,8 @@
 from .generators import GeneratorDied as GeneratorDied
 from .mixing import interleave as interleave
 from .mixing import mix as mix
+from .parts import places as places
+from .parts import spans as spans
 from .popularity import draw as draw
 from .popularity import zipf as zipf
 from .recording import Recording as Recording

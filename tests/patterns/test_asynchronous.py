@@ -16,6 +16,7 @@ from lab_services.errors import LabError
 from lab_services.labs.serving import asynchronous as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
+from lab_services.report import charts
 from lab_services.services.worker import Job
 from lab_services.stack import Stack
 from lab_services.traffic import Schedule, constant
@@ -318,9 +319,11 @@ def test_clients_come_for_their_results(redis, worker, redis_server, monkeypatch
     assert told["delay"].mean() < looked["delay"].mean()
 
 
-def test_charts_tell_what_they_show():
+def test_the_chart_tells_what_was_done_twice():
     """A chart of nothing, or one with a series that has no name."""
     done = one_after_the_other(20)
-    panel = {"begin": 0.0, "seconds": 2.0, "came": done["queued"], "finished": done["finished"]}
-    whole = lab.flow({"one": panel | {"again": [1.0]}}, name="f", title="Flow")
-    assert "1 were done again" in whole.alt
+    moments = {"came": done["queued"], "finished": done["finished"], "done again": [1.0]}
+    lines = {label: lab.rates(of, 0.0, 2.0) for label, of in moments.items()}
+    whole = charts.series(lines, name="f", title="Flow", y="jobs/s")
+    assert "done again: 0 at first, at most 4.00, 0 at the end." in whole.alt
+    assert all(f">{label}</text>" in whole.svg for label in moments)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from lab_services.labs.serving import batch as lab
 from lab_services.models import features, store
 from lab_services.patterns.serving.batch import job, scheduler, tables
+from lab_services.report import Change, charts
 from lab_services.report.stats import Interval
 
 FLIGHTS = 40
@@ -170,12 +171,20 @@ def test_a_flight_that_waits_is_fresh_with_the_next_night():
     assert night == pytest.approx((0.0, 12.0, (5 * 1.0 + 5 * 12.0) / 10))
 
 
+def nights_chart(parts, changes):
+    """The chart of the lab, of night 1 that begins at 10 s and night 2 at 21 s."""
+    fresh = lab.freshness(parts, pd.Series({1: 10.0, 2: 21.0}), flights=10)
+    kept = {"unit": "share", "y": "predictions of tonight", "name": "n", "title": "t"}
+    return charts.series({"fresh": fresh}, faults=changes, begin=10.0, **kept)
+
+
 def test_the_charts_say_what_they_show():
     """A chart that only those who see it can read."""
     parts = parts_of((1, 1, 0, 4, 5, 11.0), (2, 2, 0, 9, 10, 22.0))
-    nights = {1: (10.0, "wait"), 2: (21.0, "healthy")}
-    chart = lab.freshness_chart(parts, nights, [(11.5, 12.0)], 10, name="n", title="t")
-    assert "wait: 50% fresh at the end" in chart.alt and "healthy: 100%" in chart.alt
+    nights = [Change("wait", "", 10.0, 10.0), Change("healthy", "", 21.0, 21.0)]
+    alt = nights_chart(parts, [*nights, Change("failed", "", 11.5, 12.0)]).alt
+    assert "at most 50.0 %, 50.0 % at the end; then 0 % at first, at most 100 %" in alt
+    assert "wait at 0 s. failed at 1.5 s until 2 s. healthy at 11 s." in alt
     chart = lab.cost_chart(
         {"job": {500: 2.0}},
         {"job": lambda n: 1 + n / 500, "service": lambda n: n / 100},
@@ -189,10 +198,8 @@ def test_the_charts_say_what_they_show():
 
 def test_charts_have_gaps_for_what_was_not_measured():
     """A night without a fresh flight, or a crossover that is not there, ends the run."""
-    parts = parts_of((2, 2, 0, 9, 10, 22.0))
-    nights = {1: (10.0, "wait"), 2: (21.0, "healthy")}
-    chart = lab.freshness_chart(parts, nights, [], 10, name="n", title="t")
-    assert "wait: 0% fresh at the end. healthy: 100%" in chart.alt
+    alt = nights_chart(parts_of((2, 2, 0, 9, 10, 22.0)), []).alt
+    assert "at most 0 %, 0 % at the end; then 0 % at first, at most 100 %" in alt
     never = Interval.unknown("no row was cheaper", "predictions a day")
     costs = {"job": lambda n: -1.0 + n / 500}
     chart = lab.cost_chart({}, costs, never, most=1e5, name="c", title="t")

@@ -6,10 +6,12 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
+import pandas as pd
 import pytest
 
 from lab_services.report import charts
 from lab_services.report.charts import style
+from lab_services.report.charts.timeline import Change
 from lab_services.report.stats import Interval
 from lab_services.stack.messages import Fault
 
@@ -71,6 +73,23 @@ def make(record):
                 name=name,
                 title="Latency & load",
             ),
+            "scatter": lambda: charts.scatter(
+                {
+                    "a": pd.DataFrame(
+                        {
+                            "asked": recording.table["intended"][::10],
+                            "took": recording.table["latency"][::10],
+                            "kind": np.resize(["whole", "part", "rough", "none"], 300),
+                        }
+                    ),
+                    "b": pd.DataFrame({"asked": [1.8e9], "took": [np.inf], "kind": ["whole"]}),
+                },
+                [fault],
+                order=["whole", "part", "rough", "none"],  # every look
+                theory={"a": ([1.8e9, 1.8e9 + 30], [0.01, 0.01])},
+                name=name,
+                title="Latency & load",
+            ),
             "series": lambda: charts.series(
                 {"a": ([0, 1, 12], [0, 3, 1]), "b": ([0, 12], [1, 1])},
                 theory={"a": ([0, 2], [0, 2])},
@@ -109,7 +128,8 @@ def drawn_once(make, first_drawn):
 
 
 every_kind = pytest.mark.parametrize(
-    "kind", ["sweep", "timeline", "latency", "bars", "outcomes", "series", "spans", "matrix"]
+    "kind",
+    ["sweep", "timeline", "latency", "bars", "outcomes", "scatter", "series", "spans", "matrix"],
 )
 
 
@@ -326,6 +346,79 @@ def test_series_tell_what_was_there_and_what_was_expected():
     assert drawn.alt.count("Theory: ") == 1
     with pytest.raises(ValueError, match="No series is called fast"):
         charts.series(lines, theory={"fast": (at, at)}, **kept)
+
+
+def test_a_line_in_pieces_is_told_piece_by_piece():
+    """A night whose end is lost to those who do not see the chart, or that hangs on the next."""
+    at, shares = [0, 1, 1, 2, 3], [0.0, 0.7, np.nan, 0.2, 1.0]
+    drawn = charts.series({"fresh": (at, shares)}, unit="share", name="s", title="t", y="fresh")
+    assert "0 % at first, at most 70.0 %, 70.0 % at the end; then 20.0 % at first" in drawn.alt
+
+
+def test_a_series_names_what_happened_where_its_x_begins():
+    """A change at the wrong moment, untold, or with an end where it has none."""
+    changes = [Change("night", "", 100.0, 100.0), Fault("kill", "job", None, 101.0, 102.0)]
+    line = {"age": ([0.0, 3.0], [0.0, 3.0])}
+    kept = {"name": "s", "title": "t", "y": "age"}
+    drawn = charts.series(line, faults=changes, begin=100.0, **kept)
+    assert "night at 0 s. kill job at 1 s until 2 s." in drawn.alt
+    assert ">night</text>" in drawn.svg and ">kill job</text>" in drawn.svg
+    elsewhere = charts.series(line, faults=changes, **kept)  # long before
+    assert "night" not in elsewhere.alt and "kill" not in elsewhere.svg
+
+
+# --- scatter -------------------------------------------------------------------------------------
+
+
+def points(**columns):
+    return pd.DataFrame({"asked": [100.0, 101.0, 102.0], "took": 0.01, "kind": "whole"} | columns)
+
+
+def test_each_answer_is_a_point_of_its_kind():
+    """An answer that is counted as another, or that never came and looks as if it had."""
+    panels = {
+        "now": points(took=[0.01, 2.0, np.inf], kind=["whole", "whole", "part"]),
+        "later": points(asked=[200.0, 201.0, 202.0]),
+    }
+    pause = Fault("pause", "worker", None, 200.5, 201.5)
+    drawn = charts.scatter(panels, [pause], order=["whole", "part"], name="s", title="t")
+    assert "now: 2 whole, after 10.0 ms to 2.00 s; 0 part, 1 never." in drawn.alt
+    assert "later: 3 whole, after 10.0 ms to 10.0 ms." in drawn.alt
+    assert drawn.svg.count(">pause worker</text>") == 1  # in the panel whose time it is in
+    assert ">never came</text>" in drawn.svg
+    all_came = charts.scatter({"a": points()}, order=["whole", "part"], name="s", title="t")
+    assert "never" not in all_came.svg and ">part</text>" not in all_came.svg
+
+
+def test_theory_of_a_scatter_stands_at_the_moments_it_is_for():
+    """A curve of another panel, or one that nobody can tell from what was measured."""
+    panels = {"a": points(), "b": points()}
+    kept = {"order": ["whole"], "name": "s", "title": "t"}
+    plain = charts.scatter(panels, **kept).svg
+    explained = charts.scatter(panels, theory={"b": ([100.0, 102.0], [0.01, 0.02])}, **kept).svg
+    assert ">line: theory</text>" in explained and "theory" not in plain
+    with pytest.raises(ValueError, match="No series is called c"):
+        charts.scatter(panels, theory={"c": ([100.0], [0.01])}, **kept)
+
+
+def test_a_scatter_without_an_answer_says_so():
+    """Axes that reach to infinity, or an empty panel that looks like a calm time."""
+    silent = {"a": points(took=np.inf), "b": points().head(0)}
+    drawn = charts.scatter(silent, order=["whole"], name="s", title="t")
+    assert "a: 0 whole, 3 never." in drawn.alt and "Not known: b: nobody asked." in drawn.alt
+
+
+def test_a_scatter_of_unknown_or_too_many_kinds_is_refused():
+    """Points that are left out, or colours that repeat."""
+    with pytest.raises(ValueError, match="No kind is called whole"):
+        charts.scatter({"a": points()}, order=["part"], name="s", title="t")
+    with pytest.raises(ValueError, match="1 to 4 series"):
+        charts.scatter({"a": points()}, order=["whole", *"abcd"], name="s", title="t")
+    with pytest.raises(ValueError, match="1 to 4 series"):
+        charts.scatter({}, order=["whole"], name="s", title="t")
+
+
+# --- strips --------------------------------------------------------------------------------------
 
 
 def test_a_strip_shows_the_states_that_decide_an_outcome(record):

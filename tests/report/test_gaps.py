@@ -315,6 +315,21 @@ def test_series_show_their_gaps(values):
     assert ("Not known: a." in words) == (values == [NAN, NAN])
 
 
+@pytest.mark.parametrize("took", [[INF, INF], [0.0, 0.0], [NAN, INF], [0.01, INF]])
+@pytest.mark.parametrize("asked", [[0.0, 0.0], [0.0, 2.0]])
+def test_a_scatter_shows_its_gaps(took, asked):
+    """Answers that never came, or of which nobody knows; a lab that ends where none did."""
+    panels = {
+        "a": pd.DataFrame({"asked": asked, "took": took, "kind": "whole"}),
+        "b": pd.DataFrame(columns=["asked", "took", "kind"]),
+    }
+    faults = [Change("burst", "", 0.5, None), Change("loss", "", NAN, NAN)]
+    theory = {"a": (asked, [NAN, INF])}
+    words = drawn(partial(charts.scatter, panels, faults), order=["whole"], theory=theory)
+    assert "Not known: when loss. Not known: the theory of a. Not known: b: nobody asked." in words
+    assert (f"{took.count(INF)} never" in words) == (INF in took)
+
+
 def test_every_chart_and_statistic_is_asked():
     """A new chart or statistic that nobody tried with too little."""
     source = inspect.getsource(inspect.getmodule(drawn))

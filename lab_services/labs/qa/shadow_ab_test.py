@@ -17,6 +17,7 @@ from lab_services import report
 from lab_services.patterns.qa.shadow_ab_test import notes
 from lab_services.report import Interval
 from lab_services.stack import Stack, loopback
+from lab_services.stack.tables import read
 from lab_services.traffic import Recording, Request
 
 Flights = Sequence[Mapping[str, Any]]
@@ -98,39 +99,34 @@ class Log:
         where the log knows nothing of the experiment by then.
         """
         until, known = time.monotonic() + patience, 0
-        while (found := self._count(experiment)) == 0 or found != known:
+        answers = "FROM answers WHERE starts_with(request, %s)"
+        while (found := self._counted(answers, experiment)) == 0 or found != known:
             if time.monotonic() > until:
                 break
             known = found
             time.sleep(5 * notes.EVERY_SECONDS)
-        cursor = self._database.execute(notes.JOINED, [f"{experiment}-"])
-        names = [column.name for column in cursor.description or ()]
-        table = pd.DataFrame(cursor.fetchall(), columns=names)
+        table = read(self._database, notes.JOINED, [f"{experiment}-"])
         place = table["request"].str.rsplit("-", n=1).str[-1].astype(int)
         return table.assign(place=place, answered=table["candidate"].notna())
 
     def notices(self, experiment: str, model: str) -> int:
         """How many notices a model has sent to travellers."""
-        told = self._database.execute(
-            "SELECT count(*) AS n FROM notices WHERE starts_with(request, %s) AND model = %s",
-            [f"{experiment}-", model],
-        ).fetchone()
-        return int(told["n"]) if told else 0
+        return self._counted(
+            "FROM notices WHERE starts_with(request, %s) AND model = %s", experiment, model
+        )
 
     def told_twice(self, experiment: str) -> int:
         """How many requests led to more than one notice."""
-        told = self._database.execute(
-            "SELECT count(*) AS n FROM (SELECT request FROM notices WHERE starts_with(request, %s)"
+        return self._counted(
+            "FROM (SELECT request FROM notices WHERE starts_with(request, %s)"
             " GROUP BY request HAVING count(*) > 1) AS twice",
-            [f"{experiment}-"],
-        ).fetchone()
-        return int(told["n"]) if told else 0
+            experiment,
+        )
 
-    def _count(self, experiment: str) -> int:
-        counted = self._database.execute(
-            "SELECT count(*) AS n FROM answers WHERE starts_with(request, %s)", [f"{experiment}-"]
-        ).fetchone()
-        return int(counted["n"]) if counted else 0
+    def _counted(self, of: str, experiment: str, *values: str) -> int:
+        """How many rows of the experiment there are."""
+        rows = read(self._database, f"SELECT count(*) AS n {of}", [f"{experiment}-", *values])
+        return int(rows["n"].iloc[0])
 
 
 def with_flights(table: pd.DataFrame, flights: Flights, late: Sequence[bool]) -> pd.DataFrame:
@@ -179,8 +175,8 @@ def costs(table: pd.DataFrame, missed: float) -> pd.DataFrame:
     late = both["late"].astype(bool)
     cost = {}
     for model in ("production", "candidate"):
-        said = both[f"{model}_late"].astype(bool)
-        cost[model] = (said & ~late) + missed * (~said & late)
+        alarm = both[f"{model}_late"].astype(bool)
+        cost[model] = (alarm & ~late) + missed * (~alarm & late)
     return pd.DataFrame(cost)
 
 
@@ -223,8 +219,8 @@ def worst(shares: Sequence[Interval]) -> Interval:
 def copies(stack: Stack) -> dict[str, int]:
     """Copies in the proxy's hands: `waiting` at this moment, `dropped` since it started."""
     counted = stack.envoy_stats("proxy", r"^cluster\.copies\.upstream_rq")
-    told = {name.rpartition(".")[2]: number for name, number in counted.items()}
-    return {"waiting": sum(told[name] for name in WAITING), "dropped": told[DROPPED]}
+    numbers = {name.rpartition(".")[2]: number for name, number in counted.items()}
+    return {"waiting": sum(numbers[name] for name in WAITING), "dropped": numbers[DROPPED]}
 
 
 def slower(recording: Recording, seconds: float) -> Interval:

@@ -13,12 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARK, THEORY, WIDTH, Chart
-from lab_services.report.charts.timeline import name_faults, shade
 from lab_services.report.concurrency import open_at
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
@@ -167,12 +162,12 @@ async def _collect(
             sent = time.time()
             async with session.post(url, json=body) as answer:
                 await answer.read()
-            told, empty = await _look(session, f"{url}/{body['id']}", interval, phase)
+            result, empty = await _look(session, f"{url}/{body['id']}", interval, phase)
             seen = time.time()
             return {
                 "interval": interval or 0.0,
-                "delay": seen - told["finished"],
-                "latency": told["finished"] - sent,
+                "delay": seen - result["finished"],
+                "latency": result["finished"] - sent,
                 "empty": empty,
             }
 
@@ -188,9 +183,9 @@ async def _look(
         if interval is not None:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         async with session.get(url, params={"wait": 0 if interval else 10}) as answer:
-            told: dict[str, Any] = await answer.json()
+            result: dict[str, Any] = await answer.json()
             if answer.status == 200:
-                return told, empty
+                return result, empty
         empty += 1
         due += interval or 0.0
 
@@ -278,6 +273,18 @@ def rate(moments: "pd.Series[float]", begin: float, end: float) -> Interval:
     return Interval.exact(counted / (end - begin), "jobs/s")
 
 
+def rates(
+    moments: npt.ArrayLike, begin: float, seconds: float, every: float = 0.25
+) -> tuple[Times, Times]:
+    """Events per second from `begin` (Unix seconds) on, as the corners of a line in steps.
+
+    Seconds after the beginning, and the rates; each step is `every` seconds long.
+    """
+    edges = np.arange(0, seconds + every / 2, every)
+    counted = np.histogram(np.asarray(moments, dtype=float) - begin, edges)[0] / every
+    return np.repeat(edges, 2)[1:-1], np.repeat(counted, 2)
+
+
 # --- theory --------------------------------------------------------------------------------------
 
 
@@ -298,63 +305,3 @@ def useful_under_poison(
     full = again_every * (capacity - offered) / (share * offered)
     beyond = max(0.0, seconds - full)
     return (1 - share) * offered * math.exp(-share / again_every * beyond)
-
-
-# --- charts --------------------------------------------------------------------------------------
-
-
-def flow(
-    panels: Mapping[str, Mapping[str, Any]],
-    *,
-    name: str,
-    title: str,
-    every: float = 0.25,
-) -> Chart:
-    """What came and what was finished, per second over time, one panel a label.
-
-    Each panel is a mapping: `begin` and `seconds`; `came` and `finished`, moments in Unix seconds;
-    and where there are any `again` (moments of work done twice), `theory` (a function of seconds
-    after the beginning) and `changes` (faults, which are shaded and named).
-    """
-    style.check_labels(panels)
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 0.9 + 2.0 * len(panels)))
-        rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        words, highest = [], 0.0
-        for axes, (label, panel) in zip(rows, panels.items(), strict=True):
-            begin, seconds = panel["begin"], panel["seconds"]
-            edges = np.arange(0, seconds + every / 2, every)
-            came = np.histogram(np.asarray(panel["came"]) - begin, edges)[0] / every
-            done = np.histogram(np.asarray(panel["finished"]) - begin, edges)[0] / every
-            axes.stairs(came, edges, **{**MARK, "baseline": None})
-            axes.stairs(done, edges, color=COLOURS[2], lw=1.8, baseline=None)
-            highest = max(highest, came.max(), done.max())
-            if "theory" in panel:
-                at = np.linspace(0, seconds, 200)
-                axes.plot(at, [panel["theory"](one) for one in at], **THEORY)
-            again = np.asarray(panel.get("again", ())) - begin
-            if len(again):  # what is empty and not clipped has no extent to lay the chart out by
-                look: Any = {"color": COLOURS[1], "ls": "none", "mew": 1.6, "clip_on": False}
-                axes.plot(again, np.zeros(len(again)), marker="x", **look)
-            changes = [c for c in panel.get("changes", ()) if 0 <= c.start - begin < seconds]
-            shade(axes, changes, begin, begin + seconds)
-            name_faults(axes, changes, begin, begin + seconds)
-            axes.set_ylabel("jobs/s")
-            axes.set_title(label, fontweight="bold", pad=6 + 12 * min(len(changes), 2))
-            words.append(
-                f"{label}: {came.mean():.0f} jobs/s came, {done.min():.0f} to {done.max():.0f} "
-                f"were finished, {len(again)} were done again."
-            )
-        for axes in rows:
-            axes.set_ylim(0, highest * 1.08)
-        rows[-1].set(xlabel="seconds", xlim=(0, max(p["seconds"] for p in panels.values())))
-        legend = [
-            Line2D([], [], **MARK, label="came"),
-            Line2D([], [], color=COLOURS[2], lw=1.8, label="useful results"),
-        ]
-        if any("again" in panel for panel in panels.values()):
-            crosses: Any = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
-            legend.append(Line2D([], [], **crosses, label="done again"))
-        if any("theory" in panel for panel in panels.values()):
-            legend.append(Line2D([], [], **THEORY, label="line: theory"))
-        return style.finish(figure, name, title, " ".join(words), legend)

@@ -1,6 +1,5 @@
 """What the lab asks of the stack, and what it reads off the tables; no service imports this."""
 
-import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +17,10 @@ from lab_services.patterns.serving.batch import tables
 from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import numbers
 from lab_services.report.charts import style
-from lab_services.report.charts.svg import INK
 from lab_services.report.fit import Line
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
+from lab_services.stack.tables import append, read
 from lab_services.waiting import wait_until
 
 _PATIENCE = 600.0  # seconds: a month of flights takes a slow machine minutes
@@ -39,13 +38,9 @@ class Controls:
         """Put these flights in the place of those in the table; nothing is predicted yet."""
         table = pd.DataFrame(flights, columns=list(FEATURES))
         table.insert(0, "id", range(len(table)))
-        file = io.StringIO()
-        table.to_csv(file, index=False, header=False)
-        with self.database.transaction(), self.database.cursor() as cursor:
-            cursor.execute("TRUNCATE flights, predictions, appended")
-            query = f"COPY flights ({', '.join(table.columns)}) FROM STDIN (FORMAT csv)"
-            with cursor.copy(query) as copy:
-                copy.write(file.getvalue())
+        with self.database.transaction():
+            self.database.execute("TRUNCATE flights, predictions, appended")
+            append(self.database, "flights", table)
         self.database.execute("ANALYZE flights")
 
     def run(self, **changed: Any) -> "pd.Series[Any]":
@@ -63,22 +58,24 @@ class Controls:
 
     def runs(self, since: float = 0.0) -> pd.DataFrame:
         """The runs that began after `since`, oldest first; times are Unix seconds."""
-        table = self._table(
+        table = read(
+            self.database,
             "SELECT id, night, started_by, status, reason, cpu_seconds,"
             " extract(epoch FROM began)::float AS began, extract(epoch FROM ended)::float AS ended"
             " FROM runs WHERE extract(epoch FROM began) > %s ORDER BY id",
-            since,
+            [since],
         ).set_index("id")
         table = table.astype({"ended": float})  # None while all of them are at work
         return table.assign(seconds=table["ended"] - table["began"])
 
     def parts(self, since: float = 0.0) -> pd.DataFrame:
         """The parts that were written after `since`, oldest first; `at` is in Unix seconds."""
-        return self._table(
+        return read(
+            self.database,
             "SELECT run, night, first, last, flights, seconds,"
             " extract(epoch FROM at)::float AS at FROM parts"
             " WHERE extract(epoch FROM at) > %s ORDER BY at",
-            since,
+            [since],
         )
 
     def wait_for(self, runs: int, since: float) -> pd.DataFrame:
@@ -115,10 +112,6 @@ class Controls:
         query = f"SELECT count(*), count(DISTINCT flight) FROM {table}"
         rows, flights = self.database.execute(query).fetchone() or (0, 0)
         return int(rows), int(flights)
-
-    def _table(self, query: str, since: float) -> pd.DataFrame:
-        cursor = self.database.execute(query, [since])
-        return pd.DataFrame(cursor.fetchall(), columns=[c.name for c in cursor.description or ()])
 
     def _post(self, path: str, body: Any) -> dict[str, Any]:
         answer = self._client.post(f"{self._scheduler}{path}", json=body)
@@ -167,7 +160,7 @@ def farthest_off(seconds: Sequence[float], expected: Sequence[float]) -> Interva
     """
     if not all(each > 0 for each in expected):
         return Interval.unknown("the cost of a part cannot be told from noise", "ratio")
-    ratios = [took / told for took, told in zip(seconds, expected, strict=True)]
+    ratios = [took / due for took, due in zip(seconds, expected, strict=True)]
     return Interval.exact(max(max(ratio, 1 / ratio) for ratio in ratios), "ratio")
 
 
@@ -234,7 +227,7 @@ def nights(
     again, or one waits for the next night ("wait"). A row a night: number, when it began, failed
     and was mended (Unix seconds). Raises RuntimeError where one goes otherwise.
     """
-    told = []
+    nights = []
     due = 0.0
     for number, rerun in enumerate(reruns):
         time.sleep(max(0.0, due - time.time()))
@@ -253,8 +246,8 @@ def nights(
             controls.run(night=int(run["night"]), rerun=rerun, chunk=chunk)
         if reruns[number + 1 :] and reruns[number + 1] != "healthy":
             controls.spoil(bad)
-        told.append((int(run["night"]), rerun, run["began"], failed, mended))
-    return pd.DataFrame(told, columns=["night", "rerun", "began", "failed", "mended"])
+        nights.append((int(run["night"]), rerun, run["began"], failed, mended))
+    return pd.DataFrame(nights, columns=["night", "rerun", "began", "failed", "mended"])
 
 
 def _fresh_at(parts: pd.DataFrame, flights: int) -> npt.NDArray[np.float64]:
@@ -276,58 +269,23 @@ def most_at_once(runs: pd.DataFrame) -> int:
     return max(at_once, default=0)
 
 
-def freshness_chart(
-    parts: pd.DataFrame,
-    nights: Mapping[int, tuple[float, str]],
-    broken: Sequence[tuple[float, float]],
-    flights: int,
-    *,
-    name: str,
-    title: str,
-) -> style.Chart:
-    """The share of flights with a prediction of the latest night, over time.
+def freshness(
+    parts: pd.DataFrame, began: "pd.Series[float]", flights: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The share of flights with a prediction of the latest night, over the nights that `began`.
 
-    `nights` are (beginning, what is said of it) by number, `broken` the times (from, until) in
-    which the job had failed and nobody had mended the row; all in Unix seconds.
+    Seconds after the first of them (Unix seconds, by the night's number) and shares; where the next
+    night begins nothing is known for a moment, so that its line does not hang on the last one's.
     """
-    begin = min(began for began, _ in nights.values())
-    line: dict[str, Any] = {"color": style.COLOURS[0]}
-    with style.style(name):
-        figure = Figure(figsize=(style.WIDTH, 3.4))
-        axes = figure.add_subplot()
-        words, starts = [], [began for began, _ in nights.values()]
-        last = float(parts["at"].max())
-        for (night, (began, said)), until in zip(nights.items(), [*starts[1:], last], strict=True):
-            fresh = np.sort(_fresh_at(parts[parts["night"] == night], flights))
-            fresh = fresh[np.isfinite(fresh)]
-            steps = np.linspace(0, len(fresh) - 1, min(100, len(fresh))).astype(int)
-            at = [began, *fresh[steps], until]
-            shares = [0.0, *(steps + 1) / flights, len(fresh) / flights]
-            axes.plot([time - begin for time in at], shares, **line)
-            axes.axvline(began - begin, **style.MARK)
-            axes.annotate(
-                said,
-                (began - begin, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(2, 3),
-                textcoords="offset points",
-                fontsize=9.5,
-            )
-            words.append(f"{said}: {len(fresh) / flights:.0%} fresh at the end.")
-            if len(fresh):
-                words.append(f"The last after {fresh[-1] - began:.2g} s.")
-        for start, end in broken:
-            axes.axvspan(start - begin, end - begin, facecolor=INK, alpha=0.15, lw=0)
-        axes.set(ylim=(0, 1.05), xlim=(0, last - begin))
-        style.unit_axis(axes, "y", "share")
-        axes.set_ylabel("predictions of tonight")
-        style.noted(axes, "seconds", [])
-        legend = [
-            Line2D([], [], **line, label="fresh"),
-            Line2D([], [], **style.MARK, label="a night begins"),
-            Line2D([], [], color=INK, alpha=0.3, lw=8, label="failed, not mended"),
-        ]
-        return style.finish(figure, name, title, " ".join(words), legend)
+    last = float(parts["at"].max())
+    at, shares = [], []
+    for (night, start), until in zip(began.items(), [*began, last][1:], strict=True):
+        fresh = np.sort(_fresh_at(parts[parts["night"] == night], flights))
+        fresh = fresh[np.isfinite(fresh)]
+        steps = np.linspace(0, len(fresh) - 1, min(100, len(fresh))).astype(int)
+        at += [start, *fresh[steps], until, until]
+        shares += [0.0, *(steps + 1) / flights, len(fresh) / flights, math.nan]
+    return np.array(at) - at[0], np.array(shares)
 
 
 def cost_chart(

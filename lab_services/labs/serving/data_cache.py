@@ -1,6 +1,5 @@
 """What the lab fills, changes and reads off; no service imports this."""
 
-import io
 import math
 import threading
 import time
@@ -21,6 +20,7 @@ from lab_services.patterns.serving.data_cache import preparing, warehouse
 from lab_services.patterns.serving.data_cache.preparing import NUMBERS, WANTED, Dossier, Prepare
 from lab_services.report import Interval
 from lab_services.stack import Stack
+from lab_services.stack.tables import append
 from lab_services.traffic import Recording, Request
 
 Floats = npt.NDArray[np.float64]
@@ -75,10 +75,10 @@ class Source:
             by="origin",
             allow_exact_matches=False,
         ).sort_values("index")
-        told = joined.rename(columns=WANTED)[list(features.FEATURES)]
-        if told.isna().any(axis=None):
+        asked_about = joined.rename(columns=WANTED)[list(features.FEATURES)]
+        if asked_about.isna().any(axis=None):
             raise ValueError("There is no report that old of some flight.")
-        rows: Any = told.to_dict("records")
+        rows: Any = asked_about.to_dict("records")
         return scoring.predict_proba("good", rows)
 
 
@@ -109,11 +109,7 @@ class Warehouse:
         kept = source.reports[source.reports["hour"] >= pd.Timestamp(since, tz="UTC")]
         long = kept.melt(["origin", "hour"], var_name="name").dropna()
         for name, rows in {"reports": long, "flights": table}.items():
-            file = io.StringIO()
-            rows.to_csv(file, index=False, header=False)
-            query = f"COPY {name} ({', '.join(rows.columns)}) FROM STDIN (FORMAT csv)"
-            with self.database.cursor() as cursor, cursor.copy(query) as copy:
-                copy.write(file.getvalue())
+            append(self.database, name, rows)
         self.database.execute("ANALYZE")
         return len(long)
 
@@ -219,8 +215,9 @@ def told(recording: Recording) -> pd.DataFrame:
     """
     table = recording.measured
     table = table[table["ok"]]
-    said = table["answered_by"].str.split(" ", expand=True).reindex(columns=[0, 1, 2])
-    return table.assign(source=said[0], version=said[1].astype(int), seconds=said[2].astype(float))
+    parts = table["answered_by"].str.split(" ", expand=True).reindex(columns=[0, 1, 2])
+    source, version, seconds = (parts[place] for place in range(3))
+    return table.assign(source=source, version=version.astype(int), seconds=seconds.astype(float))
 
 
 def with_staleness(answers: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count, product
 from typing import Any
@@ -11,9 +11,6 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from lab_services.models import features, payloads, scoring, store
 from lab_services.patterns.serving.microservice_horizontal.parts import (
@@ -21,10 +18,6 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
     in_the_place_of,
     log_odds,
 )
-from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, WIDTH, Chart
-from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import FaultLike, shade
 from lab_services.report.counts import quotient
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
@@ -323,77 +316,24 @@ def adds_to_auc(
     return of_late @ shares, of_punctual @ shares, by_kind
 
 
-# --- charts -------------------------------------------------------------------------------------
+# --- for the chart ------------------------------------------------------------------------------
 
-_COMPLETE, _PARTIAL, _TAKEN, _NONE = "complete", "partial", "taken in", "no answer"
-_LOOKS: dict[str, dict[str, Any]] = {
-    _COMPLETE: {"color": COLOURS[0], "marker": "o", "ms": 3.2},
-    _PARTIAL: {"color": COLOURS[1], "marker": "^", "ms": 4.0},
-    _TAKEN: {"color": COLOURS[2], "marker": "D", "ms": 2.6},
-    _NONE: {"color": COLOURS[3], "marker": "x", "ms": 5.0},
-}
+KINDS = _COMPLETE, _PARTIAL, _TAKEN, _NONE = ("complete", "partial", "taken in", "no answer")
 
 
-def answers(
-    recordings: Mapping[str, Recording],
-    faults: Iterable[FaultLike],
-    *,
-    name: str,
-    title: str,
-    partial: int = 203,
-) -> Chart:
-    """Each request as a point: when it was sent, and how long its answer took; one panel a label.
+def points(recording: Recording, partial: int = 203) -> pd.DataFrame:
+    """What `charts.scatter` shows of each request: one of the KINDS, and how long it took.
 
-    A recording with the column `joined` shows two: when the request was taken in, and when the last
-    branch had answered. Faults are shaded. Raises ValueError for more labels than a chart can hold.
+    A recording with the column `joined` has two rows a request: when it was taken in, and when the
+    last branch had answered.
     """
-    style.check_labels(recordings)
-    faults = sorted(faults, key=lambda fault: fault.start)
-    begin = min(float(rows(recording)["intended"].min()) for recording in recordings.values())
-    kinds = {label: _kinds(rows(each), partial) for label, each in recordings.items()}
-    seen = [kind for kind in _LOOKS if any((of["kind"] == kind).any() for of in kinds.values())]
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(recordings)))
-        panels = figure.subplots(len(recordings), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        for panel, (label, points) in zip(panels, kinds.items(), strict=True):
-            for kind in seen:
-                own = points[points["kind"] == kind]
-                panel.plot(own["sent"] - begin, own["took"], ls="none", mew=1, **_LOOKS[kind])
-            panel.set_yscale("log")
-            panel.set_title(label, fontweight="bold")
-        for panel in panels:
-            style.unit_axis(panel, "y", "s")
-            panel.yaxis.set_major_locator(LogLocator(numticks=6))
-            panel.set_ylabel("answer after")
-            panel.set_xlim(*panel.get_xlim())  # a fault that lasts is shaded to its end
-            shade(panel, faults, begin, begin + panel.get_xlim()[1])
-        panels[-1].set_xlabel("seconds")
-        legend = [Line2D([], [], ls="none", mew=1, label=kind, **_LOOKS[kind]) for kind in seen]
-        named = ", ".join(dict.fromkeys(f"{fault.kind} {fault.service}" for fault in faults))
-        if named:
-            legend.append(Line2D([], [], color=INK, alpha=0.25, lw=8, label=named))
-        words = [_in_words(label, points, seen) for label, points in kinds.items()]
-        return style.finish(figure, name, title, " ".join(words), legend)
-
-
-def _kinds(table: pd.DataFrame, partial: int) -> pd.DataFrame:
-    """Of each answer: when its request was sent (Unix s), how long it took (s), of which kind."""
+    table = rows(recording)
     whole = np.where(table["status"] == partial, _PARTIAL, _COMPLETE)
     whole = np.where(table["status"] == _ACCEPTED, _TAKEN, whole)
     kind = np.where(table["ok"].astype(bool), whole, _NONE)
-    points = pd.DataFrame({"sent": table["intended"], "took": table["latency"], "kind": kind})
+    found = pd.DataFrame({"asked": table["intended"], "took": table["latency"], "kind": kind})
     if "joined" in table:
         # A join may take less than the millisecond that its clock tells.
-        took = table["joined"].clip(lower=0.001)
-        joined = pd.DataFrame({"sent": table["intended"], "took": took, "kind": _COMPLETE})
-        points = pd.concat([points, joined.dropna()], ignore_index=True)
-    return points
-
-
-def _in_words(label: str, points: pd.DataFrame, seen: Sequence[str]) -> str:
-    told = []
-    for kind in seen:
-        took = points.loc[points["kind"] == kind, "took"]
-        if len(took):
-            told.append(f"{len(took)} {kind}, after {took.min():.2g} to {took.max():.2g} s")
-    return f"{label}: {'; '.join(told)}."
+        joined = found.assign(took=table["joined"].clip(lower=0.001), kind=_COMPLETE)
+        found = pd.concat([found, joined.dropna()], ignore_index=True)
+    return found

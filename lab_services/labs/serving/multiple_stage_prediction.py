@@ -1,7 +1,7 @@
 """What the lab sends and reads off a run; no service imports this module."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
-from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, MARKERS, THEORY, WIDTH, Chart
-from lab_services.report.charts.timeline import FaultLike, name_faults, shade
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.forecasts import changes, sampled
@@ -58,23 +52,12 @@ def screens(
     drawn = np.random.default_rng(0).integers(0, sessions, count)
     made = []
     for place in range(count):
-        screen, session = f"{name}-{place}", f"{name}-of-{drawn[place]}"
+        ids = {"screen": f"{name}-{place}", "session": f"{name}-of-{drawn[place]}"}
         number = place % len(flights)
-        body = {
-            "screen": screen,
-            "session": session,
-            "flight": flights[number],
-            "margin": margin,
-            "samples": samples,
-            "patience": patience,
-        }
-        told: dict[str, Any] = {
-            "screen": screen,
-            "session": session,
-            "stage": "first",
-            "number": number,
-        }
-        made.append(Request(url, json=body, labels={**told, **labels}))
+        asked = {"margin": margin, "samples": samples, "patience": patience}
+        body = {**ids, "flight": flights[number], **asked}
+        own: dict[str, Any] = {**ids, "stage": "first", "number": number}
+        made.append(Request(url, json=body, labels={**own, **labels}))
     return made
 
 
@@ -201,12 +184,12 @@ def asked_and_told(recording: Recording, done: pd.DataFrame) -> pd.DataFrame:
     table = recording.measured
     table = table[table["stage"] == "first"]
     finished = done[done["good"].notna()].set_index("screen")["finished"]
-    told = table["screen"].map(finished) - table["intended"]
+    waited = table["screen"].map(finished) - table["intended"]
     return pd.DataFrame(
         {
             "asked": table["intended"].to_numpy(dtype=float),
             "first": table["latency"].where(table["ok"], math.inf).to_numpy(dtype=float),
-            "good": told.fillna(math.inf).to_numpy(dtype=float),
+            "good": waited.fillna(math.inf).to_numpy(dtype=float),
         }
     )
 
@@ -275,12 +258,12 @@ def forecasts(
     return rough, np.concatenate(good).astype(float)
 
 
-def brier(late: Truths, said: Numbers | float) -> float:
+def brier(late: Truths, chances: Numbers | float) -> float:
     """Mean squared distance between what was said and what happened; 0 is perfect."""
-    return float(np.mean((np.asarray(said, dtype=float) - late) ** 2))
+    return float(np.mean((np.asarray(chances, dtype=float) - late) ** 2))
 
 
-def worth(late: Truths, said: Numbers, good: Numbers, known: float) -> float:
+def worth(late: Truths, chances: Numbers, good: Numbers, known: float) -> float:
     """How much of the good model's gain an answer has: 0 for a blank screen, 1 for the good one.
 
     A gain is what the Brier score improves over saying the probability `known` beforehand of
@@ -289,7 +272,7 @@ def worth(late: Truths, said: Numbers, good: Numbers, known: float) -> float:
     blank, best = brier(late, known), brier(late, good)
     if best >= blank:
         raise ValueError("The good model says no more than what is known beforehand.")
-    return (blank - brier(late, said)) / (blank - best)
+    return (blank - brier(late, chances)) / (blank - best)
 
 
 def on_screen(
@@ -365,88 +348,13 @@ def expected_drain(pause: float, rate: float, service: float, limit: float) -> f
     return max(0.0, (busy * pause + service - limit) / (1 - busy))
 
 
-def late_after(told: pd.DataFrame, end: float, limit: float) -> tuple[float, float]:
+def late_after(screens: pd.DataFrame, end: float, limit: float) -> tuple[float, float]:
     """Of the screens opened after `end` (Unix seconds): those whose good answer was late.
 
     Late is more than `limit` seconds after, or never. How many seconds after `end` the last of them
     was opened, and how many there were; zeros where there was none, nan where no screen was opened.
     """
-    if not (told["asked"] >= end).any():
+    if not (screens["asked"] >= end).any():
         return math.nan, math.nan
-    late = told.loc[(told["asked"] >= end) & (told["good"] > limit), "asked"]
+    late = screens.loc[(screens["asked"] >= end) & (screens["good"] > limit), "asked"]
     return (float(late.max() - end), len(late)) if len(late) else (0.0, 0)
-
-
-# --- charts --------------------------------------------------------------------------------------
-
-
-def standstill(
-    panels: Mapping[str, tuple[pd.DataFrame, Sequence[FaultLike]]],
-    expected: Callable[[Numbers, tuple[float, float]], Numbers],
-    *,
-    name: str,
-    title: str,
-) -> Chart:
-    """When each screen had its two answers, by when it was opened; one panel a policy.
-
-    The line is `expected` of the moments and of the fault's beginning and end, for a worker that
-    skips nothing. Crosses on top are screens whose good answer never came.
-    """
-    style.check_labels(panels)
-    with style.style(name):
-        figure = Figure(figsize=(WIDTH, 1.0 + 2.3 * len(panels)))
-        rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        words, longest = [], 0.0
-        top = 2 * max(_slowest(told) for told, _ in panels.values())
-        for axes, (label, (told, faults)) in zip(rows, panels.items(), strict=True):
-            begin, end = float(told["asked"].min()), float(told["asked"].max())
-            longest = max(longest, end - begin)
-            words.append(f"{label}: {_draw_answers(axes, told, begin, top)}")
-            for fault in faults[:1]:
-                stop = end if fault.end is None else fault.end
-                at = np.linspace(begin, end, 300)
-                axes.plot(at - begin, expected(at, (fault.start, stop)), **THEORY)
-            shade(axes, faults, begin, end)
-            name_faults(axes, faults, begin, end)
-            axes.set_title(label, fontweight="bold", pad=6 + 12 * bool(faults))
-            axes.set_ylabel("time until")
-        least = min(_fastest(told) for told, _ in panels.values())
-        rows[0].set(yscale="log", ylim=(least / 1.5, top * 1.6))
-        for axes in rows:
-            style.unit_axis(axes, "y", "s")
-        rows[-1].set(xlabel="seconds", xlim=(0, longest))
-        legend = [
-            Line2D([], [], color=COLOURS[0], marker=MARKERS[0], ls="none", ms=4, label="first"),
-            Line2D([], [], color=COLOURS[2], marker=MARKERS[2], ls="none", ms=4, label="good"),
-            Line2D([], [], color=COLOURS[1], marker="x", ls="none", label="never came"),
-            Line2D([], [], **THEORY, label="line: theory"),
-        ]
-        return style.finish(figure, name, title, " ".join(words), legend)
-
-
-def _fastest(told: pd.DataFrame) -> float:
-    came = told["first"].to_numpy()
-    came = came[np.isfinite(came)]
-    return float(came.min()) if len(came) else 1.0
-
-
-def _slowest(told: pd.DataFrame) -> float:
-    came = told["good"].to_numpy()
-    came = came[np.isfinite(came)]
-    return float(came.max()) if len(came) else 1.0
-
-
-def _draw_answers(axes: Axes, told: pd.DataFrame, begin: float, top: float) -> str:
-    seconds = told["asked"] - begin
-    came = np.isfinite(told["good"])
-    axes.plot(seconds, told["first"], color=COLOURS[0], marker=MARKERS[0], ls="none", ms=2.6)
-    axes.plot(
-        seconds[came], told.loc[came, "good"], color=COLOURS[2], marker=MARKERS[2], ls="none", ms=3
-    )
-    if not came.all():
-        never = seconds[~came]
-        axes.plot(never, np.full(len(never), top), color=COLOURS[1], marker="x", ls="none", ms=4)
-    return (
-        f"first answers after at most {1000 * told['first'].max():.0f} ms, good ones after at most "
-        f"{_slowest(told):.2f} s, {int((~came).sum())} never."
-    )

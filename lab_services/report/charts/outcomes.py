@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import FaultLike, name_faults, shade, timed
+from lab_services.report.charts.timeline import FaultLike, during, head, shade, timed
 from lab_services.report.stats import Recorded, note, rows
 
 States = Sequence[tuple[float, str]]
@@ -88,13 +88,11 @@ def outcomes(
                 )
                 bottom = top
             panel.stairs(bottom, edges, color=INK, lw=1.0)
-            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
-            shade(panel, here, begin, end)
-            name_faults(panel, here, begin, end)
+            shade(panel, here := during(faults, begin, end), begin, end)
+            head(panel, label, here, begin, end)
             if strip is not None:
                 _draw_states(strip, strips[label], states, begin, end)
                 shade(strip, here, begin, end)
-            panel.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
             longest, highest = max(longest, float(edges[-1])), max(highest, float(bottom.max()))
             words.append(_in_words(label, found, order))
         for panel in panels:
@@ -146,5 +144,4 @@ def _draw_states(
 
 def _in_words(label: str, found: "pd.Series[Any]", order: Sequence[str]) -> str:
     counts = found.value_counts()
-    told = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in order)
-    return f"{label}: {told}."
+    return f"{label}: {', '.join(f'{counts.get(kind, 0)} {kind}' for kind in order)}."

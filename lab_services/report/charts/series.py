@@ -11,7 +11,14 @@ from matplotlib.lines import Line2D
 from lab_services.report import numbers
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, THEORY, WIDTH, Chart
-from lab_services.report.charts.timeline import FaultLike, name_faults, shade, timed
+from lab_services.report.charts.timeline import (
+    FaultLike,
+    during,
+    in_words,
+    name_faults,
+    shade,
+    timed,
+)
 
 Points = tuple[npt.ArrayLike, npt.ArrayLike]
 """The places on the x axis, and the values there."""
@@ -29,14 +36,16 @@ def series(
     marks: Sequence[float] = (),
     mark: str = "",
     faults: Iterable[FaultLike] = (),
+    begin: float = 0.0,
     log_x: bool = False,
 ) -> Chart:
     """A line a label, and a thin one for what theory expects of it.
 
     `unit` is that of the values. `marks` are places of upright lines, and `mark` says what happens
-    there. The times of `faults`, which are shaded, count from the same zero as x. With `log_x` the
-    x axis is logarithmic, in seconds. Raises ValueError for more lines than can be told apart, and
-    for theory without a line. A line of which nothing is known is missing, and the chart says so.
+    there. `faults` are shaded and named, and one that ends as it begins is a line; x is 0 at their
+    `begin`. With `log_x` the x axis is logarithmic, in seconds. Raises ValueError for more lines
+    than can be told apart, and for theory without a line. A line of which nothing is known is
+    missing, and the chart says so.
 
     >>> series({"1 worker": (at, depth)}, name="depth", title="The queue", y="jobs")
     """
@@ -55,11 +64,11 @@ def series(
             drawn = [(label, label, points, look)]
             if label in theory:
                 drawn.append(("Theory", f"the theory of {label}", theory[label], THEORY))
-            for told, what, (at, values), how in drawn:
+            for called, what, (at, values), how in drawn:
                 known = np.asarray(values, dtype=float)
                 axes.plot(at, known, **how)
                 if np.isfinite(known).any():
-                    words.append(f"{told}: {_told(known, unit)}.")
+                    words.append(f"{called}: {_in_words(known, unit)}.")
                 else:
                     missing.append(style.gap(what))
         if theory:
@@ -70,10 +79,12 @@ def series(
             legend.append(Line2D([], [], **MARK, label=mark))
         places = np.concatenate([np.asarray(at, dtype=float) for at, _ in lines.values()])
         places = places[np.isfinite(places)]
-        begin, end = (float(places.min()), float(places.max())) if places.size else (0.0, 1.0)
-        shade(axes, found, 0.0, end)
-        name_faults(axes, found, 0.0, end)
-        axes.set(xlim=(begin, end), ylabel=y)
+        left, right = (float(places.min()), float(places.max())) if places.size else (0.0, 1.0)
+        found = during(found, begin + left, begin + right)
+        shade(axes, found, begin, begin + right)
+        name_faults(axes, found, begin, begin + right)
+        words += in_words(found, begin)
+        axes.set(xlim=(left, right), ylabel=y)
         axes.set_ylim(bottom=0)
         style.unit_axis(axes, "y", unit)
         if log_x:
@@ -83,9 +94,14 @@ def series(
         return style.finish(figure, name, title, alt, legend)
 
 
-def _told(values: npt.NDArray[np.float64], unit: str) -> str:
-    known = values[np.isfinite(values)]
-    first, most, last = (
-        numbers.written(float(value), unit) for value in (known[0], known.max(), known[-1])
-    )
-    return f"{first} at first, at most {most}, {last} at the end"
+def _in_words(values: npt.NDArray[np.float64], unit: str) -> str:
+    """How a line goes; one with gaps, piece by piece."""
+    words = []
+    for part in np.split(values, np.flatnonzero(~np.isfinite(values))):
+        if not (piece := part[np.isfinite(part)]).size:
+            continue
+        first, most, last = (
+            numbers.written(float(value), unit) for value in (piece[0], piece.max(), piece[-1])
+        )
+        words.append(f"{first} at first, at most {most}, {last} at the end")
+    return "; then ".join(words)

@@ -22,6 +22,7 @@ _MEDIAN: dict[str, Any] = {"color": COLOURS[0]}
 _SLOWEST: dict[str, Any] = {"color": COLOURS[3], "ls": DASHES[1], "lw": 1.2}
 _GOODPUT: dict[str, Any] = {"color": COLOURS[2], "drawstyle": "steps-mid"}
 _ERRORS: dict[str, Any] = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+_LETTER = 0.019  # of a name's width, as a share of a panel's
 
 
 class FaultLike(Protocol):
@@ -98,12 +99,10 @@ def timeline(
             bins = _binned(table, begin, every, deadline)
             _draw_latencies(slow, bins, deadline)
             _draw_rates(rates, bins)
-            here = [f for f in faults if f.start < end and (f.end is None or f.end > begin)]
+            here = during(faults, begin, end)
             for panel in (slow, rates):
                 shade(panel, here, begin, end)
-            name_faults(slow, here, begin, end)
-            if label:
-                slow.set_title(label, fontweight="bold", pad=6 + 12 * min(len(here), 2))
+            head(slow, label, here, begin, end)
             words.append(_in_words(label, bins, here, begin))
             if bins["median"].isna().all():
                 what = f"latency of {label}" if label else "latency"
@@ -204,19 +203,42 @@ def name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: floa
     """Name each fault above its beginning, neighbours on two levels."""
     for number, fault in enumerate(faults):
         left, _ = _span(fault, begin, end)
+        fits = left / (end - begin or 1.0) + _LETTER * len(_name(fault)) <= 1
         axes.annotate(
             _name(fault),
             (left, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 2 + 12 * (number % 2)),
             textcoords="offset points",
-            ha="right" if left > 0.6 * (end - begin) else "left",
+            ha="left" if fits else "right",
             fontsize=10,
         )
 
 
+def during(faults: Iterable[FaultLike], begin: float, end: float) -> list[FaultLike]:
+    """Those of the faults that fall into a time, its beginning included."""
+    return [f for f in faults if f.start < end and (f.end is None or f.end >= begin)]
+
+
+def head(axes: Axes, label: str, faults: Sequence[FaultLike], begin: float, end: float) -> None:
+    """Name a panel, and below its name each fault as `name_faults` does."""
+    name_faults(axes, faults, begin, end)
+    if label:
+        axes.set_title(label, fontweight="bold", pad=6 + 12 * min(len(faults), 2))
+
+
+def in_words(faults: Iterable[FaultLike], begin: float) -> list[str]:
+    """What each fault is called and its times, in seconds after `begin`."""
+    words = []
+    for fault in faults:
+        end = fault.start if fault.end is None else fault.end
+        until = f" until {end - begin:.3g} s" if end > fault.start else ""
+        words.append(f"{_name(fault)} at {fault.start - begin:.3g} s{until}.")
+    return words
+
+
 def _name(fault: FaultLike) -> str:
-    return f"{fault.kind} {fault.service}" + (f" {fault.replica}" if fault.replica else "")
+    return f"{fault.kind} {fault.service} {fault.replica or ''}".strip()
 
 
 def _equal(panels: Sequence[Axes], unit: str) -> None:
@@ -238,7 +260,4 @@ def _in_words(label: str, bins: pd.DataFrame, faults: Sequence[FaultLike], begin
         f"{bins['offered'].mean():.3g} offered; "
         f"slowest answer {slowest}; errors at most {bins['errors'].max():.3g}/s."
     )
-    for fault in faults:
-        text += f" Fault: {_name(fault)} at {fault.start - begin:.3g} s"
-        text += "." if fault.end is None else f" until {fault.end - begin:.3g} s."
-    return text
+    return " ".join([text, *(f"Fault: {words}" for words in in_words(faults, begin))])

@@ -9,6 +9,7 @@ from lab_services.labs.operation.prediction_monitoring import live_traffic, mont
 from lab_services.labs.operation.prediction_monitoring.live_traffic import Phase
 from lab_services.report.claims import Claim, Verdict
 from lab_services.report.stats import Interval
+from lab_services.traffic import spans
 
 # --- the live part --------------------------------------------------------------------------------
 
@@ -26,7 +27,7 @@ def test_each_request_is_of_its_phase():
         assert request.labels["phase"] == (
             "healthy" if offset < 2 else "" if offset < 3 else "zero"
         )
-    assert live_traffic.spans(phases) == {"healthy": (0, 2), "zero": (3, 5)}
+    assert spans([phase[:2] for phase in phases]) == {"healthy": (0, 2), "zero": (3, 5)}
 
 
 def test_times_are_joined_to_spans():

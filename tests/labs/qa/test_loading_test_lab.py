@@ -58,7 +58,7 @@ def test_every_arrival_asks_with_a_board_of_its_part():
     arrivals = Schedule(np.array([0.0, 0.9, 1.0, 2.5]), 3.0, "by hand")
     boards = {"a": [[EXAMPLE]], "b": [[EXAMPLE] * 2]}
     made = lab.in_order(
-        "http://127.0.0.1:1/predict", boards, arrivals, [(0.0, "a"), (1.0, "b"), (2.0, "a")]
+        "http://127.0.0.1:1/predict", boards, arrivals, [("a", 1.0), ("b", 1.0), ("a", 1.0)]
     )
     assert [each.labels for each in made] == [
         {"part": "a", "flights": 1},

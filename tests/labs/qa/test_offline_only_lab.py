@@ -154,7 +154,7 @@ def test_the_chart_of_a_release_says_what_it_shows(random):
     promise = {"warned": 0.2, "points": 1.5}
     change = [Change("release", "candidate", 1002, 1004)]
     chart = lab.worth(trip(random), change, promise=promise, name="r", title="T")
-    assert "release from 2 s" in chart.alt and "Promised: 20%" in chart.alt
+    assert "release candidate at 2 s until 4 s." in chart.alt and "Promised: 20%" in chart.alt
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,15 @@ def test_a_rate_over_no_time_is_not_known():
         assert "before it could be measured" in lab.rate(moments, 5.0, end).note
 
 
+def test_rates_are_steps_that_hold_every_event():
+    """A job that is counted in two steps or in none, or a step that looks like a slope."""
+    at, rates = lab.rates(pd.Series([10.1, 10.2, 10.6, 11.0]), 10.0, 1.0, every=0.5)
+    assert at.tolist() == [0, 0.5, 0.5, 1.0]
+    assert rates.tolist() == [4, 4, 4, 4]
+    at, rates = lab.rates([], 10.0, 1.1, every=0.5)
+    assert at[-1] == 1.0 and not rates.any()  # the last step is not whole
+
+
 def test_the_poison_line_against_a_simulation():
     """A formula that looks right."""
     offered, share, capacity, again = 50.0, 0.25, 100.0, 0.3
@@ -23,8 +32,8 @@ def test_the_poison_line_against_a_simulation():
         new = min(offered, capacity - pending / again)
         useful = (1 - share) * new
         if at in (0.5, 1.0, 2.0, 3.5):
-            told = lab.useful_under_poison(at, offered, share, capacity, again)
-            assert told == pytest.approx(useful, rel=0.02)
+            expected = lab.useful_under_poison(at, offered, share, capacity, again)
+            assert expected == pytest.approx(useful, rel=0.02)
         pending += share * new * step
     assert lab.useful_under_poison(9, offered, 0, capacity, again) == offered
     with pytest.raises(ValueError, match="stable"):

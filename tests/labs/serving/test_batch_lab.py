@@ -45,6 +45,20 @@ def test_a_crossover_there_is_only_between_a_start_and_a_saving():
     assert "no start" in lab.crossover(-0.1, 0.001, 0.005).note
 
 
+def test_freshness_rises_anew_each_night():
+    """A night that begins with the last one's predictions, or a rerun that makes them stale."""
+    rows = [(1, 0, 1, 11.0), (1, 2, 3, 12.0), (2, 0, 1, 21.0), (2, 0, 1, 23.0)]
+    parts = pd.DataFrame(rows, columns=["night", "first", "last", "at"])
+    began = pd.Series({1: 10.0, 2: 20.0})
+    at, shares = lab.freshness(parts, began, flights=4)
+    assert at.tolist() == [0, 1, 1, 2, 2, 10, 10, 10, 11, 11, 13, 13]
+    known = [0, 0.25, 0.5, 0.75, 1, 1, math.nan, 0, 0.25, 0.5, 0.5, math.nan]
+    assert shares.tolist() == pytest.approx(known, nan_ok=True)
+    # Of a night in which nothing was written, nothing is fresh.
+    later = pd.Series({1: 10.0, 2: 20.0, 3: 22.0})
+    assert lab.freshness(parts, later, flights=4)[1][-3:].tolist()[:2] == [0, 0]
+
+
 class Slow:
     """Controls of a machine on which a night takes longer than from one to the next."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE
+from lab_services.report import charts
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 
@@ -146,17 +147,19 @@ def test_what_nobody_answered_has_no_quality(quality):
 
 def test_the_chart_tells_whole_from_partial_from_none():
     """Points of a kind that stand for another."""
-    fault = SimpleNamespace(kind="pause", service="weather", replica=1, start=1.0, end=None)
+    fault = SimpleNamespace(kind="pause", service="weather", replica=None, start=1.0, end=None)
     of = recording(status=[200, 203, 503], ok=[True, True, False])
     queued = recording(status=[202, 202, 202], joined=[0.0, 2.0, math.nan])
-    chart = lab.answers({"deadline": of, "queue": queued}, [fault], name="stall", title="A stall")
+    panels = {"deadline": lab.points(of), "queue": lab.points(queued)}
+    chart = charts.scatter(panels, [fault], order=lab.KINDS, name="stall", title="A stall")
     assert "deadline: 1 complete" in chart.alt and "1 partial" in chart.alt
     assert "1 no answer" in chart.alt
-    assert "queue: 2 complete, after 0.001 to 2 s; 3 taken in" in chart.alt
+    assert "queue: 2 complete, after 1.00 ms to 2.00 s; 3 taken in" in chart.alt
     assert "pause weather" in chart.svg
 
 
-def test_too_many_labels_are_refused():
-    """Panels that nobody can tell apart."""
-    with pytest.raises(ValueError, match="series"):
-        lab.answers({str(n): recording(status=[200]) for n in range(5)}, [], name="x", title="x")
+def test_an_answer_is_joined_to_the_request_it_is_to():
+    """A join that is shown when it came and not when it was asked for."""
+    queued = recording(status=[202, 202], joined=[math.nan, 2.0])
+    (joined,) = lab.points(queued).query("kind == 'complete'").itertuples(index=False)
+    assert (joined.asked, joined.took) == (1.0, 2.0)

@@ -9,6 +9,8 @@ import pytest
 from lab_services.labs.serving import multiple_stage_prediction as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
+from lab_services.report import charts
+from lab_services.stack.messages import Fault
 from lab_services.traffic import constant
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
@@ -207,33 +209,40 @@ def test_without_a_screen_after_the_pause_nobody_was_spared():
     assert all(map(math.isnan, late))
 
 
-def test_a_standstill_without_any_answer_has_its_chart():
-    """Axes that reach to infinity."""
-    silent = told().assign(first=math.inf, good=math.inf)
-    chart = lab.standstill(
-        {"all jobs": (silent, [Fault()])},
-        lambda at, pause: lab.expected_delay(at, pause, 50, math.nan),
-        name="standstill",
-        title="A worker stands still",
-    )
-    assert "3 never" in chart.alt
-
-
 def told():
     rows = {"asked": [0.0, 1.0, 2.0], "first": [0.01] * 3, "good": [0.1, math.inf, 0.5]}
     return pd.DataFrame(rows)
 
 
-class Fault:
-    kind, service, replica, start, end = "pause", "worker", 1, 0.5, 1.5
+def points(of):
+    return of.melt("asked", var_name="kind", value_name="took")
 
 
-def test_the_charts_say_in_words_what_they_show():
-    """A chart without an alternative, or with a policy that is missing in it."""
-    chart = lab.standstill(
-        {"all jobs": (told(), [Fault()]), "old jobs skipped": (told(), [Fault()])},
-        lambda at, pause: lab.expected_delay(at, pause, 50, 0.01),
+def standstill(of, service):
+    """The chart of the lab, of two policies that came to the same."""
+    at = np.array(of["asked"])
+    expected = at, lab.expected_delay(at, (0.5, 1.5), 50, service)
+    panels = {"all jobs": points(of), "old jobs skipped": points(of)}
+    return charts.scatter(
+        panels,
+        [Fault("pause", "worker", None, 0.5, 1.5)],
+        order=["first", "good"],
+        theory={"all jobs": expected},
         name="standstill",
         title="A worker stands still",
+        y="time until",
     )
-    assert "all jobs: first answers after at most 10 ms" in chart.alt and "1 never" in chart.alt
+
+
+def test_the_chart_says_in_words_when_both_answers_came():
+    """A chart without an alternative, or with a policy or an answer that is missing in it."""
+    alt = standstill(told(), 0.01).alt
+    for policy in ("all jobs", "old jobs skipped"):
+        assert f"{policy}: 3 first, after 10.0 ms to 10.0 ms; 2 good, after 100 ms" in alt
+    assert alt.count("1 never") == 2
+
+
+def test_a_standstill_without_any_answer_has_its_chart():
+    """Axes that reach to infinity."""
+    alt = standstill(told().assign(first=math.inf, good=math.inf), math.nan).alt
+    assert "3 never" in alt and "Not known: the theory of all jobs." in alt

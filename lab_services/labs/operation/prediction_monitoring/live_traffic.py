@@ -3,12 +3,12 @@
 import math
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack
+from lab_services.traffic.parts import places
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule, poisson
 
@@ -18,8 +18,7 @@ Flight = Mapping[str, Any]
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """Some seconds of traffic, and what happens to each flight on its way to the predictor."""
 
     name: str
@@ -27,30 +26,16 @@ class Phase:
     change: Callable[[Flight], Flight] = dict
 
 
-def spans(phases: Sequence[Phase]) -> dict[str, Span]:
-    """When each phase that has a name begins and ends, in seconds."""
-    found, at = {}, 0.0
-    for phase in phases:
-        if phase.name:
-            found[phase.name] = (at, at + phase.seconds)
-        at += phase.seconds
-    return found
-
-
 def traffic_in(
     phases: Sequence[Phase], url: str, flights: Sequence[Flight], rate: float, seed: int = 0
 ) -> tuple[list[Request], Schedule]:
     """One request for each arrival, changed as its phase says, and their schedule."""
     schedule = poisson(rate, sum(phase.seconds for phase in phases), seed)
-    ends, at = [], 0.0
-    for phase in phases:
-        at += phase.seconds
-        ends.append(at)
-    requests = []
-    for offset, flight in zip(schedule.offsets, cycle(flights), strict=False):
-        phase = next(p for p, end in zip(phases, ends, strict=True) if offset < end)
-        requests.append(Request(url, json=phase.change(flight), labels={"phase": phase.name}))
-    return requests, schedule
+    of_each = places([phase[:2] for phase in phases], schedule)
+    return [
+        Request(url, json=phases[place].change(flight), labels={"phase": phases[place].name})
+        for place, flight in zip(of_each, cycle(flights), strict=False)
+    ], schedule
 
 
 class Memory:

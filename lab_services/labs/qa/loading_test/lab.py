@@ -23,6 +23,7 @@ from lab_services.report.queueing import lindley
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
+from lab_services.traffic.parts import Part, places, spans
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
@@ -75,22 +76,19 @@ def in_order(
     url: str,
     boards: Mapping[str, Sequence[Board]],
     arrivals: Schedule,
-    marks: Sequence[tuple[float, str]],
+    parts: Sequence[Part],
 ) -> list[Request]:
     """A request for each arrival, with a board of the part of the schedule that it falls into.
 
-    `marks` are pairs (seconds at which a part begins, its name), the first at 0. Each request has
-    the labels `part` and `flights`, the length of its board.
+    Each request has the labels `part`, its name, and `flights`, the length of its board.
     """
-    begins = [begin for begin, _ in marks]
-    places = np.searchsorted(begins, arrivals.offsets, side="right") - 1
     return [
         Request(
             url,
             json=(board := boards[name][number % len(boards[name])]),
             labels={"part": name, "flights": len(board)},
         )
-        for number, name in enumerate(marks[place][1] for place in places.tolist())
+        for number, name in enumerate(parts[place][0] for place in places(parts, arrivals))
     ]
 
 
@@ -149,8 +147,8 @@ def corrected(recording: Recording, usual: float) -> Recording:
     Raises ValueError for a time that is not above 0.
     """
     if math.isnan(usual):
-        told = f"{recording.note} What is usual is not known, so nothing is repaired."
-        return replace(recording, note=told.strip())
+        note = f"{recording.note} What is usual is not known, so nothing is repaired."
+        return replace(recording, note=note.strip())
     if not usual > 0:
         raise ValueError(f"Nobody asks every {usual:g} s.")
     table = rows(recording)
@@ -260,12 +258,7 @@ def shapes(capacity: float, unit: float, spike: float, ramp: float) -> Shapes:
         ("spike", 2.0, spike),
         ("after the spike", 0.4, 2.5 * spike),
     ]
-    times: dict[str, tuple[float, float]] = {}
-    begin = 0.0
-    for name, _, seconds in plan:
-        times[name] = (begin, begin + seconds)
-        begin += seconds
-    times["break point"] = (begin, begin + ramp)
+    times = spans([*((name, seconds) for name, _, seconds in plan), ("break point", ramp)])
     parts = [(share * capacity, seconds) for _, share, seconds in plan]
     return Shapes(parts, (0.4 * capacity, 1.8 * capacity, ramp), times)
 

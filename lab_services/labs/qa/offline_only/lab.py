@@ -19,11 +19,12 @@ from lab_services.models.scoring import predict_proba
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import Change, name_faults, shade
+from lab_services.report.charts.timeline import Change, during, in_words, name_faults, shade
 from lab_services.report.proportions import share
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
+from lab_services.stack.tables import append, read
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.running import send
@@ -127,32 +128,24 @@ def logged(database: Database, test: str, number: int, *, shadow: bool = False) 
     Where ten seconds bring fewer, those that there are: requests that never reached the gate have
     no row.
     """
-    columns = ["request", "model", "probability", "warned", "seconds"]
-    query = f"SELECT {', '.join(columns)} FROM answers WHERE test = %s AND shadow = %s"
+    columns = "request, model, probability, warned, seconds"
+    query = f"SELECT {columns} FROM answers WHERE test = %s AND shadow = %s"
     for _ in tries(_PATIENCE):
-        found = database.execute(query, [test, shadow]).fetchall()
+        found = read(database, query, [test, shadow])
         if len(found) >= number:
             break
-    return pd.DataFrame(found, columns=columns)
+    return found
 
 
 def tell(database: Database, table: pd.DataFrame) -> None:
     """Write down what became of travellers: whether they stayed, whether their flight was late."""
-    with (
-        database.cursor() as cursor,
-        cursor.copy("COPY travellers (request, stayed, late) FROM STDIN") as copy,
-    ):
-        for row in table[["request", "stayed", "late"]].itertuples(index=False):
-            copy.write_row((row.request, bool(row.stayed), bool(row.late)))
+    append(database, "travellers", table[["request", "stayed", "late"]])
 
 
 def per_model(database: Database, test: str) -> pd.DataFrame:
     """What the log says of each model of a test, by one query."""
-    cursor = database.execute(PER_MODEL, [test])
-    names = [column.name for column in cursor.description or ()]
-    found = pd.DataFrame(cursor.fetchall(), columns=names)
-    numbers = [name for name in names if name not in ("model", "travellers")]
-    return found.astype(dict.fromkeys(numbers, float)).set_index("model")
+    found = read(database, PER_MODEL, [test]).set_index("model")
+    return found.astype(dict.fromkeys(found.columns.drop("travellers"), float))
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -298,7 +291,7 @@ def worth(
         empty = [f"{t:.3g}" for t, part in zip(at, bins, strict=True) if part.empty]
         gaps = [style.gap(f"{', '.join(empty)} s", "nobody asked")] if empty else []
         style.noted(panels[2], "seconds", [], missing=gaps)
-        here = [each for each in changes if each.start < end and (each.end or end) > begin]
+        here = during(changes, begin, end)
         for panel in panels:
             shade(panel, here, begin, end)
         name_faults(panels[0], here, begin, end)
@@ -308,14 +301,13 @@ def worth(
             Line2D([], [], color=COLOURS[2], ls=DASHES[3], label="median latency"),
             Line2D([], [], **{**MARK, "color": INK}, label="as the offline test promised"),
         ]
-        told = "; ".join(
+        shown = "; ".join(
             f"{t:.3g} s: {w.value:.0%} warned, {p.value:.2f} points"
             for t, w, p in zip(at, warned, points, strict=True)
             if w.known
         )
-        when = "; ".join(f"{change.kind} from {change.start - begin:.3g} s" for change in here)
         foretold = f"Promised: {promise['warned']:.0%}, {promise['points']:.2f} points."
-        alt = style.in_words(f"{when}. {told}.", [foretold, *gaps])
+        alt = style.in_words(f"{shown}.", [*in_words(here, begin), foretold, *gaps])
         return style.finish(figure, name, title, alt, legend)
 
 

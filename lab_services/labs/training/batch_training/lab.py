@@ -3,7 +3,7 @@
 import math
 import tempfile
 from calendar import month_abbr
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,16 @@ import httpx
 import numpy as np
 import pandas as pd
 import psycopg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from lab_services.models import store
 from lab_services.patterns.training.batch_training import training
 from lab_services.patterns.training.batch_training.training import Trained
-from lab_services.report.charts import style
-from lab_services.report.charts.timeline import Change, name_faults, shade
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.messages import Fault
+from lab_services.stack.tables import read
 from lab_services.waiting import wait_until
 
 # Flights of one day share its weather, so a day is drawn as a whole. The months are in the order of
@@ -110,8 +107,11 @@ class Controls:
 def versions(database: psycopg.Connection[Any], model: str) -> pd.DataFrame:
     """What MLflow's registry holds of a model, read from its own tables: a row a version."""
     query = "SELECT version, key, value FROM model_version_tags WHERE name = %s"
-    tags = pd.DataFrame(database.execute(query, [model]), columns=["version", "key", "value"])
-    table = tags.pivot(index="version", columns="key", values="value").astype(float)
+    table = (
+        read(database, query, [model])
+        .pivot(index="version", columns="key", values="value")
+        .astype(float)
+    )
     query = "SELECT alias, version FROM registered_model_aliases WHERE name = %s"
     table["alias"] = ""
     for alias, version in database.execute(query, [model]):
@@ -191,52 +191,3 @@ def delay(ages: Sequence[Sequence[float]], fault: float, threshold: float) -> fl
 def last_success(ages: Sequence[Sequence[float]], before: float) -> float:
     """When, in Unix seconds, a run had last ended well before a time; nan where nobody looked."""
     return next((at - age for at, age in reversed(ages) if at <= before), math.nan)
-
-
-def ages_chart(
-    ages: Sequence[Sequence[float]],
-    faults: Sequence[tuple[str, float, float]],
-    alarms: Mapping[str, float],
-    threshold: float,
-    *,
-    name: str,
-    title: str,
-) -> style.Chart:
-    """Seconds since the last success over time, with faults shaded and alarms marked.
-
-    `faults` are (label, start, end), and all times are Unix seconds.
-    """
-    begin = ages[0][0]
-    at = [time - begin for time, _ in ages]
-    look: dict[str, Any] = {"color": style.COLOURS[0]}
-    alarm: dict[str, Any] = {"color": style.COLOURS[1], "marker": "D", "ls": "none"}
-    with style.style(name):
-        figure = Figure(figsize=(style.WIDTH, 3.4))
-        axes = figure.add_subplot()
-        axes.plot(at, [age for _, age in ages], **look)
-        axes.axhline(threshold, **style.MARK)
-        words = [f"at most {max(age for _, age in ages):.1f} s without a success."]
-        for label, start, end in faults:
-            words.append(f"{label} from {start - begin:.1f} to {end - begin:.1f} s.")
-        changes = [Change(label, "", start, end) for label, start, end in faults]
-        shade(axes, changes, begin, ages[-1][0])
-        name_faults(axes, changes, begin, ages[-1][0])
-        for label, when in alarms.items():
-            age = next(age for time, age in ages if time >= when - 1e-3)
-            axes.plot(when - begin, age, **alarm)
-            axes.annotate(
-                label,
-                (when - begin, age),
-                xytext=(6, -4),
-                textcoords="offset points",
-                fontsize=10,
-            )
-            words.append(f"Alarm {label} at {when - begin:.1f} s.")
-        axes.set(ylim=(0, None), xlim=(0, at[-1]), ylabel="seconds since a success")
-        style.noted(axes, "seconds", [])
-        legend = [
-            Line2D([], [], **look, label="age of the last success"),
-            Line2D([], [], **style.MARK, label="threshold of absence"),
-            Line2D([], [], **alarm, label="an alarm goes off"),
-        ]
-        return style.finish(figure, name, title, " ".join(words), legend)

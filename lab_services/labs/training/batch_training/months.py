@@ -1,6 +1,5 @@
 """The flights of 2013 month by month, as another team would deliver them: well, or badly."""
 
-import io
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import psycopg
 from lab_services import python
 from lab_services.models import flights, payloads
 from lab_services.models.features import CODED, FEATURES
+from lab_services.stack.tables import append
 
 CONDITIONS = ("whole", "separators", "blank", "tenth", "empty")
 
@@ -65,14 +65,9 @@ def delivery(month: pd.DataFrame, condition: str = "whole") -> pd.DataFrame:
 
 def deliver(database: psycopg.Connection[Any], month: int, texts: pd.DataFrame) -> None:
     """Put a delivery in the place of what was there for the month."""
-    file = io.StringIO()
-    texts.assign(month=month, place=range(len(texts))).to_csv(file, index=False, header=False)
-    columns = ", ".join((*texts.columns, "month", "place"))
     with database.transaction():
         database.execute("DELETE FROM deliveries WHERE month = %s", [month])
-        query = f"COPY deliveries ({columns}) FROM STDIN (FORMAT csv)"
-        with database.cursor() as cursor, cursor.copy(query) as copy:
-            copy.write(file.getvalue())
+        append(database, "deliveries", texts.assign(month=month, place=range(len(texts))))
 
 
 if __name__ == "__main__":
