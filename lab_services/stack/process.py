@@ -52,6 +52,8 @@ class ProcessRuntime(Runtime):
         self._held: list[socket.socket] = []
         self._lock = threading.RLock()
         self._relays = Relays() if compose.partitions else None
+        self._separated: set[frozenset[str]] = set()  # the pairs that are cut off now
+        self._cpu_limits: dict[str, float] = {}  # cores a replica, by service
         self._throttles: dict[tuple[str, int], Throttle] = {}
         self._throttling = False
 
@@ -288,8 +290,10 @@ class ProcessRuntime(Runtime):
             return "exited"
         return "paused" if (name, number) in self._paused else "starting"
 
-    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str | None:
         """The published port, since plain processes share the loopback, or that of a relay."""
+        if frozenset({caller, replica.service}) in self._separated:
+            return None
         return f"127.0.0.1:{self._reached(caller, replica.service, replica.ports[container_port])}"
 
     def _child(self, replica: Replica) -> Child:
@@ -315,26 +319,36 @@ class ProcessRuntime(Runtime):
             self._child(replica).signal(signal.SIGCONT)
             self._paused.discard((replica.service, replica.number))
 
-    def separate(self) -> None:
-        """The relays of these pairs let nothing pass."""
-        if self._relays is not None:
-            self._relays.cut(self.partitions)
-
-    def hold_to_cores(self, service: str) -> None:
-        """By a thread that stops and continues them; see `Throttle`."""
+    def separate(self, pair: frozenset[str], *, cut: bool) -> None:
+        """Have the relays of a pair of services let nothing pass, or let it pass again."""
         with self._lock:
+            self._separated = self._separated | {pair} if cut else self._separated - {pair}
+            if self._relays is not None:
+                self._relays.cut(self._separated)
+
+    def hold_to_cores(self, service: str, cores: float | None) -> None:
+        """Hold each replica by a thread that stops and continues it; see `Throttle`.
+
+        With None it has as many cores as before.
+        """
+        self.compose.service(service)
+        with self._lock:
+            if cores is None:
+                self._cpu_limits.pop(service, None)
+            else:
+                self._cpu_limits[service] = cores
             if not self._throttling:
                 self._throttling = True
                 self._watch("the limit of the processor", self._throttle, INTERVAL)
 
     def _throttle(self) -> None:
-        if self.cpu_limits or self._throttles:
+        if self._cpu_limits or self._throttles:
             with self._lock:
                 for key, child in self._children.items():
                     throttle = self._throttles.get(key)
                     if throttle is not None and throttle.child is not child:
                         throttle = None  # a new process in the place of one that has ended
-                    cores = self.cpu_limits.get(key[0])
+                    cores = self._cpu_limits.get(key[0])
                     if cores is not None:
                         throttle = throttle or Throttle(child)
                         self._throttles[key] = throttle

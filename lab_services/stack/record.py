@@ -7,11 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
+from typing import TYPE_CHECKING
 
 from lab_services.errors import LabError
 from lab_services.stack.faults import Change, Clear, Lasting, Passing, Standing
 from lab_services.stack.messages import Description, Fault
-from lab_services.stack.runtime import Runtime
+
+if TYPE_CHECKING:
+    from lab_services.stack.faults import AnyRuntime
 
 
 @dataclass
@@ -26,7 +29,7 @@ class StackRecord:
 
     ident: str
     lab: str
-    runtime: Runtime
+    runtime: "AnyRuntime"
     # `up` has ended, so or so.
     up_finished: threading.Event = field(default_factory=threading.Event)
     _entries: list[_Entry] = field(default_factory=list)

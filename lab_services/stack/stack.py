@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.stack import catalogue, clients, compose, display, loopback, messages, orders
+from lab_services.stack.changeable import Changeable
 from lab_services.stack.choice import Choice, choose_runtime
-from lab_services.stack.faults import Change, Changeable
+from lab_services.stack.faults import Change
 from lab_services.stack.messages import Fault
 from lab_services.stack.state import StackGone
 from lab_services.stack.supervisor_client import SupervisorClient, own_supervisor

@@ -10,15 +10,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lab_services.errors import LabError
 from lab_services.stack import compose, messages, orders, state
 from lab_services.stack.messages import Description, Emit, JobResult
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.record import StackRecord
-from lab_services.stack.runtime import Runtime
 from lab_services.stack.zygote_client import ZygoteClient
+
+if TYPE_CHECKING:
+    from lab_services.stack.faults import AnyRuntime
 
 _PATIENCE = 3.0  # seconds for an `up` to notice that its stack has been taken down
 
@@ -111,7 +113,7 @@ class Supervisor:
 
     def _make(
         self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
-    ) -> Runtime:
+    ) -> "AnyRuntime":
         if runtime == "docker":
             # The SDK is imported only where it is used: half of a supervisor's start otherwise.
             from lab_services.stack.docker import DockerRuntime
