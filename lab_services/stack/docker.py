@@ -28,7 +28,7 @@ from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.engine import available, compose_command, connect
 from lab_services.stack.messages import Emit, JobResult, Progress, Replica, Usage
 from lab_services.stack.ports import check_fixed, free_port
-from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFailed
+from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFailed, WhenGone
 
 __all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
 
@@ -362,15 +362,22 @@ class DockerRuntime(Runtime):
         with contextlib.suppress(docker.errors.NotFound):  # it is to be gone, and is
             self._api.remove_container(replica.ident, force=True, v=True)
 
-    def run_job(self, service: Service) -> JobResult:
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
         """Run a job to its end."""
         begin = time.monotonic()
         with self._launching:
             number = max((r.number for r in self.replicas(service.name)), default=0) + 1
             self._create([(service.name, number)])
         replica = self.replica(service.name, number)
+
+        def kill() -> None:
+            with contextlib.suppress(docker.errors.APIError):  # it has ended by itself
+                self.signal(replica, "SIGKILL")
+
         try:
-            exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
+            with when_gone(kill):
+                # However long it takes: its end, that of who asked and that of the stack end this.
+                exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
         except docker.errors.NotFound:
             raise Cancelled(f"{service.name} was removed before its end.") from None
         self._check_open()

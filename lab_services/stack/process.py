@@ -25,7 +25,7 @@ from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.messages import Emit, JobResult, Replica, Usage
 from lab_services.stack.ports import HOLDS, check_fixed, hold
 from lab_services.stack.relay import Relays
-from lab_services.stack.runtime import Cancelled, Runtime
+from lab_services.stack.runtime import Cancelled, Runtime, WhenGone
 from lab_services.stack.throttle import INTERVAL, Throttle
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
@@ -113,13 +113,19 @@ class ProcessRuntime(Runtime):
         )
 
     def _assign_ports(self, service: Service, number: int) -> None:
-        taken = {port for ports in self._ports.values() for port in ports.values()}
         key = (service.name, number)
-        if key not in self._ports:
+        with self._lock:
+            if key in self._ports:
+                return
+            taken = self._taken()
             chosen: dict[int, int] = {}
             for port in service.ports:
                 chosen[port.container] = port.host or self._hold(taken | set(chosen.values()))
             self._ports[key] = chosen
+
+    def _taken(self) -> set[int]:
+        with self._lock:
+            return {port for ports in self._ports.values() for port in ports.values()}
 
     def _hold(self, taken: set[int]) -> int:
         held = hold(taken)
@@ -172,7 +178,7 @@ class ProcessRuntime(Runtime):
         pair = frozenset({caller, callee})
         if self._relays is None or pair not in self.compose.partitions:
             return port
-        taken = {port for ports in self._ports.values() for port in ports.values()}
+        taken = self._taken()
         return self._relays.port(pair, port, lambda: hold(taken))
 
     def _rewrite_command(self, service: Service, number: int, words: list[str]) -> list[str]:
@@ -378,7 +384,9 @@ class ProcessRuntime(Runtime):
     def logs(self, service: str, number: int | None, lines: int) -> str:
         """The last lines of one replica, or of all."""
         self.compose.service(service)
-        numbers = [number] if number else sorted(n for s, n in self._ports if s == service)
+        with self._lock:
+            there = sorted(n for name, n in self._ports if name == service)
+        numbers = [number] if number else there
         texts = []
         for each in numbers:
             log = self._log(service, each)
@@ -410,14 +418,14 @@ class ProcessRuntime(Runtime):
                 )
         return found
 
-    def run_job(self, service: Service) -> JobResult:
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
         """Run a job to its end."""
         begin = time.monotonic()
         with self._lock:
             number = max((n for name, n in self._children if name == service.name), default=0) + 1
             child = self._children[service.name, number] = self._spawn(service, number)
-        while not child.ended.wait(0.05):
-            pass
+        with when_gone(lambda: child.signal(signal.SIGKILL)):
+            child.ended.wait()  # the zygote tells of the end of each, and its own ends all
         if self.closing.is_set():
             raise Cancelled(f"{service.name} was ended with its stack.")
         output = self._log(service.name, number).read_text(errors="replace")
@@ -442,15 +450,27 @@ class ProcessRuntime(Runtime):
             watch.join(_PATIENCE)  # else it could write into the folder once more
 
     def _look_at_memory(self) -> None:
-        limited = [r for r in self.replicas() if self.services[r.service].memory]
-        for usage in self._measure([r for r in limited if r.state != "exited"]):
-            limit = self.services[usage.service].memory
-            if limit and usage.memory > limit:
-                with contextlib.suppress(LabError):  # discarded meanwhile
-                    replica = self.replica(usage.service, usage.number)
-                    with self._log(usage.service, usage.number).open("a") as log:
-                        log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
-                    self.signal(replica, "SIGKILL")
+        with self._lock:
+            running = [(r, self._child(r)) for r in self.replicas() if r.state != "exited"]
+        for replica, child in running:
+            limit = self.services[replica.service].memory
+            if limit:
+                for usage in self._measure([replica]):
+                    if usage.memory > limit:
+                        self._kill_for(
+                            f"{usage.memory} bytes, its limit is {limit}", replica, child
+                        )
+
+    def _kill_for(self, reason: str, replica: Replica, child: Child) -> None:
+        """Kill that process, and never the one that has taken its place meanwhile."""
+        key = (replica.service, replica.number)
+        with self._lock:
+            if self._children.get(key) is not child or child.ended.is_set():
+                return
+            with self._log(*key).open("a") as log:
+                log.write(f"killed: {reason}\n")
+            child.signal(signal.SIGKILL)
+            self._paused.discard(key)
 
     def _work_folder(self, name: str, number: int) -> Path:
         folder = self.folder / "work" / f"{name}-{number}"

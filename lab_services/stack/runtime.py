@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ from lab_services.stack.probe import answers
 
 UP_TIMEOUT = 90.0  # seconds; a cold laptop needs some 10
 _POLL = 0.02  # seconds between two questions to a service that is not ready yet
+
+# Calls a function where whoever gave an order goes, or has gone, before the end of a block.
+WhenGone = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class ServiceFailed(LabError):
@@ -110,8 +114,8 @@ class Runtime(ABC):
         """Processor seconds and memory of every replica that runs."""
 
     @abstractmethod
-    def run_job(self, service: Service) -> JobResult:
-        """Run a job of the Compose file to its end."""
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
+        """Run a job of the Compose file to its end; it is killed when who asked for it goes."""
 
     @abstractmethod
     def remove(self) -> None:

@@ -105,10 +105,13 @@ class Stack(Changeable):
             order = orders.Up(self.lab, str(self._path), self.runtime, self.compose.variables)
             try:
                 described = supervisor.call(order, hear)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 # The supervisor takes it down by itself, since nobody listens: it is waited for.
                 for each in ident:
-                    supervisor.call(orders.Down(each))
+                    try:
+                        supervisor.call(orders.Down(each))
+                    except LabError as error:
+                        interrupt.add_note(str(error))
                 raise
         self._supervisor, self._ident = supervisor, described.ident
         return self

@@ -104,9 +104,12 @@ class Supervisor:
         try:
             with caller.when_gone(lambda: self._down(ident)):
                 record.runtime.up(caller.tell)
-        except BaseException:
+        except BaseException as error:
             record.up_finished.set()
-            self._down(ident)
+            try:
+                self._down(ident)
+            except Exception as left:  # noqa: BLE001 - why it did not start is what is told
+                error.add_note(f"What had been started is still there (lab down --all): {left}")
             raise
         record.up_finished.set()
         return record.describe()
@@ -136,13 +139,7 @@ class Supervisor:
         job = record.runtime.compose.service(service)
         if not job.is_job:
             raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
-        with caller.when_gone(lambda: self._kill_all(record, service)):
-            return record.runtime.run_job(job)
-
-    def _kill_all(self, record: StackRecord, service: str) -> None:
-        for replica in record.runtime.replicas(service):
-            if replica.state != "exited":
-                record.runtime.signal(replica, "SIGKILL")
+        return record.runtime.run_job(job, caller.when_gone)
 
     def _record(self, stack: str) -> StackRecord:
         if stack not in self.stacks:
