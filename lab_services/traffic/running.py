@@ -153,7 +153,7 @@ def closed_loop(
             "Take at least one user for each process.",
         )
     several = processes > 1
-    with generator_processes(processes + several, keep=not several) as workers:
+    with generator_processes(processes + several, keep=not several) as started:
         run = _Run(requests, seconds, warmup, timeout, at or {}, title, count)
         common: dict[str, Any] = {
             "users": users,
@@ -164,8 +164,9 @@ def closed_loop(
             "workers": processes,
         }
         messages = [request.message for request in requests]
+        workers = started[:processes]
         if several:
-            run.give(workers.pop(), ClosedPlan([], count=None, role="master", **common))
+            run.give(started[-1], ClosedPlan([], count=None, role="master", **common))
             common["master_port"] = run.wait_for("listening")
         role = "worker" if several else "alone"
         for place, worker in enumerate(workers):

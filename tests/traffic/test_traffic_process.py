@@ -183,6 +183,13 @@ def test_no_wait_for_a_generator_is_for_ever(
     assert not generators_of(os.getpid())
 
 
+def test_a_master_goes_with_its_run(requests):
+    """Each closed loop of several processes left one more, until the notebook's end."""
+    end_idle()
+    closed_for_a_moment(requests)
+    assert not generators_of(os.getpid())
+
+
 def test_a_generator_that_is_stopped_is_ended_and_its_rows_are_kept(requests, monkeypatch):
     """A process stopped from outside, as by a debugger or a full machine, held the notebook."""
     from lab_services.traffic import running
