@@ -6,7 +6,7 @@ something new of a runtime, a method of that in `process` and in `docker`.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, Union
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab_services.stack.process import ProcessRuntime
 
     # Whatever a change asks of a runtime both must have: mypy names the one that lacks it.
-    AnyRuntime = ProcessRuntime | DockerRuntime
+    AnyRuntime: TypeAlias = ProcessRuntime | DockerRuntime
 
 ReplicaNumber = Annotated[int, Meta(description="Which one.")]
 Share = Annotated[float, Meta(gt=0, le=1, description="The share of requests, in whole percents.")]

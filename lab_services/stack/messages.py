@@ -20,8 +20,8 @@ from lab_services.stack.state import SupervisorInfo
 class Fault:
     """Something done to a running stack.
 
-    `kind` is the verb (kill, pause, delay, errors, scale, rollout), `start` and `end` are Unix
-    seconds on the clock of the recordings; `end` is None while the fault lasts.
+    `kind` is the word of its class in `faults`, such as kill; `start` and `end` are Unix seconds on
+    the clock of the recordings; `end` is None while the fault lasts.
     """
 
     kind: str

@@ -244,7 +244,7 @@ def test_ports_are_held_by_their_lock(plain: ProcessRuntime) -> None:
 
     class Guarded(dict):
         def looked_at(self, *_: Any) -> None:
-            assert plain._lock._is_owned()
+            assert plain._lock._is_owned()  # type: ignore[attr-defined]
 
         def __setitem__(self, key: Any, value: Any) -> None:
             self.looked_at()
@@ -345,3 +345,53 @@ def test_compose_that_hangs(
         made._compose_up({})
     assert made._process is not None and made._process.returncode == -9
     made.remove()
+
+
+def test_a_job_in_a_container_ends_with_its_caller(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait without a bound, for a job that whoever asked for it has left."""
+    made, killed = contained(tmp_path), threading.Event()
+    api: Any = engines[0]
+    api.kill = lambda *_: killed.set()
+    api.wait = lambda *_, **__: killed.wait(5) and {"StatusCode": 137}
+    api.logs = api.remove_container = lambda *_, **__: b""
+    monkeypatch.setattr(made, "_create", lambda _: None)
+    monkeypatch.setattr(made, "replica", lambda *_: Replica("web", 1, "starting", {}))
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        ended = made.run_job(made.services["web"], Caller(ours, lambda _: None).when_gone)
+    assert ended.exit_code == 137
+
+
+def test_a_cut_that_fails_on_one_side_is_lifted_on_the_other(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two containers, one went on losing what it sent, and no order could change that."""
+    made, told, failing = contained(tmp_path), [], {"b"}
+    made.services = dict.fromkeys("ab", made.services["web"])
+    made._images, made._addresses = {"x": "x"}, {"a": "10.0.0.1", "b": "10.0.0.2"}
+    there = [Replica(name, 1, "ready", {}, ident=name) for name in "ab"]
+    monkeypatch.setattr(made, "replicas", lambda: there)
+
+    def create(_: str, command: list[str], *, host_config: str, **__: Any) -> dict[str, str]:
+        told.append((host_config, command[3:]))
+        return {"Id": host_config}
+
+    api: Any = engines[0]
+    api.create_host_config = lambda *, network_mode, **_: network_mode.removeprefix("container:")
+    api.create_container = create
+    api.wait = lambda helper: {"StatusCode": int(helper in failing)}
+    api.start = api.logs = api.remove_container = lambda *_, **__: b""
+    pair = frozenset({"a", "b"})
+    with pytest.raises(LabError, match="b cannot be cut off"):
+        made.separate(pair, cut=True)
+    assert sorted(told) == [("a", ["10.0.0.2"]), ("b", ["10.0.0.1"])]
+    told.clear()
+    failing.clear()
+    made.separate(pair, cut=False)
+    assert sorted(told) == [("a", []), ("b", [])]
+    told.clear()
+    made.separate(pair, cut=False)
+    assert told == []
