@@ -23,6 +23,10 @@ _LAST_LINES = 15
 _PATIENCE = 2.0
 # Seconds for a generator to take what it is told; one that works takes it at once.
 _TAKING = 60.0
+_AGAIN = (
+    "It may be stopped, or find no time here. It is ended, and the next run has a new one: run it "
+    "again, with less beside it."
+)
 # An idle generator holds some 60 MB: no more are kept than can work side by side.
 _KEPT = os.cpu_count() or 1
 
@@ -115,13 +119,9 @@ class Generator:
 
     def hangs(self, how: str) -> GeneratorDied:
         """The error to raise for this generator where it lives and does not go on."""
-        hint = (
-            "It may be stopped, or find no time here. It is ended, and the next run has a new one: "
-        )
-        hint += "run it again, with less beside it."
         return GeneratorDied(
             f"A traffic generator (process {self.pid}) {how}.",
-            "\n".join(filter(None, [hint, self._last_words()])),
+            "\n".join(filter(None, [_AGAIN, self._last_words()])),
         )
 
     def _last_words(self) -> str:

@@ -266,7 +266,7 @@ class _Run:
         senders = len(self._generators) - master
         shown = -math.inf
         until = begin + self._longest()
-        acting_until = math.inf
+        acting_until = until + _ACTION
         while len(self._done) < senders or self._actions.running():
             self._next(_TICK)
             now = time.monotonic()
@@ -305,7 +305,7 @@ class _Run:
         while len(self._done) < len(self._generators) and time.monotonic() < deadline:
             self._next(_TICK)
 
-    def _next(self, timeout: float | None) -> tuple[str, Any]:
+    def _next(self, timeout: float) -> tuple[str, Any]:
         try:
             place, kind, content = self._frames.get(timeout=timeout)
         except Empty:
