@@ -190,9 +190,11 @@ class Worker:
             told = self._redis.xpending_range(self.stream, self.group, place, place, 1)
             job = Job(place, fields, told[0]["times_delivered"] if told else 1)
             self.jobs.labels("reclaimed").inc()
+            if self._refused(job):
+                continue
             if self.attempts and job.attempt > self.attempts:
                 self._bury(job, "no worker has lived to say why")
-            elif not self._refused(job):
+            else:
                 jobs.append(job)
         return jobs
 
