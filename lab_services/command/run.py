@@ -78,7 +78,7 @@ def run(
     """Execute the notebook of LAB, show the verdict of each claim, keep the run as HTML.
 
     LAB may also be the path of a notebook. The run replaces the last one of the same lab and
-    runtime.
+    runtime when it has come to its end; where a cell fails, it is kept beside that one.
     """
     from lab_services.runs.execution import execute
     from lab_services.runs.notebook import Length
@@ -114,7 +114,11 @@ def settle(kept: "Run") -> None:
     from lab_services.runs.notebook import Length
 
     if kept.failed:
-        raise ACellFails(kept.failed, f"The notebook as far as it came: {kept.notebook}")
+        raise ACellFails(
+            kept.failed,
+            f"The notebook as far as it came: {kept.notebook}\n"
+            "It has replaced no run that is whole.",
+        )
     if not kept.claims:
         raise NoClaims(f"{kept.lab} makes no claim.", "A lab ends with claims.check().")
     if kept.length is Length.SHORTEST:

@@ -19,18 +19,25 @@ def beside(folder: Path) -> Iterator[Path]:
     try:
         writing.ready(folder.parent, paths.MOVE_RUNS)
         with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
-            new, old = Path(place, "new"), Path(place, "old")
+            new = Path(place, "new")
             new.mkdir()
             yield new
-            try:
-                if folder.exists():
-                    folder.rename(old)
-                new.rename(folder)
-            finally:
-                if old.exists() and not folder.exists():  # interrupted between the two
-                    old.rename(folder)
+            take_the_place(new, folder)
     except BaseException:
         for above in made:
             with suppress(OSError):  # somebody else has put something into it
                 above.rmdir()
         raise
+
+
+def take_the_place(new: Path, folder: Path) -> None:
+    """Put a folder into the place of another, which stays where that is interrupted."""
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
+        old = Path(place, "old")
+        try:
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():  # interrupted between the two
+                old.rename(folder)

@@ -4,7 +4,9 @@ It holds run.ipynb (the executed notebook), run.html (the same to be read), figu
 measurements.json (numbers with unit and interval, claims with verdicts, exercises with what is
 wrong with their checks, figures with their words, machine, versions, seconds, memory), and in
 recorded/ what its live cells have measured, over which it can be replayed.
-A run is written in a folder beside and takes its place, and that of an older one, when it is whole.
+A run is written in a folder beside, and takes its place and that of an older one when it has come
+to its end: claims that fail are an end, a cell that fails is none. What a run that broke off has is
+kept as `<slug>.broken-off`, until the next one is whole or breaks off too.
 """
 
 import json
@@ -29,7 +31,7 @@ from lab_services.report.claims import Verdict
 from lab_services.report.measurements import from_json
 from lab_services.report.stats import Interval
 from lab_services.runs import machine, page, papermill_engine, replay
-from lab_services.runs.beside import beside
+from lab_services.runs.beside import beside, take_the_place
 from lab_services.runs.inputs import LOCK, inputs
 from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.runs.papermill_engine import CellProgress, peak_memory
@@ -40,6 +42,11 @@ NOTEBOOK = "run.ipynb"
 FILES = "files"
 _LAST_LINES = 20
 _REPLAY_TIMEOUT = 300  # seconds a cell
+
+
+def broken_off(folder: Path) -> Path:
+    """Where a run is kept that broke off; `folder` is where it would be, had it come to its end."""
+    return folder.with_name(f"{folder.name}.broken-off")
 
 
 class RunMissing(LabError):
@@ -182,8 +189,9 @@ def execute(
     `stack_memory` tells the bytes that stacks outside this process' children use. `cell_timeout`
     is in seconds.
 
-    A failing cell gives a run that is not `ok`, with the notebook as far as it came. Raises
-    LabError for an unknown lab or parameter, and where nothing can be written.
+    A failing cell gives a run that is not `ok`, with the notebook as far as it came, in a folder of
+    its own: an older run that is whole stays. Raises LabError for an unknown lab or parameter, and
+    where nothing can be written.
     """
     found = Lab.find(lab)
     if not found.read().cells:
@@ -192,7 +200,7 @@ def execute(
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
     begun, source, measuring = datetime.now(UTC), found.digest(), _measuring(found)
-    with beside(folder) as part:
+    with beside(broken_off(folder)) as part:
         places = (str(found.path), str(part.absolute() / replay.FOLDER))
         record = {replay.VARIABLE: json.dumps(places)}
         with _environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
@@ -210,7 +218,8 @@ def execute(
             "measuring": measuring,
             "replayed": None,
         }
-        return Run(folder, _keep(found, part, error, told))
+        data = _keep(found, part, error, told)
+    return _settled(folder, data)
 
 
 def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
@@ -231,7 +240,7 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
     if not same or run.data.get("measuring") != _measuring(found):
         raise NothingToReplay(f"What {run.lab} measures is not what it was in this run.", measure)
     folder = Path(out) / run.runtime / found.slug
-    with beside(folder) as part, TemporaryDirectory() as place:
+    with beside(broken_off(folder)) as part, TemporaryDirectory() as place:
         # Its recordings go along: what is kept can be replayed in its turn.
         shutil.copytree(run.folder / replay.FOLDER, part / replay.FOLDER)
         file = Path(place, found.path.name)
@@ -244,7 +253,16 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
         _put_back(part / NOTEBOOK, cells, before)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         told = {**run.data, "source": found.digest(), "replayed": now}
-        return Run(folder, _keep(found, part, error, told))
+        data = _keep(found, part, error, told)
+    return _settled(folder, data)
+
+
+def _settled(folder: Path, data: Mapping[str, Any]) -> Run:
+    """The run at its place, which is only now that of an older one, and only if it is whole."""
+    if data["error"] is not None:
+        return Run(broken_off(folder), data)
+    take_the_place(broken_off(folder), folder)
+    return Run(folder, data)
 
 
 def _put_back(file: Path, cells: list[NotebookNode], before: list[NotebookNode]) -> None:

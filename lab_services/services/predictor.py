@@ -109,7 +109,9 @@ def one_at_a_time(function: Callable[Given, Result]) -> Callable[Given, Awaitabl
     """The function with one worker and a queue before it, as most model servers have.
 
     The event loop stays free. What has been taken in is worked off in turn, also when whoever asked
-    has left. Raises what the function raises.
+    has left. The queue has no bound, as in those servers: where more comes than is worked off, it
+    grows and everyone waits longer. What bounds it stands in front: a proxy's limit, a caller's
+    deadline, a breaker. Raises what the function raises.
     """
     worker = ThreadPoolExecutor(max_workers=1)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -20,6 +22,8 @@ from lab_services.services.middleware import HeadAsGet, RequestSeconds
 from lab_services.services.validation_errors import JsonRoute, Refusal, refuse
 
 MAX_BODY_BYTES = 1 << 20
+# For background tasks to end once they are cancelled. Whoever stops a service waits longer.
+END_SECONDS = 2.0
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -77,6 +81,7 @@ class Service(FastAPI):
         self.started = False
         self.died = ""
         self._background: set[asyncio.Task[Any]] = set()
+        self._ending = False
         _add_operation(self)
 
     def post(
@@ -88,25 +93,37 @@ class Service(FastAPI):
         told = {415: encoded, 422: refused, **(responses or {})}
         return super().post(path, responses=told, **options)
 
-    def background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run it beside the requests until it ends, or until the service stops and cancels it.
+    def background(
+        self, coroutine: Coroutine[Any, Any, Any], *, may_end: bool = False
+    ) -> asyncio.Task[Any]:
+        """Run it beside the requests until the service stops and cancels it.
 
-        Where it raises, /ready answers 503 with the reason from then on, and the log has the
-        traceback: nobody would miss it otherwise.
+        Where it raises, or is over before that, /ready answers 503 with the reason from then on,
+        and the log says so: nobody would miss it otherwise. One that `may_end` may return, or be
+        cancelled by who has started it.
         """
         task = asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None))
         self._background.add(task)  # the loop itself keeps no task alive
-        task.add_done_callback(self._background_ended)
+        task.add_done_callback(partial(self._background_ended, may_end))
         return task
 
-    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+    def _background_ended(self, may_end: bool, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self.died = f"{task.get_name()} died: {error!r}"
-            log.error("a background task died", exc_info=error, extra={"task": task.get_name()})
+        error = None if task.cancelled() else task.exception()
+        if error is None and (may_end or self._ending):
+            return
+        how = f"died: {error!r}" if error else "was cancelled" if task.cancelled() else "has ended"
+        self.died = f"{task.get_name()} {how}"
+        log.error("a background task is over", exc_info=error, extra={"reason": self.died})
 
     async def _end_background(self) -> None:
+        self._ending = True
+        until = time.monotonic() + END_SECONDS
         while self._background:  # one cancellation may get lost, as where psycopg connects
+            if time.monotonic() > until:
+                names = sorted(task.get_name() for task in self._background)
+                log.error("background tasks do not end: they are left", extra={"tasks": names})
+                return
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background, timeout=0.1)

@@ -7,7 +7,7 @@ A job stays with the group until `handle` has returned and the job is acknowledg
 leaves behind, because `handle` raised or because the worker died, is given to a worker again after
 RECLAIM_SECONDS. So each job is worked on at least once, and sometimes more than once: `handle` must
 bear that. A job that has been tried ATTEMPTS times goes to the stream `<STREAM>-dead`, with the
-reason, and does not come back by itself.
+reason, and does not come back by itself; so does, untried, one whose fields are no UTF-8.
 
 Environment: QUEUE_URL (required), STREAM (jobs), GROUP (workers), TAKE (1), RECLAIM_SECONDS (5),
 ATTEMPTS (3; 0 is no limit).
@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from prometheus_client import Counter
@@ -38,6 +38,8 @@ from lab_services.services.service import Service
 LOOK_SECONDS = 0.1
 # Where the queue does not answer: until the next try. Seconds.
 RETRY_SECONDS = 0.2
+# How bytes that are no UTF-8 come out of the client: so that the job can be told, and refused.
+_NO_TEXT = "surrogateescape"
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Worker:
     that dies leaves the whole handful behind, what it has finished of it included.
     `reclaim_seconds` must be longer than a living worker needs for a handful, or its jobs are
     given to others while it works on them. `attempts` is how often a job is tried; None
-    is for ever.
+    is for ever. `redis` answers in text, and with surrogates for what is none.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Worker:
         # A worker that is started again is a new member: what the old one left is not its own.
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self.jobs = Counter(
-            "jobs", "Jobs done, failed, buried; and taken over", ["outcome"], registry=None
+            "jobs", "Jobs done, failed, refused, buried; and taken over", ["outcome"], registry=None
         )
         # redis-py's types stand for both its clients at once, and so say little.
         self._redis: Any = redis
@@ -90,7 +92,9 @@ class Worker:
         attempts = int(settings.number("ATTEMPTS", 3, low=0, high=1000))
         return cls(
             handle,
-            Redis.from_url(settings.text("QUEUE_URL"), decode_responses=True),
+            Redis.from_url(
+                settings.text("QUEUE_URL"), decode_responses=True, encoding_errors=_NO_TEXT
+            ),
             settings.text("STREAM", "jobs"),
             settings.text("GROUP", "workers"),
             take=int(settings.number("TAKE", 1, low=1, high=1000)),
@@ -186,6 +190,8 @@ class Worker:
             told = self._redis.xpending_range(self.stream, self.group, place, place, 1)
             job = Job(place, fields, told[0]["times_delivered"] if told else 1)
             self.jobs.labels("reclaimed").inc()
+            if self._refused(job):
+                continue
             if self.attempts and job.attempt > self.attempts:
                 self._bury(job, "no worker has lived to say why")
             else:
@@ -196,7 +202,18 @@ class Worker:
         block = max(1, round(wait * 1000))
         streams = {self.stream: ">"}
         answer = self._redis.xreadgroup(self.group, self.name, streams, self.take, block)
-        return [Job(place, fields, 1) for _, entries in answer or () for place, fields in entries]
+        jobs = [Job(place, fields, 1) for _, entries in answer or () for place, fields in entries]
+        return [job for job in jobs if not self._refused(job)]
+
+    def _refused(self, job: Job) -> bool:
+        """Whether its fields are no text; then it is buried, written as text."""
+        told = {_as_text(name): _as_text(value) for name, value in job.fields.items()}
+        if told == job.fields:
+            return False
+        log.warning("a job is no UTF-8", extra={"place": job.place})
+        self.jobs.labels("refused").inc()
+        self._bury(replace(job, fields=told), "its fields are no UTF-8")
+        return True
 
     def _finish(self, job: Job) -> bool:
         """True where the job is done; a job that failed is left behind, or buried."""
@@ -221,6 +238,11 @@ class Worker:
             both.xack(self.stream, self.group, job.place)
             both.execute()
         self.jobs.labels("buried").inc()
+
+
+def _as_text(text: str) -> str:
+    """With backslashes for the bytes that are no UTF-8."""
+    return text.encode(errors=_NO_TEXT).decode(errors="backslashreplace")
 
 
 def wait_until_done(

@@ -28,7 +28,7 @@ from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.engine import available, compose_command, connect
 from lab_services.stack.messages import Emit, JobResult, Progress, Replica, Usage
 from lab_services.stack.ports import check_fixed, free_port
-from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFailed
+from lab_services.stack.runtime import Cancelled, PortTaken, Runtime, ServiceFailed, WhenGone
 
 __all__ = ["DockerRuntime", "available", "left_behind", "remove_left_behind"]
 
@@ -58,7 +58,10 @@ class DockerRuntime(Runtime):
         self._ports: dict[tuple[str, int], dict[int, int]] = {}
         self._exit_codes: dict[str, int] = {}
         self._addresses: dict[str, str] = {}  # by container
-        self._separated: dict[str, set[str]] = {}  # by container, the addresses it does not reach
+        self._separated: set[frozenset[str]] = set()  # the pairs of services that are cut off now
+        # By container, the addresses that it does not reach; None where that is not known.
+        self._unreached: dict[str, set[str] | None] = {}
+        self._cpu_limits: dict[str, float] = {}  # cores a replica, by service
         self._launching = threading.RLock()
         self._spawning = threading.Lock()  # between `closing` and the start of Compose
         self._process: subprocess.Popen[str] | None = None
@@ -84,8 +87,8 @@ class DockerRuntime(Runtime):
             there = {(r.service, r.number) for r in self.replicas()}
             wanted = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
             self._create([replica for replica in wanted if replica not in there])
-            if self.partitions:
-                self.separate()
+            if self._separated:
+                self._cut_off()
 
     def _create(self, replicas: list[tuple[str, int]]) -> None:
         for attempt in range(_PORT_ATTEMPTS):
@@ -203,8 +206,10 @@ class DockerRuntime(Runtime):
             if service in (None, name) and container["State"] != "removing"
         ]
 
-    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str | None:
         """The container's own address on the stack's network, as the engine's DNS tells it."""
+        if frozenset({caller, replica.service}) in self._separated:
+            return None
         return f"{self._addresses[replica.ident]}:{container_port}"
 
     def _exit_code(self, container: dict[str, Any]) -> int | None:
@@ -274,28 +279,33 @@ class DockerRuntime(Runtime):
         """Let it go on."""
         self._api.unpause(replica.ident)
 
-    def separate(self) -> None:
-        """In each of the containers, what goes to the others is sent to nobody: see `blackhole`."""
+    def separate(self, pair: frozenset[str], *, cut: bool) -> None:
+        """Let nothing pass between a pair of services, or let it pass again."""
         with self._launching:
-            there = [r for r in self.replicas() if r.state != "exited"]
-            wanted = {
-                replica.ident: {
-                    self._addresses[other.ident]
-                    for other in there
-                    if frozenset({replica.service, other.service}) in self.partitions
-                }
-                for replica in there
-            }
-            changed = [r for r in there if wanted[r.ident] != self._separated.get(r.ident, set())]
-            with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-                list(pool.map(lambda r: self._lose(r, sorted(wanted[r.ident])), changed))
-            self._separated = wanted
+            self._separated = self._separated | {pair} if cut else self._separated - {pair}
+            self._cut_off()
 
-    def _lose(self, replica: Replica, addresses: list[str]) -> None:
+    def _cut_off(self) -> None:
+        """In each of the containers, what goes to the others is sent to nobody: see `blackhole`."""
+        there = [r for r in self.replicas() if r.state != "exited"]
+        wanted = {
+            replica.ident: {
+                self._addresses[other.ident]
+                for other in there
+                if frozenset({replica.service, other.service}) in self._separated
+            }
+            for replica in there
+        }
+        changed = [r for r in there if wanted[r.ident] != self._unreached.get(r.ident, set())]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            list(pool.map(lambda r: self._lose(r, wanted[r.ident]), changed))
+
+    def _lose(self, replica: Replica, addresses: set[str]) -> None:
         """Run `blackhole` in the network of a container, which itself has no right to."""
+        self._unreached[replica.ident] = None
         helper = self._api.create_container(
             self._images[self.services[replica.service].image],
-            ["python", "-c", Path(blackhole.__file__).read_text(), *addresses],
+            ["python", "-c", Path(blackhole.__file__).read_text(), *sorted(addresses)],
             user="0",
             entrypoint=[],
             labels={k: v for k, v in self._labels.items() if k != containers.STACK},
@@ -319,9 +329,15 @@ class DockerRuntime(Runtime):
                 f"{replica.service} cannot be cut off from another: {said[-500:]}",
                 "Its image needs a Python, and the engine must grant NET_ADMIN.",
             )
+        self._unreached[replica.ident] = addresses
 
-    def hold_to_cores(self, service: str) -> None:
-        """By the quota of the container's cgroup."""
+    def hold_to_cores(self, service: str, cores: float | None) -> None:
+        """Hold each replica by the quota of its container; None for that of the Compose file."""
+        self.compose.service(service)
+        if cores is None:
+            self._cpu_limits.pop(service, None)
+        else:
+            self._cpu_limits[service] = cores
         quota = containers.cpu_quota(self._cores(service))
         for replica in self.replicas(service):
             if replica.state != "exited":
@@ -331,7 +347,7 @@ class DockerRuntime(Runtime):
 
     def _cores(self, service: str) -> float | None:
         """The limit that holds now: that of the Compose file, or a lower one."""
-        stated, limit = self.services[service].cpus, self.cpu_limits.get(service)
+        stated, limit = self.services[service].cpus, self._cpu_limits.get(service)
         return min((each for each in (stated, limit) if each is not None), default=None)
 
     def stop(self, replica: Replica) -> None:
@@ -346,15 +362,22 @@ class DockerRuntime(Runtime):
         with contextlib.suppress(docker.errors.NotFound):  # it is to be gone, and is
             self._api.remove_container(replica.ident, force=True, v=True)
 
-    def run_job(self, service: Service) -> JobResult:
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
         """Run a job to its end."""
         begin = time.monotonic()
         with self._launching:
             number = max((r.number for r in self.replicas(service.name)), default=0) + 1
             self._create([(service.name, number)])
         replica = self.replica(service.name, number)
+
+        def kill() -> None:
+            with contextlib.suppress(docker.errors.APIError):  # it has ended by itself
+                self.signal(replica, "SIGKILL")
+
         try:
-            exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
+            with when_gone(kill):
+                # However long it takes: its end, that of who asked and that of the stack end this.
+                exit_code = self._api.wait(replica.ident, timeout=None)["StatusCode"]
         except docker.errors.NotFound:
             raise Cancelled(f"{service.name} was removed before its end.") from None
         self._check_open()

@@ -1,13 +1,12 @@
 """What can be done to a running stack: each fault, each mend, each change is one class here.
 
-From these classes follow the methods of `Stack` (the list at the end), the orders of a supervisor,
-the commands of `lab fault`, and when a fault is over. A new one is a class and a line of that list,
-and, where it needs something new of a runtime, the primitive in both.
+From these classes follow the methods of `Stack` (`changeable`), the orders of a supervisor, the
+commands of `lab fault`, and when a fault is over. A new one is a class, and, where it needs
+something new of a runtime, a method of that in `process` and in `docker`.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Concatenate, ParamSpec, Union
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, Union
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -16,7 +15,11 @@ from lab_services.errors import LabError
 from lab_services.stack.messages import Replica
 
 if TYPE_CHECKING:
-    from lab_services.stack.runtime import Runtime
+    from lab_services.stack.docker import DockerRuntime
+    from lab_services.stack.process import ProcessRuntime
+
+    # Whatever a change asks of a runtime both must have: mypy names the one that lacks it.
+    AnyRuntime: TypeAlias = ProcessRuntime | DockerRuntime
 
 ReplicaNumber = Annotated[int, Meta(description="Which one.")]
 Share = Annotated[float, Meta(gt=0, le=1, description="The share of requests, in whole percents.")]
@@ -30,13 +33,15 @@ class Change(Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fie
 
     # Its command of `lab fault`, and the kind of its `Fault`.
     word: ClassVar[str]
+    # Its method of `Stack`; the word where it is empty.
+    method: ClassVar[str] = ""
     # What `lab fault` says when it has been done; the stack's table where it is empty.
     said: ClassVar[str] = ""
     example: ClassVar[str]
 
     service: str
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         """Do it. Raises LabError where it cannot be done."""
         raise NotImplementedError
 
@@ -74,7 +79,7 @@ class Standing(Change, frozen=True):
     It holds for replicas, too, that are started meanwhile.
     """
 
-    def lift(self, runtime: "Runtime") -> None:
+    def lift(self, runtime: "AnyRuntime") -> None:
         """End it."""
         raise NotImplementedError
 
@@ -101,7 +106,7 @@ class Kill(Lasting, frozen=True):
     example = "predictor --replica 2"
     state = "exited"
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         with runtime.settling(self.service, self.replica):
             target = runtime.replica(self.service, self.replica)
             if target.state == "exited":
@@ -118,7 +123,7 @@ class Start(Change, frozen=True):
 
     replica: ReplicaNumber = 1
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         runtime.start(self.service, self.replica)
 
 
@@ -133,7 +138,7 @@ class Pause(Lasting, frozen=True):
     example = "predictor"
     state = "paused"
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         with runtime.settling(self.service, self.replica):
             target = runtime.replica(self.service, self.replica)
             if target.state in ("exited", "paused"):
@@ -152,7 +157,7 @@ class Resume(Change, frozen=True):
 
     replica: ReplicaNumber = 1
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         with runtime.settling(self.service, self.replica):
             target = runtime.replica(self.service, self.replica)
             if target.state != "paused":
@@ -172,7 +177,7 @@ class Scale(Passing, frozen=True):
         if self.replicas < 1:
             raise LabError(f"{self.replicas} is not a count of replicas.", "Use 1 or more.")
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         runtime.scale(self.service, self.replicas)
 
     @property
@@ -192,7 +197,7 @@ class Rollout(Passing, frozen=True):
         stated = {name: str(value) for name, value in self.environment.items()}
         force_setattr(self, "environment", stated)
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         runtime.rollout(self.service, self.environment)
 
     @property
@@ -207,6 +212,7 @@ class Delay(Standing, frozen=True):
     """Let the proxy in front of a service hold that share of its requests for some seconds."""
 
     word = "delay"
+    method = "inject_delay"
     said = "{service}: {share:.0%} of requests wait {seconds:g} s until: lab fault clear {service}"
     example = "predictor 0.2 --share 0.1"
 
@@ -220,11 +226,11 @@ class Delay(Standing, frozen=True):
                 f"{self.seconds} s is no delay.", "Use 0.001 or more, or stack.clear_faults(…)."
             )
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         values = {"delay_ms": round(self.seconds * 1000), "delay_percent": round(self.share * 100)}
         runtime.set_proxies(self.service, values)
 
-    def lift(self, runtime: "Runtime") -> None:
+    def lift(self, runtime: "AnyRuntime") -> None:
         runtime.set_proxies(self.service, {"delay_percent": 0})
 
     @property
@@ -236,6 +242,7 @@ class Errors(Standing, frozen=True):
     """Let the proxy in front of a service answer that share of its requests with an error."""
 
     word = "errors"
+    method = "inject_errors"
     said = "{service}: {share:.0%} of requests get {status} until: lab fault clear {service}"
     example = "predictor --status 503 --share 0.5"
 
@@ -247,11 +254,11 @@ class Errors(Standing, frozen=True):
         if not 400 <= self.status <= 599:
             raise LabError(f"{self.status} is not an error status.", "Use 400 to 599.")
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         values = {"abort_status": self.status, "abort_percent": round(self.share * 100)}
         runtime.set_proxies(self.service, values)
 
-    def lift(self, runtime: "Runtime") -> None:
+    def lift(self, runtime: "AnyRuntime") -> None:
         runtime.set_proxies(self.service, {"abort_percent": 0})
 
     @property
@@ -268,10 +275,11 @@ class Clear(Change, frozen=True):
     """End the faults of a service that last until they are lifted; it may have none."""
 
     word = "clear"
+    method = "clear_faults"
     said = "{service} has no such faults any more."
     example = "predictor"
 
-    def act(self, runtime: "Runtime") -> None:
+    def act(self, runtime: "AnyRuntime") -> None:
         runtime.compose.service(self.service)
 
 
@@ -283,7 +291,8 @@ class Partition(Standing, frozen=True):
 
     Open connections stay open and silent, new ones hang until their caller gives up, as in a
     network that drops packets; all other services reach both. The Compose file names the pair under
-    `x-partitions`, because plain processes need a relay between the two from their start.
+    `x-partitions`: as plain processes each of the two is told a relay's address at its start, and
+    a relay between all services would add its own time to whatever is measured.
     """
 
     word = "partition"
@@ -292,11 +301,29 @@ class Partition(Standing, frozen=True):
 
     other: str
 
-    def act(self, runtime: "Runtime") -> None:
-        runtime.partition(self.service, self.other)
+    def __post_init__(self) -> None:
+        if self.service == self.other:
+            raise LabError(f"{self.service} cannot be cut off from itself.", "Name another.")
 
-    def lift(self, runtime: "Runtime") -> None:
-        runtime.heal(self.service, self.other)
+    def act(self, runtime: "AnyRuntime") -> None:
+        for name in (self.service, self.other):
+            runtime.compose.service(name)
+        named = runtime.compose.partitions
+        if self.services not in named:
+            pairs = ", ".join(f"[{', '.join(sorted(pair))}]" for pair in named)
+            pairs += (", " if pairs else "") + f"[{self.service}, {self.other}]"
+            place = "in the place of its `x-partitions`" if named else "above `services:`"
+            raise LabError(
+                f"{self.service} and {self.other} cannot be cut off from each other: "
+                f"{runtime.compose.path} does not name the pair.",
+                f"Write this line there, {place}:\n"
+                f"x-partitions: [{pairs}]\n"
+                "Then start the stack anew: stack.down(), and stack.up().",
+            )
+        runtime.separate(self.services, cut=True)
+
+    def lift(self, runtime: "AnyRuntime") -> None:
+        runtime.separate(self.services, cut=False)
 
     @property
     def services(self) -> frozenset[str]:
@@ -324,61 +351,23 @@ class LimitCpu(Standing, frozen=True):
         if not self.cores >= 0.01:
             raise LabError(f"{self.cores} cores are too few to run.", "Use 0.01 or more.")
 
-    def act(self, runtime: "Runtime") -> None:
-        runtime.limit_cpu(self.service, self.cores)
+    def act(self, runtime: "AnyRuntime") -> None:
+        runtime.hold_to_cores(self.service, self.cores)
 
-    def lift(self, runtime: "Runtime") -> None:
-        runtime.limit_cpu(self.service, None)
+    def lift(self, runtime: "AnyRuntime") -> None:
+        runtime.hold_to_cores(self.service, None)
 
     @property
     def detail(self) -> str:
         return f"{self.cores:g} cores"
 
 
-# --- as methods ---------------------------------------------------------------------------------
-
-P = ParamSpec("P")
-
-
-def _method(kind: Callable[P, Change]) -> Callable[Concatenate[Any, P], None]:
-    """The method of `Stack` that takes what the class takes."""
-
-    def method(stack: Any, /, *values: P.args, **named: P.kwargs) -> None:
-        stack.do(kind(*values, **named))
-
-    method.__doc__ = kind.__doc__
-    parameters = [
-        inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
-        *inspect.signature(kind).parameters.values(),
-    ]
-    method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    method.__name__ = method.__qualname__ = kind.word  # type: ignore[attr-defined]
-    method.kind = kind  # type: ignore[attr-defined]
-    return method
-
-
-class Changeable:
-    """The methods of `Stack` that change it."""
-
-    def do(self, change: Change) -> None:
-        """Carry out a change; each of the methods below does it with one of its own kind."""
-        raise NotImplementedError
-
-    kill = _method(Kill)
-    start = _method(Start)
-    pause = _method(Pause)
-    resume = _method(Resume)
-    scale = _method(Scale)
-    rollout = _method(Rollout)
-    inject_delay = _method(Delay)
-    inject_errors = _method(Errors)
-    partition = _method(Partition)
-    limit_cpu = _method(LimitCpu)
-    clear_faults = _method(Clear)
-
+# --- all of them --------------------------------------------------------------------------------
 
 CHANGES: tuple[type[Change], ...] = tuple(
-    method.kind for method in vars(Changeable).values() if hasattr(method, "kind")
+    each
+    for each in list(vars().values())
+    if isinstance(each, type) and issubclass(each, Change) and hasattr(each, "word")
 )
 if TYPE_CHECKING:
     AnyChange = Change

@@ -20,8 +20,8 @@ from lab_services.stack.state import SupervisorInfo
 class Fault:
     """Something done to a running stack.
 
-    `kind` is the verb (kill, pause, delay, errors, scale, rollout), `start` and `end` are Unix
-    seconds on the clock of the recordings; `end` is None while the fault lasts.
+    `kind` is the word of its class in `faults`, such as kill; `start` and `end` are Unix seconds on
+    the clock of the recordings; `end` is None while the fault lasts.
     """
 
     kind: str
@@ -137,8 +137,10 @@ class Failed(Message, frozen=True):
 
     @classmethod
     def by(cls, error: LabError) -> "Failed":
-        """An error to be told."""
-        return cls(type(error).__name__, error.message, error.hint)
+        """An error to be told, with the notes that were made to it."""
+        notes = getattr(error, "__notes__", [])
+        hint = "\n".join(filter(None, [error.hint, *notes]))
+        return cls(type(error).__name__, error.message, hint)
 
     def error(self) -> LabError:
         """The error that was told, of the same class where it is known here."""

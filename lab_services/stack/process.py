@@ -25,7 +25,7 @@ from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.messages import Emit, JobResult, Replica, Usage
 from lab_services.stack.ports import HOLDS, check_fixed, hold
 from lab_services.stack.relay import Relays
-from lab_services.stack.runtime import Cancelled, Runtime
+from lab_services.stack.runtime import Cancelled, Runtime, WhenGone
 from lab_services.stack.throttle import INTERVAL, Throttle
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
@@ -52,6 +52,8 @@ class ProcessRuntime(Runtime):
         self._held: list[socket.socket] = []
         self._lock = threading.RLock()
         self._relays = Relays() if compose.partitions else None
+        self._separated: set[frozenset[str]] = set()  # the pairs that are cut off now
+        self._cpu_limits: dict[str, float] = {}  # cores a replica, by service
         self._throttles: dict[tuple[str, int], Throttle] = {}
         self._throttling = False
 
@@ -111,13 +113,19 @@ class ProcessRuntime(Runtime):
         )
 
     def _assign_ports(self, service: Service, number: int) -> None:
-        taken = {port for ports in self._ports.values() for port in ports.values()}
         key = (service.name, number)
-        if key not in self._ports:
+        with self._lock:
+            if key in self._ports:
+                return
+            taken = self._taken()
             chosen: dict[int, int] = {}
             for port in service.ports:
                 chosen[port.container] = port.host or self._hold(taken | set(chosen.values()))
             self._ports[key] = chosen
+
+    def _taken(self) -> set[int]:
+        with self._lock:
+            return {port for ports in self._ports.values() for port in ports.values()}
 
     def _hold(self, taken: set[int]) -> int:
         held = hold(taken)
@@ -170,7 +178,7 @@ class ProcessRuntime(Runtime):
         pair = frozenset({caller, callee})
         if self._relays is None or pair not in self.compose.partitions:
             return port
-        taken = {port for ports in self._ports.values() for port in ports.values()}
+        taken = self._taken()
         return self._relays.port(pair, port, lambda: hold(taken))
 
     def _rewrite_command(self, service: Service, number: int, words: list[str]) -> list[str]:
@@ -288,8 +296,10 @@ class ProcessRuntime(Runtime):
             return "exited"
         return "paused" if (name, number) in self._paused else "starting"
 
-    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str | None:
         """The published port, since plain processes share the loopback, or that of a relay."""
+        if frozenset({caller, replica.service}) in self._separated:
+            return None
         return f"127.0.0.1:{self._reached(caller, replica.service, replica.ports[container_port])}"
 
     def _child(self, replica: Replica) -> Child:
@@ -315,26 +325,36 @@ class ProcessRuntime(Runtime):
             self._child(replica).signal(signal.SIGCONT)
             self._paused.discard((replica.service, replica.number))
 
-    def separate(self) -> None:
-        """The relays of these pairs let nothing pass."""
-        if self._relays is not None:
-            self._relays.cut(self.partitions)
-
-    def hold_to_cores(self, service: str) -> None:
-        """By a thread that stops and continues them; see `Throttle`."""
+    def separate(self, pair: frozenset[str], *, cut: bool) -> None:
+        """Have the relays of a pair of services let nothing pass, or let it pass again."""
         with self._lock:
+            self._separated = self._separated | {pair} if cut else self._separated - {pair}
+            if self._relays is not None:
+                self._relays.cut(self._separated)
+
+    def hold_to_cores(self, service: str, cores: float | None) -> None:
+        """Hold each replica by a thread that stops and continues it; see `Throttle`.
+
+        With None it has as many cores as before.
+        """
+        self.compose.service(service)
+        with self._lock:
+            if cores is None:
+                self._cpu_limits.pop(service, None)
+            else:
+                self._cpu_limits[service] = cores
             if not self._throttling:
                 self._throttling = True
                 self._watch("the limit of the processor", self._throttle, INTERVAL)
 
     def _throttle(self) -> None:
-        if self.cpu_limits or self._throttles:
+        if self._cpu_limits or self._throttles:
             with self._lock:
                 for key, child in self._children.items():
                     throttle = self._throttles.get(key)
                     if throttle is not None and throttle.child is not child:
                         throttle = None  # a new process in the place of one that has ended
-                    cores = self.cpu_limits.get(key[0])
+                    cores = self._cpu_limits.get(key[0])
                     if cores is not None:
                         throttle = throttle or Throttle(child)
                         self._throttles[key] = throttle
@@ -364,7 +384,9 @@ class ProcessRuntime(Runtime):
     def logs(self, service: str, number: int | None, lines: int) -> str:
         """The last lines of one replica, or of all."""
         self.compose.service(service)
-        numbers = [number] if number else sorted(n for s, n in self._ports if s == service)
+        with self._lock:
+            there = sorted(n for name, n in self._ports if name == service)
+        numbers = [number] if number else there
         texts = []
         for each in numbers:
             log = self._log(service, each)
@@ -396,14 +418,14 @@ class ProcessRuntime(Runtime):
                 )
         return found
 
-    def run_job(self, service: Service) -> JobResult:
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
         """Run a job to its end."""
         begin = time.monotonic()
         with self._lock:
             number = max((n for name, n in self._children if name == service.name), default=0) + 1
             child = self._children[service.name, number] = self._spawn(service, number)
-        while not child.ended.wait(0.05):
-            pass
+        with when_gone(lambda: child.signal(signal.SIGKILL)):
+            child.ended.wait()  # the zygote tells of the end of each, and its own ends all
         if self.closing.is_set():
             raise Cancelled(f"{service.name} was ended with its stack.")
         output = self._log(service.name, number).read_text(errors="replace")
@@ -428,15 +450,27 @@ class ProcessRuntime(Runtime):
             watch.join(_PATIENCE)  # else it could write into the folder once more
 
     def _look_at_memory(self) -> None:
-        limited = [r for r in self.replicas() if self.services[r.service].memory]
-        for usage in self._measure([r for r in limited if r.state != "exited"]):
-            limit = self.services[usage.service].memory
-            if limit and usage.memory > limit:
-                with contextlib.suppress(LabError):  # discarded meanwhile
-                    replica = self.replica(usage.service, usage.number)
-                    with self._log(usage.service, usage.number).open("a") as log:
-                        log.write(f"killed: {usage.memory} bytes, its limit is {limit}\n")
-                    self.signal(replica, "SIGKILL")
+        with self._lock:
+            running = [(r, self._child(r)) for r in self.replicas() if r.state != "exited"]
+        for replica, child in running:
+            limit = self.services[replica.service].memory
+            if limit:
+                for usage in self._measure([replica]):
+                    if usage.memory > limit:
+                        self._kill_for(
+                            f"{usage.memory} bytes, its limit is {limit}", replica, child
+                        )
+
+    def _kill_for(self, reason: str, replica: Replica, child: Child) -> None:
+        """Kill that process, and never the one that has taken its place meanwhile."""
+        key = (replica.service, replica.number)
+        with self._lock:
+            if self._children.get(key) is not child or child.ended.is_set():
+                return
+            with self._log(*key).open("a") as log:
+                log.write(f"killed: {reason}\n")
+            child.signal(signal.SIGKILL)
+            self._paused.discard(key)
 
     def _work_folder(self, name: str, number: int) -> Path:
         folder = self.folder / "work" / f"{name}-{number}"

@@ -3,15 +3,17 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
+from typing import TYPE_CHECKING
 
 from lab_services.errors import LabError
 from lab_services.stack.faults import Change, Clear, Lasting, Passing, Standing
 from lab_services.stack.messages import Description, Fault
-from lab_services.stack.runtime import Runtime
+
+if TYPE_CHECKING:
+    from lab_services.stack.faults import AnyRuntime
 
 
 @dataclass
@@ -26,7 +28,7 @@ class StackRecord:
 
     ident: str
     lab: str
-    runtime: Runtime
+    runtime: "AnyRuntime"
     # `up` has ended, so or so.
     up_finished: threading.Event = field(default_factory=threading.Event)
     _entries: list[_Entry] = field(default_factory=list)
@@ -64,11 +66,14 @@ class StackRecord:
             case Standing():
                 try:
                     change.act(self.runtime)
-                except BaseException:
+                except BaseException as error:
                     # Half of it may be in force: nothing stands that the list does not name.
-                    with suppress(LabError):
+                    try:
                         change.lift(self.runtime)
                         self._end(change.replaces)
+                    except Exception as left:  # noqa: BLE001 - what has failed first is told
+                        if str(left) != str(error):  # else it cannot be lifted as it cannot be done
+                            error.add_note(f"Half of it may be in force: {left}")
                     raise
                 self._end(change.replaces, begin)
                 self._add(change, begin)
@@ -86,10 +91,19 @@ class StackRecord:
     def _lift(self, service: str) -> None:
         with self._lock:
             lasting = [entry.change for entry in self._entries if entry.fault.end is None]
+        errors: list[Exception] = []
         for change in lasting:
             if isinstance(change, Standing) and service in change.services:
-                change.lift(self.runtime)
-                self._end(partial(is_, change))
+                try:
+                    change.lift(self.runtime)
+                    self._end(partial(is_, change))
+                except Exception as error:  # noqa: BLE001 - the others are to end all the same
+                    errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            told = "\n".join(str(error) for error in errors)
+            raise LabError(f"{len(errors)} faults of {service} go on.", told) from errors[0]
 
     def _add(self, change: Change, begin: float) -> None:
         fault = Fault(

@@ -167,6 +167,7 @@ class Relays:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._closing = threading.Lock()  # a stack may be told twice at once to go
 
     def port(self, pair: Pair, target: int, listener: Callable[[], socket.socket]) -> int:
         """The port that leads to the port `target` unless the pair is cut off.
@@ -195,17 +196,18 @@ class Relays:
 
     def close(self) -> None:
         """End every connection and the thread."""
-        if not self._thread.is_alive():
-            return
 
         async def close() -> None:
             for relay in self._relays.values():
                 relay.close()
 
-        self._ask(close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSE)
-        self._loop.close()
+        with self._closing:
+            if self._loop.is_closed():
+                return
+            self._ask(close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_CLOSE)
+            self._loop.close()
 
     def _ask(self, what: Coroutine[Any, Any, R]) -> R:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(_CLOSE)

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ from lab_services.stack.probe import answers
 
 UP_TIMEOUT = 90.0  # seconds; a cold laptop needs some 10
 _POLL = 0.02  # seconds between two questions to a service that is not ready yet
+
+# Calls a function where whoever gave an order goes, or has gone, before the end of a block.
+WhenGone = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class ServiceFailed(LabError):
@@ -59,8 +63,6 @@ class Runtime(ABC):
         self._answered: set[tuple[str, int, str]] = set()
         # By service: what the proxies in front of it were told of delays and errors.
         self._proxy_settings: dict[str, dict[str, int]] = {}
-        self.partitions: set[frozenset[str]] = set()  # the pairs that are cut off now
-        self.cpu_limits: dict[str, float] = {}  # cores a replica, by service
 
     # --- primitives -------------------------------------------------------------------------
 
@@ -77,8 +79,11 @@ class Runtime(ABC):
         """What runs now, asked of the system; `ready` is this class's business: never set here."""
 
     @abstractmethod
-    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str:
-        """`address:port` under which another service of the stack reaches a replica."""
+    def endpoint(self, caller: str, replica: Replica, container_port: int) -> str | None:
+        """`address:port` under which another service of the stack reaches a replica.
+
+        None while nothing passes between the two.
+        """
 
     @abstractmethod
     def signal(self, replica: Replica, signal_name: str) -> None:
@@ -91,14 +96,6 @@ class Runtime(ABC):
     @abstractmethod
     def resume(self, replica: Replica) -> None:
         """Let it go on."""
-
-    @abstractmethod
-    def separate(self) -> None:
-        """Have exactly the pairs of `partitions` cut off from each other."""
-
-    @abstractmethod
-    def hold_to_cores(self, service: str) -> None:
-        """Hold each replica of a service to its entry of `cpu_limits`, or to none any more."""
 
     @abstractmethod
     def stop(self, replica: Replica) -> None:
@@ -117,8 +114,8 @@ class Runtime(ABC):
         """Processor seconds and memory of every replica that runs."""
 
     @abstractmethod
-    def run_job(self, service: Service) -> JobResult:
-        """Run a job of the Compose file to its end."""
+    def run_job(self, service: Service, when_gone: WhenGone) -> JobResult:
+        """Run a job of the Compose file to its end; it is killed when who asked for it goes."""
 
     @abstractmethod
     def remove(self) -> None:
@@ -299,33 +296,6 @@ class Runtime(ABC):
         envoy.set_fault(self.compose, service, addresses, values)
         self._proxy_settings.setdefault(service, {}).update(values)
 
-    def partition(self, service: str, other: str) -> None:
-        """Cut two services off from each other. Raises LabError for a pair that is not named."""
-        for name in (service, other):
-            self.compose.service(name)
-        pair = frozenset({service, other})
-        if pair not in self.compose.partitions:
-            raise LabError(
-                f"{self.compose.path} does not say that {service} and {other} may be cut off.",
-                f"At its top level, say: x-partitions: [[{service}, {other}]], and start it again.",
-            )
-        self.partitions.add(pair)
-        self.separate()
-
-    def heal(self, service: str, other: str) -> None:
-        """Let two services reach each other again."""
-        self.partitions.discard(frozenset({service, other}))
-        self.separate()
-
-    def limit_cpu(self, service: str, cores: float | None) -> None:
-        """Hold each replica of a service to that many cores; None for as many as before."""
-        self.compose.service(service)
-        if cores is None:
-            self.cpu_limits.pop(service, None)
-        else:
-            self.cpu_limits[service] = cores
-        self.hold_to_cores(service)
-
     def _set_again(self, proxy: str) -> None:
         """A proxy that was started anew knows of no delay or error that still lasts."""
         if all(replica.state == "exited" for replica in self.replicas(proxy)):
@@ -354,8 +324,6 @@ class Runtime(ABC):
         """Wait until every proxy sends requests to the replicas that run, and to no others."""
         lag = 0.0
         for name, proxy in envoy.proxies_of(self.compose, service).items():
-            if frozenset({name, service}) in self.partitions:
-                continue  # it learns of them when it reaches them again
             for replica in self.replicas(name):
                 if replica.state == "starting":  # one that is down or paused learns it when back
                     self._wait_for_proxy(service, replica, proxy)
@@ -369,6 +337,8 @@ class Runtime(ABC):
         while True:
             live = [r for r in self.replicas(service) if r.state != "exited"]
             allowed = {self.endpoint(replica.service, r, proxy.port) for r in live}
+            if None in allowed:
+                return  # it learns of them when it reaches them again
             # A paused replica may fail a health check or not be subject to one.
             needed = {
                 self.endpoint(replica.service, r, proxy.port) for r in live if r.state != "paused"

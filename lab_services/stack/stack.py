@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 from lab_services import paths
 from lab_services.errors import LabError
 from lab_services.stack import catalogue, clients, compose, display, loopback, messages, orders
+from lab_services.stack.changeable import Changeable
 from lab_services.stack.choice import Choice, choose_runtime
-from lab_services.stack.faults import Change, Changeable
+from lab_services.stack.faults import Change
 from lab_services.stack.messages import Fault
 from lab_services.stack.state import StackGone
 from lab_services.stack.supervisor_client import SupervisorClient, own_supervisor
@@ -104,10 +105,13 @@ class Stack(Changeable):
             order = orders.Up(self.lab, str(self._path), self.runtime, self.compose.variables)
             try:
                 described = supervisor.call(order, hear)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 # The supervisor takes it down by itself, since nobody listens: it is waited for.
                 for each in ident:
-                    supervisor.call(orders.Down(each))
+                    try:
+                        supervisor.call(orders.Down(each))
+                    except LabError as error:
+                        interrupt.add_note(str(error))
                 raise
         self._supervisor, self._ident = supervisor, described.ident
         return self

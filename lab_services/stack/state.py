@@ -21,6 +21,7 @@ from lab_services.paths import MOVE_STATE
 
 # The shortest limit among the supported systems: macOS, with the end mark.
 _SOCKET_PATH_MAX = 103
+_KNOCK = 1.0  # seconds for a supervisor's socket to take a caller
 _YOUNG = 60.0  # seconds; a folder that says nothing of its supervisor may belong to one that comes
 
 
@@ -48,8 +49,11 @@ class SupervisorInfo:
     def alive(self) -> bool:
         """True while the supervisor listens; the system closes the socket of a dead process."""
         with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(_KNOCK)
             try:
                 line.connect(str(self.socket))
+            except (BlockingIOError, TimeoutError):
+                return True  # it is there, and answers none of those who wait
             except OSError:
                 return False
         return True

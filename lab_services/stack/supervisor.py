@@ -10,15 +10,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lab_services.errors import LabError
 from lab_services.stack import compose, messages, orders, state
 from lab_services.stack.messages import Description, Emit, JobResult
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.record import StackRecord
-from lab_services.stack.runtime import Runtime
 from lab_services.stack.zygote_client import ZygoteClient
+
+if TYPE_CHECKING:
+    from lab_services.stack.faults import AnyRuntime
 
 _PATIENCE = 3.0  # seconds for an `up` to notice that its stack has been taken down
 
@@ -102,16 +104,19 @@ class Supervisor:
         try:
             with caller.when_gone(lambda: self._down(ident)):
                 record.runtime.up(caller.tell)
-        except BaseException:
+        except BaseException as error:
             record.up_finished.set()
-            self._down(ident)
+            try:
+                self._down(ident)
+            except Exception as left:  # noqa: BLE001 - why it did not start is what is told
+                error.add_note(f"What had been started is still there (lab down --all): {left}")
             raise
         record.up_finished.set()
         return record.describe()
 
     def _make(
         self, runtime: str, topology: compose.ComposeFile, ident: str, folder: Path
-    ) -> Runtime:
+    ) -> "AnyRuntime":
         if runtime == "docker":
             # The SDK is imported only where it is used: half of a supervisor's start otherwise.
             from lab_services.stack.docker import DockerRuntime
@@ -134,13 +139,7 @@ class Supervisor:
         job = record.runtime.compose.service(service)
         if not job.is_job:
             raise LabError(f"{service} is not a job.", "A job has `profiles: [job]`.")
-        with caller.when_gone(lambda: self._kill_all(record, service)):
-            return record.runtime.run_job(job)
-
-    def _kill_all(self, record: StackRecord, service: str) -> None:
-        for replica in record.runtime.replicas(service):
-            if replica.state != "exited":
-                record.runtime.signal(replica, "SIGKILL")
+        return record.runtime.run_job(job, caller.when_gone)
 
     def _record(self, stack: str) -> StackRecord:
         if stack not in self.stacks:

@@ -77,13 +77,19 @@ class SupervisorClient:
         return cls(info, process)
 
     def call(
-        self, order: orders.Order[R], hear: Callable[[messages.Event], None] | None = None
+        self,
+        order: orders.Order[R],
+        hear: Callable[[messages.Event], None] | None = None,
+        *,
+        patience: float | None = None,
     ) -> R:
         """Give an order; `hear` gets what happens meanwhile.
 
-        Raises the supervisor's LabError, of the same class where it is known here; StackGone.
+        Raises the supervisor's LabError, of the same class where it is known here; StackGone, also
+        where it says nothing for `patience` seconds.
         """
         with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(patience)
             for text in _answers(line, str(self.info.socket), orders.encode(order)):
                 match self._decoded(text):
                     case messages.Result() as told:
@@ -114,9 +120,9 @@ class SupervisorClient:
         user. Raises LabError for that.
         """
         if self._process is None:
-            with contextlib.suppress(StackGone):
-                self.call(orders.Leave())
             deadline = time.monotonic() + _GO
+            with contextlib.suppress(StackGone):
+                self.call(orders.Leave(), patience=_GO)
             while self.info.alive:
                 if time.monotonic() > deadline:
                     raise LabError(

@@ -57,7 +57,8 @@ class _Handler(socketserver.StreamRequestHandler):
             self._tell(messages.Failed.by(LabError(f"The supervisor knows no such order: {error}")))
         except Exception as error:  # noqa: BLE001 - the caller gets it, the supervisor lives on
             traceback.print_exc()
-            self._tell(messages.Failed.by(LabError(f"{type(error).__name__}: {error}")))
+            notes = "\n".join(getattr(error, "__notes__", []))
+            self._tell(messages.Failed.by(LabError(f"{type(error).__name__}: {error}", notes)))
 
     def _tell(self, message: messages.Message) -> None:
         # The caller may have gone; what it asked for is carried on, its stack has an owner.

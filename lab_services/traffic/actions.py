@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from lab_services.errors import LabError
+
 Action = Callable[[], object]
 
 
@@ -12,7 +14,7 @@ class Actions:
 
     def __init__(self, at: Mapping[float, Action]) -> None:
         self._at = dict(at)
-        self._timers: list[threading.Timer] = []
+        self._timers: dict[float, threading.Timer] = {}
         self._errors: list[Exception] = []
 
     def start(self, begin: float) -> None:
@@ -22,16 +24,28 @@ class Actions:
             timer = threading.Timer(max(0.0, delay), self._run, (seconds, action))
             timer.daemon = True
             timer.start()
-            self._timers.append(timer)
+            self._timers[seconds] = timer
 
     def cancel(self) -> None:
         """Start none that has not started yet."""
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
 
     def running(self) -> bool:
         """Whether one is still to run or to end."""
-        return any(timer.is_alive() for timer in self._timers)
+        return any(timer.is_alive() for timer in self._timers.values())
+
+    def give_up(self, patience: float) -> None:
+        """Wait for none any more, `patience` seconds after the traffic: each is an error."""
+        for seconds, timer in self._timers.items():
+            if timer.is_alive():
+                self._errors.append(
+                    LabError(
+                        f"The action at {seconds:g} s goes on {patience:g} s after the traffic.",
+                        "Give what it waits for a time limit. The recording is at traffic.last().",
+                    )
+                )
+        self._timers.clear()
 
     def raise_errors(self) -> None:
         """Raise what actions raised: one error as it is, several as an ExceptionGroup."""

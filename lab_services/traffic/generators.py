@@ -2,9 +2,11 @@
 
 import atexit
 import os
+import select
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -12,13 +14,19 @@ from typing import Any
 
 from lab_services import python
 from lab_services.errors import LabError
-from lab_services.traffic.plan import read_frame, write_frame
+from lab_services.traffic.plan import frame, read_frame
 
 Frames = SimpleQueue[tuple[int, str, Any]]
 """Frames of several generators: the place of the generator, the kind, the content."""
 
 _LAST_LINES = 15
 _PATIENCE = 2.0
+# Seconds for a generator to take what it is told; one that works takes it at once.
+_TAKING = 60.0
+_AGAIN = (
+    "It may be stopped, or find no time here. It is ended, and the next run has a new one: run it "
+    "again, with less beside it."
+)
 # An idle generator holds some 60 MB: no more are kept than can work side by side.
 _KEPT = os.cpu_count() or 1
 
@@ -27,7 +35,7 @@ _lock = threading.Lock()
 
 
 class GeneratorDied(LabError):
-    """A generator ended in the middle of a run."""
+    """A generator ended, or said nothing any more, in the middle of a run."""
 
 
 class Generator:
@@ -48,6 +56,10 @@ class Generator:
             stderr=self._errors,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        # A full pipe shows then, and does not hold whoever writes.
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self.heard = time.monotonic()  # when it last said something
         self._sink: Frames | None = None
         self._place = 0
         self._reader = threading.Thread(target=self._read, name="traffic frames", daemon=True)
@@ -65,10 +77,17 @@ class Generator:
         self._place, self._sink = place, sink
 
     def tell(self, kind: str, content: object = None) -> None:
-        """Raises GeneratorDied when nobody is there to take it."""
+        """Raises GeneratorDied when nobody is there to take it, or it is not taken for a minute."""
         assert self._process.stdin is not None
+        pipe = self._process.stdin.fileno()
+        room = select.poll()
+        room.register(pipe, select.POLLOUT)
+        left = memoryview(frame(kind, content))
         try:
-            write_frame(self._process.stdin, kind, content)
+            while left:
+                if not room.poll(_TAKING * 1000):
+                    raise self.hangs(f"has taken nothing for {_TAKING:g} s")
+                left = left[os.write(pipe, left) :]
         except BrokenPipeError as error:
             raise self.died() from error
 
@@ -88,21 +107,35 @@ class Generator:
 
     def died(self) -> GeneratorDied:
         """The error to raise for this generator, with the last lines that it wrote."""
-        code = self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").splitlines()[-_LAST_LINES:]
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return self.hangs("has closed its end of the line and does not go")
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         return GeneratorDied(
             f"A traffic generator {how} in the middle of a run.",
-            "\n".join(["Its last lines:", *lines])
-            if lines
-            else "It left no message. Run it again.",
+            self._last_words() or "It left no message. Run it again.",
         )
+
+    def hangs(self, how: str) -> GeneratorDied:
+        """The error to raise for this generator where it lives and does not go on."""
+        return GeneratorDied(
+            f"A traffic generator (process {self.pid}) {how}.",
+            "\n".join(filter(None, [_AGAIN, self._last_words()])),
+        )
+
+    def _last_words(self) -> str:
+        file = self._errors.fileno()
+        # Without a move of its position, which is that of the process that writes, too.
+        said = os.pread(file, os.fstat(file).st_size, 0).decode("utf-8", "replace")
+        lines = said.splitlines()[-_LAST_LINES:]
+        return "\n".join(["Its last lines:", *lines]) if lines else ""
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        while (frame := read_frame(self._process.stdout)) is not None:
-            self._pass_on(*frame)
+        while (said := read_frame(self._process.stdout)) is not None:
+            self.heard = time.monotonic()
+            self._pass_on(*said)
         self._pass_on("ended", None)
 
     def _pass_on(self, kind: str, content: Any) -> None:

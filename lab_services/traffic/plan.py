@@ -107,9 +107,14 @@ class Done:
 
 def write_frame(stream: IO[bytes], kind: str, content: object = None) -> None:
     """Raises OSError when the other side is gone."""
-    data = pickle.dumps((kind, content), protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.write(frame(kind, content))
     stream.flush()
+
+
+def frame(kind: str, content: object = None) -> bytes:
+    """As it goes over a pipe."""
+    data = pickle.dumps((kind, content), protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
 
 
 def read_frame(stream: IO[bytes]) -> tuple[str, Any] | None:

@@ -32,6 +32,13 @@ _TICK = 0.1
 _SHOWN_EVERY = 0.25
 # How long an interrupted run may take to hand over what it has.
 _PATIENCE = 1.0
+# No wait is for ever, and no run that goes on meets one of these bounds. In seconds: a generator
+# starts in two, and says four times a second how far it is; one that has more work than time takes
+# a few times the schedule's own length.
+_STARTING = 120.0
+_SILENCE = 60.0
+_TIMES_ITS_LENGTH = 10
+_ACTION = 600.0  # after the traffic, for what `at` has called: a rollout takes some minutes
 
 _last: Recording | None = None
 
@@ -62,9 +69,9 @@ def send(
     `timeout` is in seconds from the intended start. `warmup` sends the first so many seconds of
     the schedule once before it; those rows are marked. `at` calls functions of this process at
     seconds after the beginning (after the warm-up), to inject a fault for instance; what they
-    raise is raised at the end. `connections` are opened to every server beforehand and more when
-    all are in use, up to 2048. `generators` splits the schedule over so many processes, for rates
-    that one core cannot keep.
+    raise is raised at the end, and so is that one goes on ten minutes after the traffic.
+    `connections` are opened to every server beforehand and more when all are in use, up to 2048.
+    `generators` splits the schedule over so many processes, for rates that one core cannot keep.
 
     A server that does not answer is a matter of the recording (status 0 and the reason), not an
     exception. Raises LabError for input that makes no sense, and GeneratorDied.
@@ -88,7 +95,7 @@ def send(
             arrival_index < 0, arrival_index + len(offsets), arrival_index
         ) % len(requests)
         servers = _servers([requests[pick] for pick in np.unique(request_index)])
-        run = _Run(requests, schedule.seconds, warmup, at or {}, title)
+        run = _Run(requests, schedule.seconds, warmup, timeout, at or {}, title)
         for place, worker in enumerate(workers):
             own = slice(place, None, generators)
             used, places = np.unique(request_index[own], return_inverse=True)
@@ -146,8 +153,8 @@ def closed_loop(
             "Take at least one user for each process.",
         )
     several = processes > 1
-    with generator_processes(processes + several, keep=not several) as workers:
-        run = _Run(requests, seconds, warmup, at or {}, title, count)
+    with generator_processes(processes + several, keep=not several) as started:
+        run = _Run(requests, seconds, warmup, timeout, at or {}, title, count)
         common: dict[str, Any] = {
             "users": users,
             "end": seconds,
@@ -157,8 +164,9 @@ def closed_loop(
             "workers": processes,
         }
         messages = [request.message for request in requests]
+        workers = started[:processes]
         if several:
-            run.give(workers.pop(), ClosedPlan([], count=None, role="master", **common))
+            run.give(started[-1], ClosedPlan([], count=None, role="master", **common))
             common["master_port"] = run.wait_for("listening")
         role = "worker" if several else "alone"
         for place, worker in enumerate(workers):
@@ -176,6 +184,7 @@ class _Run:
         requests: Sequence[Request],
         seconds: float,
         warmup: float,
+        timeout: float,
         at: Mapping[float, Action],
         title: str,
         count: int | None = None,
@@ -183,6 +192,7 @@ class _Run:
         self._requests = requests
         self._seconds = seconds
         self._warmup = warmup
+        self._timeout = timeout
         self._title = title
         self._count = count
         self._actions = Actions(at)
@@ -198,9 +208,15 @@ class _Run:
         generator.tell("plan", plan)
 
     def wait_for(self, wanted: str) -> Any:
-        """The content of the next frame of this kind; rows that come before it are kept."""
-        while (frame := self._next(None))[0] != wanted:
-            continue
+        """The content of the next frame of this kind; rows that come before it are kept.
+
+        Raises GeneratorDied where it does not come.
+        """
+        until = time.monotonic() + _STARTING
+        while (frame := self._next(_TICK))[0] != wanted:
+            if time.monotonic() > until:
+                silent = min(self._generators, key=lambda generator: generator.heard)
+                raise silent.hangs(f"is not {wanted!r} after {_STARTING:g} s")
         return frame[1]
 
     def complete(
@@ -249,15 +265,38 @@ class _Run:
     def _follow(self, progress: SendStatus, begin: float, master: bool) -> None:
         senders = len(self._generators) - master
         shown = -math.inf
+        until = begin + self._longest()
+        acting_until = until + _ACTION
         while len(self._done) < senders or self._actions.running():
             self._next(_TICK)
             now = time.monotonic()
             if now - shown > _SHOWN_EVERY:
                 shown = now
                 progress.show(now - begin, self._collector)
+            if len(self._done) < senders:
+                self._check_on(until)
+                acting_until = now + _ACTION
+            elif now > acting_until:
+                self._actions.give_up(_ACTION)
         if master:
             self._generators[0].tell("stop")
             self.wait_for("done")
+
+    def _longest(self) -> float:
+        """Seconds from the beginning after which a generator that is at work does not come to its
+        end: a schedule, or a count of which each request is given up by a single user."""
+        if self._count is not None:
+            return self._count * self._timeout + _SILENCE
+        return _TIMES_ITS_LENGTH * self._seconds + self._timeout + _SILENCE
+
+    def _check_on(self, until: float) -> None:
+        """Raises GeneratorDied for one that is not through and says nothing, or has no end."""
+        now = time.monotonic()
+        for place, generator in enumerate(self._generators):
+            if place not in self._done and now - generator.heard > _SILENCE:
+                raise generator.hangs(f"has said nothing for {_SILENCE:g} s")
+            if place not in self._done and now > until:
+                raise generator.hangs(f"is at work {self._longest():.0f} s after the beginning")
 
     def _collect_the_rest(self) -> None:
         for generator in self._generators:
@@ -266,7 +305,7 @@ class _Run:
         while len(self._done) < len(self._generators) and time.monotonic() < deadline:
             self._next(_TICK)
 
-    def _next(self, timeout: float | None) -> tuple[str, Any]:
+    def _next(self, timeout: float) -> tuple[str, Any]:
         try:
             place, kind, content = self._frames.get(timeout=timeout)
         except Empty:

@@ -60,8 +60,9 @@ def test_the_exit_code_is_the_verdict(
     file = notebook(tmp_path, *cells)
     ended = lab("run", file, "--runtime", "process", "--out", str(tmp_path / "runs"), fails=code)
     assert said in ended.stderr
-    folder = tmp_path / "runs" / "process" / "lab"
+    folder = tmp_path / "runs" / "process" / ("lab.broken-off" if code == 5 else "lab")
     assert str(folder / "run.html") in ended.stdout
+    assert (str(folder / "run.ipynb") in ended.stderr) is (code == 5)
     assert (folder / "run.html").stat().st_size
     assert json.loads((folder / "measurements.json").read_text())["runtime"] == "process"
 

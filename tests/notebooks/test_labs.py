@@ -18,7 +18,13 @@ from lab_services import paths
 from lab_services.command.prove import choose
 from lab_services.report.claims import Verdict
 from lab_services.runs.notebook import Lab, Length
-from lab_services.runs.run import NothingToReplay, Run, RunMissing, execute_again
+from lab_services.runs.run import (
+    NothingToReplay,
+    Run,
+    RunMissing,
+    broken_off,
+    execute_again,
+)
 from lab_services.stack.needs import missing_programs
 from tests.notebooks import asked, marked
 
@@ -89,7 +95,8 @@ def executed(lab: str) -> Run:
     command += ["--runtime", "process", "--out", str(RUNS)]
     code = subprocess.run(command).returncode
     assert code in (0, 5), f"{lab} could not be run: exit code {code}"
-    return Run.load(RUNS / "process" / lab)
+    folder = RUNS / "process" / lab
+    return Run.load(broken_off(folder) if code else folder)
 
 
 def kept(lab: str) -> Run:
@@ -99,4 +106,4 @@ def kept(lab: str) -> Run:
     except RunMissing:
         return executed(lab)
     fresh = run.made_from(Lab.find(lab)) and run.length is Length.SHORTEST
-    return run if fresh and not run.failed else executed(lab)
+    return run if fresh else executed(lab)

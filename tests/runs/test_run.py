@@ -137,6 +137,22 @@ def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path):
     assert "ZeroDivisionError" in (run.folder / "run.html").read_text()
 
 
+def test_a_run_that_breaks_off_replaces_no_whole_one(tmp_path):
+    """Minutes of measuring, gone for a run whose first cell failed; which of two is the newer."""
+    runs = tmp_path / "runs"
+    whole = execute(write(tmp_path, "1 + 1"), runtime="process", out=runs)
+    broken = execute(write(tmp_path, "1 / 0"), runtime="process", out=runs)
+    assert (whole.folder, broken.folder) == (
+        runs / "process/gates/small",
+        runs / "process/gates/small.broken-off",
+    )
+    assert Run.load(whole.folder) == whole and not whole.failed
+    assert Run.load(broken.folder) == broken and broken.failed
+    again = execute(write(tmp_path, "2 + 2"), runtime="process", out=runs)
+    assert list(whole.folder.parent.iterdir()) == [again.folder] == [whole.folder]
+    assert Run.load(whole.folder) == again
+
+
 def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monkeypatch):
     """A good run that is gone after Ctrl-C, a stack that runs on, a traceback of the kernel's."""
     state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))  # the path of a socket is short

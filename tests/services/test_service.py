@@ -1,5 +1,6 @@
 import ast
 import asyncio
+import contextlib
 import re
 import textwrap
 from contextlib import asynccontextmanager
@@ -202,7 +203,7 @@ def test_a_background_task_ends_with_the_service(caplog):
     @asynccontextmanager
     async def lifespan(app):
         app.background(until_cancelled())
-        app.background(soon_done())
+        app.background(soon_done(), may_end=True)
         yield
         ends.append("resources")
 
@@ -210,6 +211,61 @@ def test_a_background_task_ends_with_the_service(caplog):
         assert client.get("/ready").status_code == 200
     assert ends == ["task", "resources"]
     assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["was cancelled", "has ended"])
+def test_a_background_task_that_is_over_shows(caplog, how):
+    """A part of a service that nobody does any more, and no error anywhere."""
+    go_on = asyncio.Event()
+    tasks = []
+
+    async def part():
+        await go_on.wait()
+
+    @asynccontextmanager
+    async def lifespan(app):
+        tasks.append(app.background(part()))
+        yield
+
+    app = Service("test", lifespan=lifespan)
+
+    @app.post("/go-on")
+    async def let_it() -> None:
+        if how == "was cancelled":
+            tasks[0].cancel()
+        go_on.set()
+
+    with TestClient(app) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+        client.post("/go-on")
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()["status"]) == (503, "failed")
+        assert answer.json()["reason"].endswith(f"part {how}")
+    assert "a background task is over" in caplog.text
+
+
+def test_a_task_that_never_ends_does_not_hold_the_service(caplog, monkeypatch):
+    """A service that could only be killed, and whose log did not say what held it."""
+    monkeypatch.setattr("lab_services.services.service.END_SECONDS", 0.3)
+    enough = []
+
+    async def deaf():
+        while not enough:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    @asynccontextmanager
+    async def lifespan(app):
+        task = app.background(deaf())
+        yield
+        enough.append(True)
+        task.cancel()
+
+    with TestClient(Service("test", lifespan=lifespan)) as client:
+        assert client.get("/ready").status_code == 200
+    (told,) = caplog.records
+    assert told.message == "background tasks do not end: they are left"
+    assert told.tasks[0].endswith("deaf")
 
 
 SERVICES = sorted(

@@ -71,6 +71,31 @@ def test_each_job_goes_to_one_worker_in_order(redis, member):
     assert count(one, "done") == 2
 
 
+@pytest.mark.parametrize("taken_before", [False, True])
+def test_a_job_that_is_no_text_is_refused(redis, redis_server, monkeypatch, taken_before):
+    """A single job of other bytes killed the worker, and each that was started in its place."""
+    monkeypatch.setenv("QUEUE_URL", redis_server)
+    monkeypatch.setenv("RECLAIM_SECONDS", "0.02")
+    seen = []
+    worker = Worker.from_environment(seen.append)
+    worker.turn(0.01)  # joins
+    with Redis.from_url(redis_server) as raw:
+        raw.xadd("jobs", {b"number": b"1", b"text \xff": "é\u20ac".encode() + b"\xfe"})
+        if taken_before:
+            raw.xreadgroup("workers", "dead", {"jobs": ">"})
+            time.sleep(2 * AT_ONCE)
+    put(redis, 2)
+    while worker.turn(0.01):
+        pass
+    worker.turn(0.01)
+    assert [job.fields["number"] for job in seen] == ["2"]
+    ((_, buried),) = redis.xrange(worker.dead)
+    assert buried["text \\xff"] == "é€\\xfe"
+    assert buried["reason"] == "its fields are no UTF-8"
+    assert [count(worker, outcome) for outcome in ("refused", "buried", "done")] == [1, 1, 1]
+    assert open_jobs(redis) == 0
+
+
 def test_a_dead_workers_jobs_go_to_another(redis, member):
     """Work that is lost with the worker that had it, or that is taken from one that lives."""
 

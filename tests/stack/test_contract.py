@@ -449,9 +449,8 @@ def test_partition_of_a_proxy(cuttable: Stack) -> None:
 
 def test_what_cannot_be_cut_off(cuttable: Stack) -> None:
     """A pair with no relay between: told, not ignored."""
-    with pytest.raises(LabError, match="may be cut off") as caught:
+    with pytest.raises(LabError, match="does not name the pair"):
         cuttable.partition("store", "proxy")
-    assert "x-partitions: [[store, proxy]]" in caught.value.hint
     with pytest.raises(LabError, match="no service 'stor'"):
         cuttable.partition("echo", "stor")
 

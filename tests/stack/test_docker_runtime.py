@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -70,7 +71,7 @@ def left(runtime: DockerRuntime) -> list[str]:
 
 def job_output(runtime: DockerRuntime) -> str:
     runtime.prepare(print)
-    return runtime.run_job(runtime.services["job"]).output
+    return runtime.run_job(runtime.services["job"], lambda _: nullcontext()).output
 
 
 # --- rights -------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def test_memory_limit_holds(make: Make) -> None:
     limits = "    deploy: {resources: {limits: {memory: 32m, cpus: 1}}}\n"
     runtime = make(JOB % "python -c 'bytearray(64 << 20)'" + limits + WEB + limits)
     runtime.up(print)
-    assert runtime.run_job(runtime.services["job"]).exit_code == 137
+    assert runtime.run_job(runtime.services["job"], lambda _: nullcontext()).exit_code == 137
     stated = runtime._api.inspect_container(runtime.replica("web", 1).ident)["HostConfig"]
     assert stated["Memory"] == stated["MemorySwap"] == 32 << 20
     assert stated["CpuQuota"] == stated["CpuPeriod"] == 100_000
@@ -301,7 +302,7 @@ def test_job_that_is_removed_at_work_is_cancelled(make: Make) -> None:
     runtime.prepare(print)
     threading.Timer(1.5, runtime.remove).start()
     with pytest.raises(Cancelled):
-        runtime.run_job(runtime.services["job"])
+        runtime.run_job(runtime.services["job"], lambda _: nullcontext())
 
 
 # --- no engine ----------------------------------------------------------------------------------

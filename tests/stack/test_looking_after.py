@@ -17,12 +17,14 @@ from lab_services.stack import docker, envoy, process, runtime, supervisor_clien
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime
 from lab_services.stack.faults import Kill, Start
-from lab_services.stack.messages import Replica
+from lab_services.stack.messages import Failed, Replica, Usage
+from lab_services.stack.orders import Up
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.record import StackRecord
 from lab_services.stack.runtime import ServiceFailed
 from lab_services.stack.state import SupervisorInfo
-from lab_services.stack.supervisor import Supervisor
+from lab_services.stack.supervisor import Caller, Supervisor
+from lab_services.stack.zygote_client import Child
 
 WEB = "services:\n  web: {image: x, command: [sleep, '9'], deploy: {resources: {limits: %s}}}\n"
 
@@ -168,10 +170,118 @@ def test_a_supervisor_that_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
         stubborn.kill()
     alone = supervisor_client.SupervisorClient(SupervisorInfo("1", 4711, None))
     monkeypatch.setattr(SupervisorInfo, "alive", True)
-    monkeypatch.setattr(alone, "call", lambda order: None)
+    monkeypatch.setattr(alone, "call", lambda order, patience: None)
     with pytest.raises(LabError, match="does not go") as caught:
         alone.close()
     assert "kill -9 4711" in caught.value.hint
+
+
+def test_a_supervisor_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lab down --all` hung on a supervisor that was stopped, with its line full of callers."""
+    monkeypatch.setattr(supervisor_client, "_GO", 0.3)
+    address = tmp_path / "s"
+    monkeypatch.setattr(SupervisorInfo, "socket", address)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(address))
+        deaf.listen(1)
+        alone = supervisor_client.SupervisorClient(SupervisorInfo("1", 4711, None))
+        with pytest.raises(LabError, match="does not go"):
+            alone.close()
+
+
+def test_clean_up_does_not_hide_why_it_did_not_start(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ "The engine does not remove everything" where a port was taken."""
+
+    def fail(text: str) -> None:
+        raise LabError(text)
+
+    monkeypatch.setattr(SupervisorInfo, "folder", tmp_path)
+    supervisor = Supervisor(SupervisorInfo("1", 1, None))
+    monkeypatch.setattr(supervisor, "_make", lambda *_: plain)
+    monkeypatch.setattr(plain, "up", lambda _: fail("A port is taken."))
+    with monkeypatch.context() as broken:
+        broken.setattr(plain, "remove", lambda: fail("It stays."))
+        ours, theirs = socket.socketpair()
+        with ours, theirs, pytest.raises(LabError, match="A port is taken") as caught:
+            order = Up("some/lab", str(plain.compose.path), "process", {})
+            supervisor.carry_out(order, Caller(ours, lambda _: None))
+    told = Failed.by(caught.value)
+    assert "lab down --all" in told.hint and "It stays." in told.hint
+
+
+def test_memory_of_a_process_that_has_gone(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new replica was killed for the memory of the one before it."""
+
+    class Signalled(Child):
+        def signal(self, number: int) -> None:
+            killed.append(self)
+
+    killed: list[Child] = []
+    old, new = Signalled(1), Signalled(1)
+    plain._children["web", 1], plain._ports["web", 1] = old, {}
+    usage = [Usage("web", 1, 1.0, 1 << 30, 0.0)]
+
+    def measure(_: list[Replica]) -> list[Usage]:
+        plain._children["web", 1] = new
+        return usage
+
+    monkeypatch.setattr(plain, "_measure", measure)
+    plain._look_at_memory()
+    assert killed == []
+    monkeypatch.setattr(plain, "_measure", lambda _: usage)
+    plain._look_at_memory()
+    assert killed == [new]
+    assert "its limit is" in plain.logs("web", 1, 5)
+    plain._children.clear()
+
+
+def test_ports_are_held_by_their_lock(plain: ProcessRuntime) -> None:
+    """ "Dictionary changed size": logs that were asked for while another replica was started."""
+
+    class Guarded(dict):
+        def looked_at(self, *_: Any) -> None:
+            assert plain._lock._is_owned()  # type: ignore[attr-defined]
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            self.looked_at()
+            super().__setitem__(key, value)
+
+        def __iter__(self) -> Iterator[Any]:
+            self.looked_at()
+            return super().__iter__()
+
+        def values(self) -> Any:
+            self.looked_at()
+            return super().values()
+
+    plain._ports = Guarded()
+    plain.prepare(lambda _: None)
+    assert plain.logs("web", None, 5) == ""
+    assert plain._taken() == set()
+
+
+def test_a_job_whose_caller_has_gone_before_it_is_there(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt while a job was being started left it running, unseen, for ever."""
+
+    class Job(Child):
+        def signal(self, number: int) -> None:
+            self.exit_code = 128 + number
+            self.ended.set()
+
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    monkeypatch.setattr(plain, "_spawn", lambda *_: plain._ports.update({("web", 1): {}}) or Job(1))
+    monkeypatch.setattr(plain, "discard", lambda _: None)
+    plain._log("web", 1).touch()
+    with ours:
+        ended = plain.run_job(plain.services["web"], Caller(ours, lambda _: None).when_gone)
+    assert ended.exit_code == 137
 
 
 class Engine:
@@ -235,3 +345,53 @@ def test_compose_that_hangs(
         made._compose_up({})
     assert made._process is not None and made._process.returncode == -9
     made.remove()
+
+
+def test_a_job_in_a_container_ends_with_its_caller(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait without a bound, for a job that whoever asked for it has left."""
+    made, killed = contained(tmp_path), threading.Event()
+    api: Any = engines[0]
+    api.kill = lambda *_: killed.set()
+    api.wait = lambda *_, **__: killed.wait(5) and {"StatusCode": 137}
+    api.logs = api.remove_container = lambda *_, **__: b""
+    monkeypatch.setattr(made, "_create", lambda _: None)
+    monkeypatch.setattr(made, "replica", lambda *_: Replica("web", 1, "starting", {}))
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        ended = made.run_job(made.services["web"], Caller(ours, lambda _: None).when_gone)
+    assert ended.exit_code == 137
+
+
+def test_a_cut_that_fails_on_one_side_is_lifted_on_the_other(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two containers, one went on losing what it sent, and no order could change that."""
+    made, told, failing = contained(tmp_path), [], {"b"}
+    made.services = dict.fromkeys("ab", made.services["web"])
+    made._images, made._addresses = {"x": "x"}, {"a": "10.0.0.1", "b": "10.0.0.2"}
+    there = [Replica(name, 1, "ready", {}, ident=name) for name in "ab"]
+    monkeypatch.setattr(made, "replicas", lambda: there)
+
+    def create(_: str, command: list[str], *, host_config: str, **__: Any) -> dict[str, str]:
+        told.append((host_config, command[3:]))
+        return {"Id": host_config}
+
+    api: Any = engines[0]
+    api.create_host_config = lambda *, network_mode, **_: network_mode.removeprefix("container:")
+    api.create_container = create
+    api.wait = lambda helper: {"StatusCode": int(helper in failing)}
+    api.start = api.logs = api.remove_container = lambda *_, **__: b""
+    pair = frozenset({"a", "b"})
+    with pytest.raises(LabError, match="b cannot be cut off"):
+        made.separate(pair, cut=True)
+    assert sorted(told) == [("a", ["10.0.0.2"]), ("b", ["10.0.0.1"])]
+    told.clear()
+    failing.clear()
+    made.separate(pair, cut=False)
+    assert sorted(told) == [("a", []), ("b", [])]
+    told.clear()
+    made.separate(pair, cut=False)
+    assert told == []

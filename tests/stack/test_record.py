@@ -2,13 +2,14 @@
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.stack.faults import CHANGES, Change, Kill, Lasting, Passing, Standing
-from lab_services.stack.messages import Replica
+from lab_services.stack.faults import CHANGES, Change, Clear, Kill, Lasting, Passing, Standing
+from lab_services.stack.messages import Failed, Replica
 from lab_services.stack.record import StackRecord
 
 
@@ -19,6 +20,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.state = "ready"
+        self.compose = SimpleNamespace(service=lambda name: None)
 
     def settling(self, service: str, number: int) -> AbstractContextManager[None]:
         return nullcontext()
@@ -103,3 +105,34 @@ def test_a_fault_that_fails_half_way_does_not_stay(record: StackRecord) -> None:
         record.do(Half("web"))
     assert record.runtime.replicas()[0].state == "ready"
     assert record.faults == []
+
+
+class Stuck(Standing, frozen=True):
+    """One that is lifted only where its word is not in the way."""
+
+    word: ClassVar[str] = "stuck"
+    what: str = ""
+
+    def act(self, runtime: Any) -> None:
+        if "half" in self.what:
+            raise LabError("It cannot be done.")
+
+    def lift(self, runtime: Any) -> None:
+        if "stays" in self.what:
+            raise ValueError(f"{self.what} is not lifted")
+
+    def replaces(self, other: Change) -> bool:
+        return self == other
+
+
+def test_all_faults_are_lifted_that_can_be(record: StackRecord) -> None:
+    """The first that could not be ended kept all others in force."""
+    for what in ("stays 1", "goes", "stays 2", "goes too"):
+        record.do(Stuck("web", what))
+    with pytest.raises(LabError, match="2 faults of web go on") as caught:
+        record.do(Clear("web"))
+    assert "stays 1 is not lifted\nstays 2 is not lifted" in caught.value.hint
+    assert [fault.end is None for fault in record.faults] == [True, False, True, False]
+    with pytest.raises(LabError, match="It cannot be done") as caught:
+        record.do(Stuck("web", "half, and stays"))
+    assert "half, and stays is not lifted" in Failed.by(caught.value).hint

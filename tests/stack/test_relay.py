@@ -3,7 +3,10 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -102,3 +105,16 @@ def test_a_service_that_does_not_run(relays: Relays) -> None:
     address = relay_of(relays, free_port(set()))
     with pytest.raises(ConnectionResetError), socket.create_connection(address, 5) as near:
         near.recv(1)
+
+
+def test_two_who_close_at_once(relays: Relays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that is taken down while its caller goes: the second waited for a loop that ended."""
+    ask = relays._ask
+
+    def slow(what: Coroutine[Any, Any, Any]) -> Any:
+        time.sleep(0.1)
+        return ask(what)
+
+    monkeypatch.setattr(relays, "_ask", slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: relays.close(), range(2)))

@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 
 from lab_services import traffic
+from lab_services.errors import LabError
 from lab_services.traffic.generators import GeneratorDied, end_idle
 from tests.traffic.conftest import generators_of
 
@@ -127,6 +129,108 @@ def altered(tmp_path, monkeypatch):
 
     yield alter
     end_idle()
+
+
+DEAF = "import time\ndef main(): time.sleep(60)"
+MUTE = (
+    "from lab_services.traffic.generator.frame_writer import FrameWriter\n"
+    "put = FrameWriter.put\n"
+    "FrameWriter.put = lambda self, kind, *more: kind == 'done' or put(self, kind, *more)"
+)
+ENDLESS = (
+    "import sys\n"
+    "module = sys.modules['lab_services.traffic.generator.__main__']\n"
+    "open_loop = module.open_loop\n"
+    "module.open_loop = lambda *most: open_loop(*most[:-1], lambda: None)"
+)
+
+
+def open_for_a_moment(requests):
+    return traffic.send(requests, traffic.constant(100, 0.1), timeout=0.1)
+
+
+def closed_for_a_moment(requests):
+    return traffic.closed_loop(requests, users=2, seconds=0.1, processes=2)
+
+
+@pytest.mark.parametrize(
+    ("code", "send", "bounds", "said"),
+    [
+        (DEAF, open_for_a_moment, {"_STARTING": 0.3}, "is not 'ready' after 0.3 s"),
+        (DEAF, closed_for_a_moment, {"_STARTING": 0.3}, "is not 'listening' after 0.3 s"),
+        (MUTE, open_for_a_moment, {"_SILENCE": 1.0}, "has said nothing for 1 s"),
+        (MUTE, closed_for_a_moment, {"_SILENCE": 1.0}, "has said nothing for 1 s"),
+        (
+            ENDLESS,
+            open_for_a_moment,
+            {"_longest": lambda _: 1.0},
+            "is at work 1 s after the beginning",
+        ),
+    ],
+)
+def test_no_wait_for_a_generator_is_for_ever(
+    requests, altered, monkeypatch, code, send, bounds, said
+):
+    """A cell that hung until somebody interrupted it, and said nothing."""
+    from lab_services.traffic import running
+
+    altered(code)
+    for name, bound in bounds.items():
+        monkeypatch.setattr(running._Run if callable(bound) else running, name, bound)
+    with pytest.raises(GeneratorDied, match=said) as caught:
+        send(requests)
+    assert "run it again" in caught.value.hint
+    assert not generators_of(os.getpid())
+
+
+def test_a_master_goes_with_its_run(requests):
+    """Each closed loop of several processes left one more, until the notebook's end."""
+    end_idle()
+    closed_for_a_moment(requests)
+    assert not generators_of(os.getpid())
+
+
+def test_a_generator_that_is_stopped_is_ended_and_its_rows_are_kept(requests, monkeypatch):
+    """A process stopped from outside, as by a debugger or a full machine, held the notebook."""
+    from lab_services.traffic import running
+
+    def stop():
+        for process in generators_of(os.getpid()):
+            process.suspend()
+
+    monkeypatch.setattr(running, "_SILENCE", 1.0)
+    with pytest.raises(GeneratorDied, match="has said nothing"):
+        traffic.send(requests, traffic.constant(100, 20), at={0.5: stop})
+    assert traffic.last().interrupted
+    assert len(traffic.last()) >= 20
+    monkeypatch.undo()
+    assert traffic.send(requests, traffic.constant(100, 0.05)).table["ok"].all()
+
+
+def test_a_stopped_generator_does_not_hold_who_tells_it(service, requests, monkeypatch):
+    """A plan that is larger than the pipe, for a generator that reads nothing."""
+    from lab_services.traffic import generators
+
+    traffic.send(requests, traffic.constant(100, 0.05))
+    for process in generators_of(os.getpid()):
+        process.suspend()
+    monkeypatch.setattr(generators, "_TAKING", 0.2)
+    large = traffic.requests(service.url(), [{"text": "x" * 1_000_000}])
+    with pytest.raises(GeneratorDied, match=r"has taken nothing for 0\.2 s"):
+        traffic.send(large, traffic.constant(100, 0.05))
+
+
+def test_an_action_without_an_end_is_told(requests, monkeypatch):
+    """A fault that never returned held the cell; the recording was there and nobody saw it."""
+    from lab_services.traffic import running
+
+    monkeypatch.setattr(running, "_ACTION", 0.2)
+    held = threading.Event()
+    with pytest.raises(LabError, match=r"The action at 0\.05 s goes on 0\.2 s after") as caught:
+        traffic.send(requests, traffic.constant(100, 0.1), at={0.05: held.wait})
+    held.set()
+    assert "time limit" in caught.value.hint
+    assert len(traffic.last()) == 10 and not traffic.last().interrupted
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def deploy(
             updater = Updater(app.state.disks / str(len(devices)), key)
             devices.append((every, updater))
             follow = updater.follow(app.state.store, every, first=drawn.uniform(0, every))
-            looking.append(app.background(follow))
+            looking.append(app.background(follow, may_end=True))
 
 
 def stop() -> None:
