@@ -130,6 +130,13 @@ def run(client: docker.DockerClient, tag: str, *command: str) -> str:
     return output.decode()
 
 
+def containing(client: docker.DockerClient, words: str) -> list[str]:
+    """The containers that run a command with these words."""
+    # Those of other tests go while they are looked at.
+    every = client.containers.list(all=True, ignore_removed=True)
+    return [container.id for container in every if words in str(container.attrs["Args"])]
+
+
 @pytest.mark.docker
 def test_image_runs_as_an_ordinary_user(client: docker.DockerClient, built: str) -> None:
     """Root in the containers; a working folder that the user cannot write to."""
@@ -263,7 +270,7 @@ def test_failed_step_shows_its_last_lines_and_what_to_do(
     assert f"\n{words}\n" in failure.value.message
     assert "code: 7" in failure.value.message
     assert hint in failure.value.hint
-    assert [c for c in client.containers.list(all=True) if words in str(c.attrs["Args"])] == []
+    assert containing(client, words) == []
 
 
 @pytest.mark.docker
@@ -276,7 +283,7 @@ def test_cancelled_build_leaves_nothing(
     begin = time.monotonic()
     with pytest.raises(image.ImageBuildFailed, match="cancelled"):
         image.ensure(client, lambda line: cancelled.set() if "begun" in line else None, cancelled)
-    while any("sleep 41" in str(c.attrs["Args"]) for c in client.containers.list(all=True)):
+    while containing(client, "sleep 41"):
         assert time.monotonic() < begin + 8, "the build's container is still there"
         time.sleep(0.1)
     assert time.monotonic() < begin + 8
