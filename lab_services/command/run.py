@@ -103,7 +103,7 @@ def show(kept: "Run") -> None:
         click.echo(columns(rows))
     seconds, memory = kept.data["seconds"], kept.data["memory"] / 1e6
     click.echo(f"{kept.lab} on {kept.runtime}: {seconds:.0f} s, at most {memory:.0f} MB")
-    click.echo(kept.folder / "run.html")
+    click.echo(kept.to_read)
 
 
 def settle(kept: "Run") -> None:

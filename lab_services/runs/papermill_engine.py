@@ -62,6 +62,9 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             begin(cell, cell_index=cell_index, **more)
 
         nb_man.cell_start = cell_start
+        # Else all of the notebook is written before and after each cell: 3 s of a lab. It is
+        # written once at the end, also of a run that is interrupted.
+        nb_man.save = lambda **_: None
         with tempfile.TemporaryFile() as errors:
             manager = type("Kernel", (_OwnPython,), {"errors": errors})
             try:
@@ -72,6 +75,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
                 errors.truncate(0)  # a kernel that was cut off complains of just that
                 raise
             finally:
+                del nb_man.save
                 errors.seek(0)
                 sys.stderr.write(errors.read().decode(errors="replace"))
 

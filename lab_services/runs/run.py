@@ -1,9 +1,10 @@
 """Execute a lab and keep the run: `runs/<runtime>/<group>/<slug>/`.
 
-It holds run.ipynb (the executed notebook), run.html (the same to be read), figures/<name>.svg and
-measurements.json (numbers with unit and interval, claims with verdicts, exercises with what is
-wrong with their checks, figures with their words, machine, versions, seconds, memory), and in
-recorded/ what its live cells have measured, over which it can be replayed.
+It holds run.ipynb (the executed notebook), run.html (the same to be read, but not of the shortest
+run), figures/<name>.svg and measurements.json (numbers with unit and interval, claims with
+verdicts, exercises with what is wrong with their checks, figures with their words, machine,
+versions, seconds, memory), and in recorded/ what its live cells have measured, over which it can be
+replayed.
 A run is written in a folder beside, and takes its place and that of an older one when it has come
 to its end: claims that fail are an end, a cell that fails is none. What a run that broke off has is
 kept as `<slug>.broken-off`, until the next one is whole or breaks off too.
@@ -38,6 +39,7 @@ from lab_services.runs.papermill_engine import CellProgress, peak_memory
 
 FILE = "measurements.json"
 NOTEBOOK = "run.ipynb"
+PAGE = "run.html"
 # The folder of what a lab hands on.
 FILES = "files"
 _LAST_LINES = 20
@@ -96,6 +98,11 @@ class Run:
     def notebook(self) -> Path:
         """The executed notebook."""
         return self.folder / NOTEBOOK
+
+    @property
+    def to_read(self) -> Path:
+        """What a person opens: the page, of the shortest run the notebook."""
+        return self.notebook if self.length is Length.SHORTEST else self.folder / PAGE
 
     @property
     def failed(self) -> str:
@@ -309,7 +316,8 @@ def _keep(
     for name, handed in outputs.files.items():
         content = json.dumps(handed["content"], ensure_ascii=False, allow_nan=False)
         (folder / FILES / f"{name}.json").write_text(content)
-    (folder / "run.html").write_text(page.render(notebook, lab.slug))
+    if told["length"] != Length.SHORTEST:  # that is read by nobody, and would take 3 s longer
+        (folder / PAGE).write_text(page.render(notebook, lab.slug))
     data = {
         **told,
         "error": error,

@@ -259,6 +259,7 @@ def test_the_shortest_run_is_not_judged(tmp_path):
         tmp_path, *GOOD, "claims.verdicts()", short={"seconds": 2}, shortest={"seconds": 1}
     )
     run = execute(file, runtime="process", out=tmp_path / "runs", length=Length.SHORTEST)
+    assert run.to_read.is_file() and not (run.folder / "run.html").exists()
     assert run.measurement("seconds").value == 1
     assert run.claims[0]["verdict"] == "holds"
     printed = nbformat.read(run.notebook, 4).cells[-1].outputs
