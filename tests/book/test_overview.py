@@ -91,6 +91,7 @@ class Sources:
         }
         place = f"_runs/{slug}/{runtime}" if beside else f"_runs/{slug}"
         self.write(f"{place}/measurements.json", json.dumps(data))
+        self.write(f"{place}/published.json", "null")
 
     def build(self) -> str:
         places = (str(self.root / "source"), str(self.root / "site"))
