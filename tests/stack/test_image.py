@@ -134,7 +134,7 @@ def containing(client: docker.DockerClient, words: str) -> list[str]:
     """The containers that run a command with these words."""
     # Those of other tests go while they are looked at.
     every = client.containers.list(all=True, ignore_removed=True)
-    return [container.id for container in every if words in str(container.attrs["Args"])]
+    return [str(container.id) for container in every if words in str(container.attrs["Args"])]
 
 
 @pytest.mark.docker
