@@ -32,7 +32,7 @@ class Outcome(StrEnum):
     ONCE = "did not hold once, holds now"
     ANOTHER = "another claim the second time"
     DISTURBED = "does not hold, but was disturbed"
-    LACKS = "not enough evidence, twice"
+    LACKS = f"{Verdict.NOT_ENOUGH}, twice"
     TWICE = "a claim fails, twice"
     BROKEN = "a cell fails"
 

@@ -20,9 +20,8 @@ from lab_services.errors import LabError
 from lab_services.stack import envoy
 from lab_services.stack.compose import ComposeFile, Service
 from lab_services.stack.messages import Emit, JobResult, Progress, Replica, ServiceReady, Usage
-from lab_services.stack.probe import answers
+from lab_services.stack.readiness import READY_TIMEOUT, answers
 
-UP_TIMEOUT = 90.0  # seconds; a cold laptop needs some 10
 _POLL = 0.02  # seconds between two questions to a service that is not ready yet
 
 # Calls a function where whoever gave an order goes, or has gone, before the end of a block.
@@ -133,7 +132,7 @@ class Runtime(ABC):
         waiting = {name: s for name, s in self.services.items() if not s.is_job}
         ready: set[str] = set()
         launched: set[str] = set()
-        deadline = time.monotonic() + UP_TIMEOUT
+        deadline = time.monotonic() + READY_TIMEOUT
         while not ready >= set(waiting):
             self._check_open()
             free = [
@@ -156,7 +155,7 @@ class Runtime(ABC):
             if time.monotonic() > deadline:
                 late = ", ".join(sorted(set(waiting) - ready))
                 raise ServiceFailed(
-                    f"{late}: no answer after {UP_TIMEOUT:.0f} s.",
+                    f"{late}: no answer after {READY_TIMEOUT:.0f} s.",
                     "\n".join(self._tail(n) for n in sorted(launched - ready)),
                 )
             if not ready >= set(waiting):
@@ -217,7 +216,7 @@ class Runtime(ABC):
 
     def wait_ready(self, service: str, numbers: set[int]) -> None:
         """Wait until these replicas have answered. Raises ServiceFailed."""
-        deadline = time.monotonic() + UP_TIMEOUT
+        deadline = time.monotonic() + READY_TIMEOUT
         while True:
             self._check_open()
             found = [r for r in self.replicas(service) if r.number in numbers]
@@ -225,7 +224,7 @@ class Runtime(ABC):
                 return
             if time.monotonic() > deadline:
                 raise ServiceFailed(
-                    f"{service}: no answer after {UP_TIMEOUT:.0f} s.", self._tail(service)
+                    f"{service}: no answer after {READY_TIMEOUT:.0f} s.", self._tail(service)
                 )
             self.closing.wait(_POLL)
 
@@ -333,7 +332,7 @@ class Runtime(ABC):
 
     def _wait_for_proxy(self, service: str, replica: Replica, proxy: envoy.Proxy) -> None:
         admin = self.address(replica.service, proxy.admin, replica.number)
-        deadline = time.monotonic() + UP_TIMEOUT
+        deadline = time.monotonic() + READY_TIMEOUT
         while True:
             live = [r for r in self.replicas(service) if r.state != "exited"]
             allowed = {self.endpoint(replica.service, r, proxy.port) for r in live}

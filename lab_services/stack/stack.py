@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_PATIENCE = 10.0  # seconds for a service to answer
+_ANSWER = 10.0  # seconds for a service to answer a request
 
 
 class Stack(Changeable):
@@ -176,7 +176,7 @@ class Stack(Changeable):
         *,
         port: int | None = None,
         replica: int = 1,
-        patience: float = _PATIENCE,
+        patience: float = _ANSWER,
     ) -> str:
         """What a service answers to a GET of `path`; `port` as in `url`.
 
@@ -209,7 +209,7 @@ class Stack(Changeable):
         *,
         port: int | None = None,
         replica: int = 1,
-        patience: float = _PATIENCE,
+        patience: float = _ANSWER,
     ) -> Any:
         """What a service answers to a GET of `path`, read as JSON; `port` as in `url`.
 
@@ -227,9 +227,7 @@ class Stack(Changeable):
                 "stack.text(…) gives it as it is.",
             ) from error
 
-    def metric(
-        self, service: str, name: str, *, patience: float = _PATIENCE, **labels: str
-    ) -> float:
+    def metric(self, service: str, name: str, *, patience: float = _ANSWER, **labels: str) -> float:
         """A number of a service's /metrics: the sum of the samples with these labels.
 
         nan where it tells none, as of its processor on a platform without /proc. Raises LabError as

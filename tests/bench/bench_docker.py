@@ -20,7 +20,7 @@ from lab_services.stack.compose import ComposeFile, Service, read
 from lab_services.stack.docker import DockerRuntime
 from lab_services.stack.engine import connect
 from lab_services.stack.ports import free_port
-from lab_services.stack.probe import answers
+from lab_services.stack.readiness import answers
 
 ROUNDS = 5
 AT_MOST = 1.25

@@ -19,7 +19,6 @@ from lab_services.report.charts.style import (
     MARK,
     MARKERS,
     SIZES,
-    THEORY,
     WIDTH,
     Chart,
 )
@@ -82,8 +81,9 @@ def sweep(
             _draw_gaps(axes, series, index)
             missing += _gaps(label, series)
             if label in curves:
-                look["ls"] = DASHES[index]
-                axes.plot(*curves[label], color=look["color"], ls=look["ls"])
+                line = style.theory(COLOURS[index], DASHES[index])
+                axes.plot(*curves[label], **line)
+                look |= line
                 if not np.isfinite(curves[label][1]).any():
                     missing.append(style.gap(f"the theory of {label}, here"))
             legend.append(Line2D([], [], **look, label=label))
@@ -92,7 +92,7 @@ def sweep(
             elif label in knees:
                 missing.append(style.gap(f"the {knee} of {label}"))
         if any(np.isfinite(curve).any() for _, curve in curves.values()):
-            legend.append(Line2D([], [], **THEORY, label="line: theory"))
+            legend.append(Line2D([], [], **style.theory(), label="line: theory"))
         if any(map(math.isfinite, knees.values())):
             legend.append(Line2D([], [], **MARK, label=knee))
         style.unit_axis(axes, "y", unit)

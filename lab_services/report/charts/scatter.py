@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from lab_services.report import numbers
 from lab_services.report.charts import style
 from lab_services.report.charts.series import Points
-from lab_services.report.charts.style import COLOURS, MARKERS, THEORY, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, MARKERS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import FaultLike, during, head, shade, timed
 
@@ -77,7 +77,7 @@ def scatter(
             words.append(f"{label}: {_draw(axes, table, begin, looks, edge)}.")
             if label in theory:
                 at, expected = (np.asarray(each, dtype=float) for each in theory[label])
-                axes.plot(at - begin, expected, **THEORY)
+                axes.plot(at - begin, expected, **style.theory())
                 if not np.isfinite(expected).any():
                     missing.append(style.gap(f"the theory of {label}"))
             shade(axes, here := during(faults, begin, end), begin, end)
@@ -89,7 +89,7 @@ def scatter(
         if never:
             legend.append(Line2D([], [], label="never came", **_NEVER))
         if theory:
-            legend.append(Line2D([], [], **THEORY, label="line: theory"))
+            legend.append(Line2D([], [], **style.theory(), label="line: theory"))
         alt = style.in_words(
             "Seconds until the answer, by when it was asked for.", [*words, *missing]
         )

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from lab_services.report import numbers
 from lab_services.report.charts import style
-from lab_services.report.charts.style import COLOURS, DASHES, MARK, THEORY, WIDTH, Chart
+from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
 from lab_services.report.charts.timeline import (
     FaultLike,
     during,
@@ -63,7 +63,7 @@ def series(
             legend.append(Line2D([], [], **look, label=label))
             drawn = [(label, label, points, look)]
             if label in theory:
-                drawn.append(("Theory", f"the theory of {label}", theory[label], THEORY))
+                drawn.append(("Theory", f"the theory of {label}", theory[label], style.theory()))
             for called, what, (at, values), how in drawn:
                 known = np.asarray(values, dtype=float)
                 axes.plot(at, known, **how)
@@ -72,7 +72,7 @@ def series(
                 else:
                     missing.append(style.gap(what))
         if theory:
-            legend.append(Line2D([], [], **THEORY, label="line: theory"))
+            legend.append(Line2D([], [], **style.theory(), label="line: theory"))
         for place in marks:
             axes.axvline(place, **MARK)
         if mark:

@@ -28,8 +28,6 @@ SIZES = (8.0, 6.5, 5.5, 4.5)
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 # A line that is no measurement: a deadline, a bound, what was offered.
 MARK: dict[str, Any] = {"color": INK, "ls": (0, (1, 2)), "lw": 1.3}
-# A line of theory, where it does not take the colour of the points that it explains.
-THEORY: dict[str, Any] = {"color": INK, "lw": 1.2}
 WIDTH = 5.2  # inches: 10 point text is still 9 pixels high on a phone of 375
 _LETTERS = 58  # that fit the width
 _LINE = 0.17  # inches of one line of a note
@@ -68,6 +66,11 @@ _STYLE: Any = {
     "savefig.facecolor": "none",
     "figure.constrained_layout.use": True,
 }
+
+
+def theory(colour: str = INK, dashes: Any = "-") -> dict[str, Any]:
+    """How a line of theory is drawn: in ink, or like the points that it explains."""
+    return {"color": colour, "ls": dashes, "lw": 1.4}
 
 
 @dataclass(frozen=True)

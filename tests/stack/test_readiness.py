@@ -5,7 +5,7 @@ import pytest
 from lab_services.errors import LabError
 from lab_services.stack import Stack
 from lab_services.stack.compose import Probe
-from lab_services.stack.probe import answers
+from lab_services.stack.readiness import answers
 from tests.patterns.fake_service import Answer, fake_service
 from tests.stack.conftest import ECHO
 

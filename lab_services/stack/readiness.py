@@ -1,4 +1,4 @@
-"""Ask a service on loopback whether it is ready."""
+"""Whether a service on loopback is ready, and how long it may take to be."""
 
 import http.client
 import socket
@@ -6,7 +6,8 @@ import struct
 
 from lab_services.stack.compose import Probe
 
-_PATIENCE = 1.0  # seconds; a service that takes longer to say that it is ready, is not
+READY_TIMEOUT = 90.0  # seconds from the start of a service; a cold laptop needs some 10
+_ANSWER = 1.0  # seconds; a service that takes longer to say that it is ready, is not
 _STAY = 0.1  # seconds
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, StartupMessage: what
 # pg_isready sends. A server that takes no connections yet answers with the error 57P03.
@@ -19,7 +20,7 @@ def answers(probe: Probe, port: int) -> bool:
     try:
         if probe.kind == "http":
             return _http_ok(port, probe.path)
-        with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=_ANSWER) as connection:
             if probe.kind == "redis":
                 connection.sendall(b"PING\r\n")
                 return connection.recv(64).startswith(b"+PONG")
@@ -42,7 +43,7 @@ def _stays_open(connection: socket.socket) -> bool:
 
 
 def _http_ok(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER)
     try:
         connection.request("GET", path)
         return 200 <= connection.getresponse().status < 400  # what `curl -f` takes for well
