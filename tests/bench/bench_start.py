@@ -29,8 +29,8 @@ import psutil
 from lab_services.models import build
 from lab_services.paths import models_dir
 from lab_services.stack import Stack, compose, supervisor_client
-from lab_services.stack.readiness import answers
 from lab_services.stack.process import ProcessRuntime
+from lab_services.stack.readiness import answers
 from lab_services.stack.zygote_client import Child
 
 ROUNDS = 9
