@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import docker
-from requests.exceptions import JSONDecodeError
+from requests.exceptions import JSONDecodeError, RequestException
 
 from lab_services.errors import LabError
 from lab_services.stack import blackhole, containers, image
@@ -36,6 +36,7 @@ _PORT_ATTEMPTS = 3  # a port that was free may be gone before its container star
 _LAUNCH_TIMEOUT = 600.0  # seconds for Compose, which may have to pull a large image
 _SETTLE = 1.0  # seconds in which the engine may still finish what an ended Compose asked for
 _REMOVE_TIMEOUT = 15.0  # seconds
+_END_TIMEOUT = 60  # seconds for a container that is killed, or soon done, to end
 _SIDE_BY_SIDE = 8  # requests to the engine at once
 _STATES = {"running": "starting", "created": "starting", "paused": "paused"}
 
@@ -182,9 +183,9 @@ class DockerRuntime(Runtime):
     # --- look ---------------------------------------------------------------------------------
 
     def _containers(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._api.containers(
-            all=True, filters={"label": f"{containers.STACK}={self.ident}"}
-        )
+        # With a service's label: helpers have that of the stack, and are no replicas.
+        mine = [f"{containers.STACK}={self.ident}", containers.SERVICE]
+        found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": mine})
         for container in found:
             networks = container["NetworkSettings"]["Networks"].values()
             self._addresses[container["Id"]] = next((n["IPAddress"] for n in networks), "")
@@ -264,12 +265,24 @@ class DockerRuntime(Runtime):
     # --- act ----------------------------------------------------------------------------------
 
     def signal(self, replica: Replica, signal_name: str) -> None:
-        """Send a signal; SIGKILL returns when the container has ended."""
+        """Send a signal; SIGKILL returns when the container has ended.
+
+        Raises LabError where the engine does not say so within a minute.
+        """
         if replica.state == "paused":
             self.resume(replica)  # the engine signals no paused container
-        self._api.kill(replica.ident, signal_name)
-        if signal_name == "SIGKILL":
-            self._api.wait(replica.ident)
+        try:
+            self._api.kill(replica.ident, signal_name)
+            if signal_name == "SIGKILL":
+                self._api.wait(replica.ident, timeout=_END_TIMEOUT)  # without one it has no bound
+        except docker.errors.APIError:  # it has answered, and refuses
+            raise
+        except RequestException as error:
+            raise LabError(
+                f"The engine does not say whether {replica.service} {replica.number} has got its "
+                f"{signal_name}: {error}",
+                "Where `docker ps` hangs too, restart Docker; then `lab down --all`.",
+            ) from error
 
     def pause(self, replica: Replica) -> None:
         """Freeze the container's cgroup."""
@@ -303,12 +316,35 @@ class DockerRuntime(Runtime):
     def _lose(self, replica: Replica, addresses: set[str]) -> None:
         """Run `blackhole` in the network of a container, which itself has no right to."""
         self._unreached[replica.ident] = None
+        try:
+            code, said = self._run_helper(
+                replica,
+                ["python", "-c", Path(blackhole.__file__).read_text(), *sorted(addresses)],
+            )
+        except docker.errors.APIError as error:
+            code, said = 1, str(error)
+        except RequestException as error:
+            raise LabError(
+                f"The engine does not say whether {replica.service} {replica.number} has been cut "
+                f"off from another, or joined to it again: {error}",
+                f"Try again: lab fault clear {replica.service}. "
+                "Where `docker ps` hangs too, restart Docker; then `lab down --all`.",
+            ) from error
+        if code:
+            raise LabError(
+                f"{replica.service} cannot be cut off from another: {said[-500:]}",
+                "Its image needs a Python, and the engine must grant NET_ADMIN.",
+            )
+        self._unreached[replica.ident] = addresses
+
+    def _run_helper(self, replica: Replica, command: list[str]) -> tuple[int, str]:
+        """The exit code of a program in the network of a container, and what it said."""
         helper = self._api.create_container(
             self._images[self.services[replica.service].image],
-            ["python", "-c", Path(blackhole.__file__).read_text(), *sorted(addresses)],
+            command,
             user="0",
             entrypoint=[],
-            labels={k: v for k, v in self._labels.items() if k != containers.STACK},
+            labels=self._labels,
             host_config=self._api.create_host_config(
                 network_mode=f"container:{replica.ident}",
                 cap_drop=["ALL"],
@@ -318,32 +354,36 @@ class DockerRuntime(Runtime):
         )["Id"]
         try:
             self._api.start(helper)
-            code = self._api.wait(helper)["StatusCode"]
-            said = self._api.logs(helper).decode(errors="replace").strip()
-        except docker.errors.APIError as error:
-            code, said = 1, str(error)
+            code = int(self._api.wait(helper, timeout=_END_TIMEOUT)["StatusCode"])
+            return code, self._api.logs(helper).decode(errors="replace").strip()
         finally:
-            self._api.remove_container(helper, force=True, v=True)
-        if code:
-            raise LabError(
-                f"{replica.service} cannot be cut off from another: {said[-500:]}",
-                "Its image needs a Python, and the engine must grant NET_ADMIN.",
-            )
-        self._unreached[replica.ident] = addresses
+            with contextlib.suppress(RequestException):  # what stays goes with the stack
+                self._api.remove_container(helper, force=True, v=True)
 
     def hold_to_cores(self, service: str, cores: float | None) -> None:
         """Hold each replica by the quota of its container; None for that of the Compose file."""
         self.compose.service(service)
-        if cores is None:
-            self._cpu_limits.pop(service, None)
-        else:
-            self._cpu_limits[service] = cores
-        quota = containers.cpu_quota(self._cores(service))
-        for replica in self.replicas(service):
-            if replica.state != "exited":
-                self._api.update_container(
-                    replica.ident, cpu_period=containers.CPU_PERIOD, cpu_quota=quota
-                )
+        errors: dict[int, RequestException] = {}
+        with self._launching:  # what is being started has the limit from before
+            if cores is None:
+                self._cpu_limits.pop(service, None)
+            else:
+                self._cpu_limits[service] = cores
+            quota = containers.cpu_quota(self._cores(service))
+            for replica in self.replicas(service):
+                if replica.state != "exited":
+                    try:
+                        self._api.update_container(
+                            replica.ident, cpu_period=containers.CPU_PERIOD, cpu_quota=quota
+                        )
+                    except RequestException as error:  # the others are to be held all the same
+                        errors[replica.number] = error
+        if errors:
+            numbers, last = ", ".join(map(str, errors)), list(errors.values())[-1]
+            raise LabError(
+                f"The limit of the processor of {service} {numbers} cannot be changed: {last}",
+                f"Try again, or end it: lab fault clear {service}",
+            ) from last
 
     def _cores(self, service: str) -> float | None:
         """The limit that holds now: that of the Compose file, or a lower one."""
@@ -371,7 +411,8 @@ class DockerRuntime(Runtime):
         replica = self.replica(service.name, number)
 
         def kill() -> None:
-            with contextlib.suppress(docker.errors.APIError):  # it has ended by itself
+            # It has ended by itself; or the engine is slow, and then its end is waited for below.
+            with contextlib.suppress(docker.errors.APIError, LabError):
                 self.signal(replica, "SIGKILL")
 
         try:
@@ -434,33 +475,38 @@ def _remove_labelled(api: docker.APIClient, label: str, settled: float) -> None:
     """Remove containers, then networks, then volumes, until none is left after `settled`."""
     mine = {"label": label}
     deadline = time.monotonic() + _REMOVE_TIMEOUT
+    refusals: list[RequestException] = []
     while True:
         boxes = [c["Id"] for c in api.containers(all=True, filters=mine)]
         networks = [n["Id"] for n in api.networks(filters=mine)]
         volumes = [v["Name"] for v in api.volumes(filters=mine)["Volumes"] or []]
-        if not boxes and not networks and not volumes and time.monotonic() >= settled:
+        there = [*boxes, *networks, *volumes]
+        if not there and time.monotonic() >= settled:
             return
+        if there and time.monotonic() > deadline:
+            raise LabError(
+                "The engine does not remove everything of the stack: "
+                f"{refusals[-1] if refusals else f'{there[0]} is still there'}",
+                f"docker ps --all --filter label={label} shows what is left.",
+            )
         # A container may be on its way out already, a network still in use: asked again.
         refusals = [
             *_each(boxes, lambda ident: api.remove_container(ident, force=True, v=True)),
             *_each(networks, api.remove_network),
             *_each(volumes, lambda name: api.remove_volume(name, force=True)),
         ]
-        if refusals and time.monotonic() > deadline:
-            raise LabError(
-                f"The engine does not remove everything of the stack: {refusals[-1]}",
-                f"docker ps --all --filter label={label} shows what is left.",
-            )
         time.sleep(0.05)
 
 
-def _each(things: list[str], remove: Any) -> list[docker.errors.APIError]:
-    def attempt(thing: str) -> docker.errors.APIError | None:
+def _each(things: list[str], remove: Any) -> list[RequestException]:
+    """What the engine said against it, or that it said nothing in time, after all were tried."""
+
+    def attempt(thing: str) -> RequestException | None:
         try:
             remove(thing)
         except docker.errors.NotFound:
             return None
-        except docker.errors.APIError as error:
+        except RequestException as error:  # APIError is one too
             return error
         return None
 

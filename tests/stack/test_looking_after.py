@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+from requests.exceptions import ConnectionError, ReadTimeout
 
 from lab_services.errors import LabError
-from lab_services.stack import docker, envoy, process, runtime, supervisor_client
+from lab_services.stack import containers, docker, envoy, process, runtime, supervisor_client
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime
 from lab_services.stack.faults import Kill, Start
@@ -365,6 +366,25 @@ def test_a_job_in_a_container_ends_with_its_caller(
     assert ended.exit_code == 137
 
 
+@pytest.mark.parametrize("error", [ReadTimeout("slow"), ConnectionError("Read timed out.")])
+def test_a_killed_container_that_does_not_end(
+    engines: list[Engine], tmp_path: Path, error: Exception
+) -> None:
+    """An engine that hangs held whoever killed a replica for ever, and every order after it."""
+    made, bounds = contained(tmp_path), []
+
+    def wait(ident: str, timeout: float | None = None) -> None:
+        bounds.append(timeout)
+        raise error
+
+    api: Any = engines[0]
+    api.kill, api.wait = lambda *_: None, wait
+    with pytest.raises(LabError, match="whether web 2 has got its SIGKILL") as caught:
+        made.signal(Replica("web", 2, "ready", {}, ident="c"), "SIGKILL")
+    assert bounds == [docker._END_TIMEOUT]
+    assert "lab down --all" in caught.value.hint
+
+
 def test_a_cut_that_fails_on_one_side_is_lifted_on_the_other(
     engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,7 +402,7 @@ def test_a_cut_that_fails_on_one_side_is_lifted_on_the_other(
     api: Any = engines[0]
     api.create_host_config = lambda *, network_mode, **_: network_mode.removeprefix("container:")
     api.create_container = create
-    api.wait = lambda helper: {"StatusCode": int(helper in failing)}
+    api.wait = lambda helper, timeout: {"StatusCode": int(helper in failing)}
     api.start = api.logs = api.remove_container = lambda *_, **__: b""
     pair = frozenset({"a", "b"})
     with pytest.raises(LabError, match="b cannot be cut off"):
@@ -395,3 +415,127 @@ def test_a_cut_that_fails_on_one_side_is_lifted_on_the_other(
     told.clear()
     made.separate(pair, cut=False)
     assert told == []
+
+
+def cut_off(made: DockerRuntime, api: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Two containers that can be cut off from each other; the labels of the helpers made for it."""
+    made.services = dict.fromkeys("ab", made.services["web"])
+    made._images, made._addresses = {"x": "x"}, {"a": "10.0.0.1", "b": "10.0.0.2"}
+    there = [Replica(name, 1, "ready", {}, ident=name) for name in "ab"]
+    monkeypatch.setattr(made, "replicas", lambda *_: there)
+    labels: list[Any] = []
+
+    def create(*_: Any, **what: Any) -> dict[str, str]:
+        labels.append(what["labels"])
+        return {"Id": "helper"}
+
+    api.create_host_config = lambda **_: {}
+    api.create_container = create
+    api.wait = lambda *_, **__: {"StatusCode": 0}
+    api.start = api.logs = api.remove_container = lambda *_, **__: b""
+    return labels
+
+
+@pytest.mark.parametrize("step", ["create_container", "start", "wait"])
+def test_an_engine_that_says_nothing_of_a_cut(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A helper that hung was waited for without a bound, and every start with it."""
+    made, bounds = contained(tmp_path), []
+    api: Any = engines[0]
+    cut_off(made, api, monkeypatch)
+
+    def silent(*_: Any, **what: Any) -> None:
+        bounds.append(what.get("timeout"))
+        raise ReadTimeout("slow")
+
+    setattr(api, step, silent)
+    with pytest.raises(LabError, match="has been cut off") as caught:
+        made.separate(frozenset({"a", "b"}), cut=True)
+    assert "lab down --all" in caught.value.hint
+    assert set(bounds) == {docker._END_TIMEOUT if step == "wait" else None}
+
+
+def test_a_helper_that_stays_goes_with_its_stack(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container of a cut that could not be removed was left for ever; one taken for a replica."""
+    made, asked = contained(tmp_path), []
+    api: Any = engines[0]
+    labels = cut_off(made, api, monkeypatch)
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise ConnectionError("busy")
+
+    api.remove_container = busy
+    made.separate(frozenset({"a", "b"}), cut=True)
+    assert [each[containers.STACK] for each in labels] == ["1-2", "1-2"]
+
+    def listed(**what: Any) -> list[Any]:
+        asked.append(what["filters"]["label"])
+        return []
+
+    api.containers = listed
+    made._containers()
+    assert asked == [[f"{containers.STACK}=1-2", containers.SERVICE]]
+
+
+def test_all_replicas_are_held_to_their_cores(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first container that the engine did not change kept the others at their old limit."""
+    made, tried = contained(tmp_path), []
+    there = [Replica("web", number, "ready", {}, ident=str(number)) for number in (1, 2, 3)]
+    monkeypatch.setattr(made, "replicas", lambda *_: there)
+
+    def update(ident: str, **_: Any) -> None:
+        assert made._launching._is_owned()  # type: ignore[attr-defined]
+        tried.append(ident)
+        if ident != "3":
+            raise ReadTimeout("slow")
+
+    api: Any = engines[0]
+    api.update_container = update
+    with pytest.raises(LabError, match="of web 1, 2 cannot be changed: slow"):
+        made.hold_to_cores("web", 0.5)
+    assert tried == ["1", "2", "3"]
+
+
+def test_all_is_removed_that_can_be(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request that took too long left what came after it: the network, the volumes."""
+    made, removed = contained(tmp_path), set()
+
+    def remove(ident: str, **_: Any) -> None:
+        if (ident, "tried") not in removed and ident == "slow":
+            removed.add((ident, "tried"))
+            raise ReadTimeout("slow")
+        removed.add(ident)
+
+    api: Any = engines[0]
+    api.containers = lambda **_: [{"Id": i} for i in ("slow", "quick") if i not in removed]
+    api.networks = lambda **_: [{"Id": i} for i in ("net",) if i not in removed]
+    api.remove_container = api.remove_network = remove
+    made.remove()
+    assert removed >= {"slow", "quick", "net"}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_removal_has_an_end(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """An engine that takes the order to remove and does not carry it out held `lab down`."""
+    monkeypatch.setattr(docker, "_REMOVE_TIMEOUT", 0.1)
+    made = contained(tmp_path)
+
+    def remove(*_: Any, **__: Any) -> None:
+        if refused:
+            raise docker.docker.errors.APIError("no")
+
+    api: Any = engines[0]
+    api.containers = lambda **_: [{"Id": "stubborn"}]
+    api.remove_container = remove
+    api.remove_network = api.remove_volume = remove
+    with pytest.raises(LabError, match="everything of the stack: no" if refused else "stubborn is"):
+        made.remove()
