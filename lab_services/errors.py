@@ -1,4 +1,4 @@
-"""The one kind of error that is meant for the reader of a lab."""
+"""The errors that are meant for the reader of a lab."""
 
 
 class LabError(Exception):
@@ -13,3 +13,7 @@ class LabError(Exception):
         super().__init__(f"{message}\n{hint}" if hint else message)
         self.message = message
         self.hint = hint
+
+
+class Refused(LabError):
+    """What was asked for cannot be done, and nothing of it has been."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab_services.errors import LabError
+from lab_services.errors import Refused
 from lab_services.stack.compose_yaml import ComposeError, Place, Source
 
 __all__ = ["ComposeError", "ComposeFile", "Port", "Probe", "Service", "Volume", "read"]
@@ -94,10 +94,10 @@ class ComposeFile:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def service(self, name: str) -> Service:
-        """The service of that name. Raises LabError naming those there are."""
+        """The service of that name. Raises Refused naming those there are."""
         if name not in self.services:
             known = ", ".join(self.services)
-            raise LabError(f"This stack has no service {name!r}.", f"It has: {known}.")
+            raise Refused(f"This stack has no service {name!r}.", f"It has: {known}.")
         return self.services[name]
 
     def callers(self, name: str) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from lab_services.errors import LabError
+from lab_services.errors import LabError, Refused
 from lab_services.stack.compose import ComposeError, ComposeFile, Service
 
 _TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -222,7 +222,7 @@ def set_fault(
 
     `addresses` are those of the administration ports of each proxy's replicas. The keys are those
     of the fault filter: delay_percent, delay_ms, abort_percent, abort_status.
-    Raises LabError where no proxy that runs has a fault filter for the service.
+    Raises Refused where no proxy that runs has a fault filter for the service.
     """
     able = [
         name
@@ -230,12 +230,12 @@ def set_fault(
         if _has_fault_filter(read_config(compose.services[name]), service)
     ]
     if not able:
-        raise LabError(
+        raise Refused(
             f"No proxy in front of {service} can delay or fail its requests.",
             f"Give Envoy a fault filter whose runtime keys begin with fault.{service}.",
         )
     if not any(addresses[name] for name in able):
-        raise LabError(f"{', '.join(able)} does not run.", "Start it: stack.start(…).")
+        raise Refused(f"{', '.join(able)} does not run.", "Start it: stack.start(…).")
     query = "&".join(f"fault.{service}.{key}={value}" for key, value in values.items())
     for name in able:
         for address in addresses[name]:

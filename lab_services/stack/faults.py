@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, Union
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from lab_services.errors import LabError
+from lab_services.errors import LabError, Refused
 from lab_services.stack.messages import Replica
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Change(Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fie
     service: str
 
     def act(self, runtime: "AnyRuntime") -> None:
-        """Do it. Raises LabError where it cannot be done."""
+        """Do it. Raises LabError where it cannot be done, Refused where nothing of it has been."""
         raise NotImplementedError
 
     @property
@@ -313,7 +313,7 @@ class Partition(Standing, frozen=True):
             pairs = ", ".join(f"[{', '.join(sorted(pair))}]" for pair in named)
             pairs += (", " if pairs else "") + f"[{self.service}, {self.other}]"
             place = "in the place of its `x-partitions`" if named else "above `services:`"
-            raise LabError(
+            raise Refused(
                 f"{self.service} and {self.other} cannot be cut off from each other: "
                 f"{runtime.compose.path} does not name the pair.",
                 f"Write this line there, {place}:\n"

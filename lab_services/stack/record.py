@@ -8,7 +8,7 @@ from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING
 
-from lab_services.errors import LabError
+from lab_services.errors import LabError, Refused
 from lab_services.stack.faults import Change, Clear, Lasting, Passing, Standing
 from lab_services.stack.messages import Description, Fault
 
@@ -66,17 +66,20 @@ class StackRecord:
             case Standing():
                 try:
                     change.act(self.runtime)
+                except Refused:
+                    raise
                 except BaseException as error:
                     # Half of it may be in force: nothing stands that the list does not name.
                     try:
                         change.lift(self.runtime)
                         self._end(change.replaces)
                     except Exception as left:  # noqa: BLE001 - what has failed first is told
-                        if str(left) != str(error):  # else it cannot be lifted as it cannot be done
-                            error.add_note(f"Half of it may be in force: {left}")
+                        self._stand(change, begin)
+                        error.add_note(
+                            f"Half of it may be in force (lab fault clear {change.service}): {left}"
+                        )
                     raise
-                self._end(change.replaces, begin)
-                self._add(change, begin)
+                self._stand(change, begin)
             case Lasting():
                 change.act(self.runtime)
                 self._add(change, begin)
@@ -104,6 +107,10 @@ class StackRecord:
         if errors:
             told = "\n".join(str(error) for error in errors)
             raise LabError(f"{len(errors)} faults of {service} go on.", told) from errors[0]
+
+    def _stand(self, change: Standing, begin: float) -> None:
+        self._end(change.replaces, begin)
+        self._add(change, begin)
 
     def _add(self, change: Change, begin: float) -> None:
         fault = Fault(

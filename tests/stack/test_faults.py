@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from lab_services.command.fault import fault
-from lab_services.errors import LabError
+from lab_services.errors import LabError, Refused
 from lab_services.stack import changeable
 from lab_services.stack.compose import read
-from lab_services.stack.faults import CHANGES, Change, Partition
+from lab_services.stack.faults import CHANGES, Change, Delay, LimitCpu, Partition
+from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.stack import Stack
 
 
@@ -51,3 +52,13 @@ def test_a_pair_that_is_not_named(tmp_path: Path, named: str) -> None:
     assert read(file, {}).partitions == before.partitions | {frozenset({"a", "c"})}
     with pytest.raises(LabError, match="cut off from itself"):
         Partition("a", "a")
+
+
+@pytest.mark.parametrize("what", [Delay("web", 1), LimitCpu("b", 1), Partition("c", "a")])
+def test_what_is_not_possible_is_refused(tmp_path: Path, what: Change) -> None:
+    """A fault that never was in force, listed as one that could not be lifted."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  web: {image: x, command: [run]}\n")
+    made = ProcessRuntime(read(file, {}), "1-2", tmp_path, None)
+    with pytest.raises(Refused):
+        what.act(made)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab_services.errors import LabError
+from lab_services.errors import LabError, Refused
 from lab_services.stack.faults import CHANGES, Change, Clear, Kill, Lasting, Passing, Standing
 from lab_services.stack.messages import Failed, Replica
 from lab_services.stack.record import StackRecord
@@ -136,3 +136,41 @@ def test_all_faults_are_lifted_that_can_be(record: StackRecord) -> None:
     with pytest.raises(LabError, match="It cannot be done") as caught:
         record.do(Stuck("web", "half, and stays"))
     assert "half, and stays is not lifted" in Failed.by(caught.value).hint
+
+
+class Cut(Standing, frozen=True):
+    """One that an engine may say nothing of."""
+
+    word: ClassVar[str] = "cut"
+
+    def act(self, runtime: Any) -> None:
+        if runtime.state == "gone":
+            raise Refused("There is no such service.")
+        if runtime.state == "silent":
+            raise LabError("The engine is silent.")
+
+    def lift(self, runtime: Any) -> None:
+        self.act(runtime)
+
+
+def test_a_fault_that_can_be_neither_caused_nor_lifted(record: StackRecord) -> None:
+    """A cut in force on one side, of which `lab fault clear` said that there is none."""
+    record.runtime.state = "silent"
+    with pytest.raises(LabError, match="is silent") as caught:
+        record.do(Cut("web"))
+    assert "Half of it may be in force" in Failed.by(caught.value).hint
+    assert [fault.kind for fault in record.faults if fault.end is None] == ["cut"]
+    with pytest.raises(LabError, match="is silent"):
+        record.do(Clear("web"))
+    record.runtime.state = "ready"
+    record.do(Clear("web"))
+    assert [fault.end is None for fault in record.faults] == [False]
+
+
+def test_a_fault_that_is_refused_is_not_listed(record: StackRecord) -> None:
+    """A delay of a service without a proxy, shown as one that cannot be ended."""
+    record.runtime.state = "gone"
+    with pytest.raises(Refused) as caught:
+        record.do(Cut("web"))
+    assert record.faults == []
+    assert Failed.by(caught.value).hint == ""
