@@ -1,7 +1,9 @@
 """Where the supervisors of one user live on this machine, and which of them are alive.
 
 Each supervisor has a folder: its socket, a file that says who it is, the working files of its
-stacks. The folder goes with the supervisor. Users of one machine never share a root.
+stacks. The folder goes with the supervisor, unless something of a stack could not be removed: then
+it stays with the log that says why, until `lab down --all`. Users of one machine never share a
+root.
 """
 
 import contextlib
@@ -22,6 +24,7 @@ from lab_services.paths import MOVE_STATE
 # The shortest limit among the supported systems: macOS, with the end mark.
 _SOCKET_PATH_MAX = 103
 _KNOCK = 1.0  # seconds for a supervisor's socket to take a caller
+LEFT = 3  # exit code of a supervisor that could not remove everything
 _YOUNG = 60.0  # seconds; a folder that says nothing of its supervisor may belong to one that comes
 
 

@@ -160,24 +160,35 @@ class Supervisor:
         threading.Thread(target=self.end).start()
 
     def end(self, exit_code: int = 0) -> NoReturn:
-        """Take every stack down, remove the folder, end this process."""
+        """Take every stack down, remove the folder, end this process.
+
+        Where a stack could not be taken down the folder stays, and the exit code is `state.LEFT`.
+        """
         with self._lock:
             first, self._shutting_down = not self._shutting_down, True
         if first:
+            code = state.LEFT
             try:
                 with ThreadPoolExecutor() as pool:
-                    list(pool.map(self._remove_quietly, list(self.stacks.values())))
+                    removed = list(pool.map(self._remove_quietly, list(self.stacks.values())))
                 if self._children is not None:
                     self._children.close()
-                state.remove(self.info.ident)
+                if all(removed):
+                    state.remove(self.info.ident)
+                    code = exit_code
+            except Exception:  # noqa: BLE001 - whatever it is, the log and the exit code say so
+                traceback.print_exc()
             finally:
-                os._exit(exit_code)
+                os._exit(code)
         threading.Event().wait()
         raise AssertionError
 
-    def _remove_quietly(self, record: StackRecord) -> None:
+    def _remove_quietly(self, record: StackRecord) -> bool:
+        """Whether nothing of it is left; the log says what is."""
         try:
             record.runtime.remove()
             record.up_finished.wait(_PATIENCE)
         except Exception:  # noqa: BLE001 - the other stacks must go all the same
             traceback.print_exc()
+            return False
+        return True

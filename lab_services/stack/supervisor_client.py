@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,8 +117,9 @@ class SupervisorClient:
         """Let the supervisor go, and wait until everything it owned is gone.
 
         One that does not go is killed after a minute, and its processes with it; what is left in
-        containers then is removed by `lab down --all`. One that stands alone is left to its
-        user. Raises LabError for that.
+        containers then is removed by `lab down --all`, and stderr says so, as it does where not
+        everything could be removed. One that stands alone is left to its user. Raises LabError
+        for that.
         """
         if self._process is None:
             deadline = time.monotonic() + _GO
@@ -167,6 +169,15 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()  # the exit of an interpreter must not hang on it
         process.wait()
+        _tell_what_is_left("The supervisor did not go, and was killed.")
+    if process.returncode == state.LEFT:
+        logs = state.place() / "*" / "supervisor.log"
+        _tell_what_is_left(f"Not everything of a stack could be removed: {logs} says why.")
+
+
+def _tell_what_is_left(why: str) -> None:
+    # Not an error: it comes at the exit of an interpreter, too, which nobody could catch it at.
+    sys.stderr.write(f"{why}\nTo remove what is left, type: lab down --all\n")
 
 
 _own: dict[int, SupervisorClient] = {}

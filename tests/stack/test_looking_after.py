@@ -1,5 +1,6 @@
 """What looks after a stack, or waits for something: its end shows, and no wait is for ever."""
 
+import os
 import socket
 import subprocess
 import threading
@@ -14,7 +15,16 @@ import pytest
 from requests.exceptions import ConnectionError, ReadTimeout
 
 from lab_services.errors import LabError
-from lab_services.stack import containers, docker, envoy, process, runtime, supervisor_client
+from lab_services.stack import (
+    containers,
+    docker,
+    envoy,
+    process,
+    prune,
+    runtime,
+    state,
+    supervisor_client,
+)
 from lab_services.stack.compose import read
 from lab_services.stack.docker import DockerRuntime
 from lab_services.stack.faults import Kill, Start
@@ -175,6 +185,51 @@ def test_a_supervisor_that_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabError, match="does not go") as caught:
         alone.close()
     assert "kill -9 4711" in caught.value.hint
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_clean_up_that_fails_at_the_end(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fails: bool
+) -> None:
+    """Containers that stayed when a notebook was closed: no log, and an exit code of 0."""
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        raise SystemExit
+
+    def remove() -> None:
+        if fails:
+            raise LabError("It stays.")
+
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(docker, "available", lambda: (False, ""))
+    info = SupervisorInfo("12345678", os.getpid(), None)
+    state.make(info.ident)
+    info.write()
+    supervisor = Supervisor(info)
+    supervisor.stacks["1-2"] = StackRecord("1-2", "some/lab", plain)
+    supervisor.stacks["1-2"].up_finished.set()
+    with monkeypatch.context() as broken:
+        broken.setattr(plain, "remove", remove)
+        with pytest.raises(SystemExit):
+            supervisor.end()
+    assert codes == [state.LEFT if fails else 0]
+    assert info.folder.exists() is fails
+    # As `lab down --all` does it.
+    assert prune.prune() == ["folder of the supervisor 12345678"] * fails
+    assert not info.folder.exists()
+
+
+@pytest.mark.parametrize("code", [0, state.LEFT])
+def test_what_a_supervisor_could_not_remove_is_told(
+    capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    """The end of a notebook's Python that says nothing of what it leaves behind."""
+    process = subprocess.Popen(["sh", "-c", f"read end; exit {code}"], stdin=subprocess.PIPE)
+    supervisor_client._wait(process)
+    assert ("lab down --all" in capsys.readouterr().err) is (code == state.LEFT)
 
 
 def test_a_supervisor_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
