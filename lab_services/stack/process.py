@@ -30,7 +30,7 @@ from lab_services.stack.throttle import INTERVAL, Throttle
 from lab_services.stack.zygote_client import Child, ZygoteClient
 
 _DNS_INTERVAL = 0.05  # seconds between two looks at what is due
-_PATIENCE = 5.0  # seconds for a thread to end
+_PATIENCE = 5.0  # seconds for a thread, or for a process that is killed, to end
 _MEMORY_INTERVAL = 0.5  # seconds between two looks at services with a memory limit
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
 
@@ -306,12 +306,21 @@ class ProcessRuntime(Runtime):
         return self._children[replica.service, replica.number]
 
     def signal(self, replica: Replica, signal_name: str) -> None:
-        """Send a signal; SIGKILL returns when the process has ended."""
+        """Send a signal; SIGKILL returns when the process has ended.
+
+        Raises LabError where it has not within some seconds.
+        """
         child = self._child(replica)
         child.signal(signal.Signals[signal_name])
         if signal_name == "SIGKILL":
-            child.ended.wait(5)
+            ended = child.ended.wait(_PATIENCE)
             self._paused.discard((replica.service, replica.number))
+            if not ended:
+                raise LabError(
+                    f"{replica.service} {replica.number} (process {child.pid}) has not ended "
+                    f"within {_PATIENCE:.0f} s of its SIGKILL.",
+                    "The machine may be too busy, or a disk may hang: look again with `lab ps`.",
+                )
 
     def pause(self, replica: Replica) -> None:
         """SIGSTOP."""
@@ -441,13 +450,13 @@ class ProcessRuntime(Runtime):
         for child in children:
             child.signal(signal.SIGKILL)
         for child in children:
-            child.ended.wait(5)
+            child.ended.wait(_PATIENCE)
         for held in self._held:
             held.close()
-        if self._relays is not None:
-            self._relays.close()
         for watch in self._watches:
             watch.join(_PATIENCE)  # else it could write into the folder once more
+        if self._relays is not None:
+            self._relays.close()  # when no watch asks them any more
 
     def _look_at_memory(self) -> None:
         with self._lock:

@@ -29,6 +29,7 @@ _FULL = 1  # the shortest queue of new connections that every system takes as it
 _FILLERS = 16  # at most; some systems take a few more than they were told
 _PATIENCE = 0.05  # seconds; loopback establishes a connection in far less
 _CLOSE = 5.0  # seconds for the thread to end
+_ANSWER = 30.0  # seconds for the thread to answer; on busy processors it may come late
 
 
 class _Side(asyncio.Protocol):
@@ -210,4 +211,4 @@ class Relays:
             self._loop.close()
 
     def _ask(self, what: Coroutine[Any, Any, R]) -> R:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(_CLOSE)
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(_ANSWER)

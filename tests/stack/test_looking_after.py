@@ -66,6 +66,39 @@ def test_the_end_of_a_watch_shows(
     assert "ZeroDivisionError" in capsys.readouterr().err  # in the supervisor's log
 
 
+def test_a_watch_ends_before_what_it_asks(tmp_path: Path) -> None:
+    """A stack that was taken down said in its log that its proxies were not seen to any more."""
+    file = tmp_path / "compose.yaml"
+    service = "{image: x, command: [sleep, '9']}"
+    file.write_text(f"x-partitions: [[a, b]]\nservices:\n  a: {service}\n  b: {service}\n")
+    made = ProcessRuntime(read(file, {}), "1-2", tmp_path, None)
+    looking = threading.Event()
+
+    def look() -> None:
+        looking.set()
+        made.closing.wait()
+        time.sleep(0.1)
+        made._reached("a", "b", 1)
+
+    made._watch("what is asked of a relay", look, 0.0)
+    assert looking.wait(5)
+    made.remove()
+    assert made.failures == []
+
+
+def test_a_killed_process_that_does_not_end(
+    plain: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill that was told as done, and a start after it that was refused: "is running"."""
+    monkeypatch.setattr(process, "_PATIENCE", 0.01)
+    child = Child(2**22 + 1)  # beyond every process id
+    plain._children["web", 1], plain._ports["web", 1] = child, {}
+    with pytest.raises(LabError, match="has not ended within"):
+        plain.signal(plain.replica("web", 1), "SIGKILL")
+    child.ended.set()
+    plain.signal(plain.replica("web", 1), "SIGKILL")
+
+
 def test_memory_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service with other rights ended the watch over the memory of all."""
 

@@ -107,6 +107,16 @@ def test_a_service_that_does_not_run(relays: Relays) -> None:
         near.recv(1)
 
 
+def test_relays_without_processor_for_a_while(
+    relays: Relays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some seconds on a busy machine, and no order was carried out for the stack any more."""
+    monkeypatch.setattr("lab_services.stack.relay._CLOSE", 0.05)
+    relays._loop.call_soon_threadsafe(time.sleep, 0.3)
+    assert relay_of(relays, 1)[1] > 0
+    monkeypatch.undo()  # the thread has its time to end
+
+
 def test_two_who_close_at_once(relays: Relays, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack that is taken down while its caller goes: the second waited for a loop that ended."""
     ask = relays._ask
