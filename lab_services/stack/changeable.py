@@ -7,8 +7,10 @@ mypy and editors read them in `changeable.pyi`, which this program writes:
 
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lab_services.stack.faults import CHANGES, Change
 
@@ -50,21 +52,70 @@ for _kind in CHANGES:
 
 
 def stub() -> str:
-    """What `changeable.pyi` is to hold."""
+    """What `changeable.pyi` is to hold. Raises TypeError for a type that it cannot write."""
+    modules: set[str] = set()
+    methods = [
+        f"    def do(self, change: Change) -> None:\n{_docstring(Changeable.do, 8)}",
+        *(_written_method(kind, modules) for kind in CHANGES),
+    ]
+    ours = {each for each in modules if each.startswith("lab_services.")}
     lines = [
         "# Written by changeable.py, which says how.",
+        "# ruff: noqa: E501 - docstrings stand further in than where they were written",
         "",
-        "import collections.abc",
+        *(f"import {each}" for each in sorted(modules - ours)),
         "",
+        *(f"import {each}" for each in sorted(ours)),
         "from lab_services.stack.faults import Change",
         "",
         "class Changeable:",
-        "    def do(self, change: Change) -> None: ...",
+        _docstring(Changeable, 4),
+        "",
+        "\n\n".join(methods),
     ]
-    for kind in CHANGES:
-        taken = ", ".join(["self", *map(str, _parameters(kind))])
-        lines.append(f"    def {_name(kind)}({taken}) -> None: ...")
     return "\n".join([*lines, "", "def stub() -> str: ...", ""])
+
+
+def _written_method(kind: type[Change], modules: set[str]) -> str:
+    taken = ["self"]
+    for each in _parameters(kind):
+        text = f"{each.name}: {_written(each.annotation, modules)}"
+        if each.default is not each.empty:
+            plain = each.default is None or isinstance(each.default, str | int | float)
+            text += f" = {each.default!r}" if plain else " = ..."
+        taken.append(text)
+    return f"    def {_name(kind)}({', '.join(taken)}) -> None:\n{_docstring(kind, 8)}"
+
+
+def _docstring(thing: object, width: int) -> str:
+    """Its docstring, for an editor that shows nothing but the stub."""
+    first, *others = (inspect.getdoc(thing) or "").splitlines()
+    text = "\n".join([f'"""{first}', *others, *(['"""'] if others else [])])
+    return textwrap.indent(text if others else f'{text}"""', " " * width)
+
+
+def _written(kind: Any, modules: set[str]) -> str:
+    """A type as the stub writes it; the modules that it takes for that are added to `modules`."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in (NoneType, ...):
+        return "None" if kind is NoneType else "..."
+    if origin is Literal and all(isinstance(each, str | int) for each in arguments):
+        modules.add("typing")
+        return f"typing.Literal[{', '.join(map(repr, arguments))}]"
+    if origin in (Union, UnionType):
+        return " | ".join(_written(each, modules) for each in arguments)
+    if origin not in (None, Literal):
+        inside = ", ".join(_written(each, modules) for each in arguments)
+        return f"{_written(origin, modules)}[{inside}]"
+    if isinstance(kind, type) and kind.__module__ == "builtins":
+        return kind.__qualname__
+    # Where all import it from: the Path of Python 3.13 says that it is of pathlib._local.
+    module = getattr(kind, "__module__", "").partition("._")[0]
+    name = getattr(kind, "__qualname__", "")
+    if getattr(sys.modules.get(module), name, None) is not kind:
+        raise TypeError(f"A stub cannot be written with the type {kind!r} of a change.")
+    modules.add(module)
+    return f"{module}.{name}"
 
 
 if __name__ == "__main__":
