@@ -2,8 +2,8 @@
 
     python3 .github/lay_runs.py TO FROM...
 
-Each folder holds <runtime>/<group>/<slug>/. One that is not there holds no run. A run that broke off
-is not laid: the book shows whole ones.
+Each folder holds <runtime>/<group>/<slug>/. One that is not there holds no run. A run that broke
+off is not laid: the book shows whole ones.
 """
 
 import json

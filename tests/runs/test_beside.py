@@ -68,7 +68,7 @@ def test_no_empty_folders_are_left(tmp_path: Path) -> None:
 
 
 def test_the_new_may_take_another_place(tmp_path: Path) -> None:
-    """A run that broke off, in the place of the whole one; an error that nothing is left to move."""
+    """A run that broke off, in the whole one's place; an error for what is no longer there."""
     folder = kept(tmp_path)
     with beside(folder) as new:
         (new / "half").write_text("begun")
