@@ -2,9 +2,11 @@
 
     python3 .github/lay_runs.py TO FROM...
 
-Each folder holds <runtime>/<group>/<slug>/. One that is not there holds no run.
+Each folder holds <runtime>/<group>/<slug>/. One that is not there holds no run. A run that broke
+off is not laid: the book shows whole ones.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ def lay(to: Path, sources: Sequence[Path]) -> list[str]:
     laid = []
     for source in sources:
         for file in sorted(source.glob("*/*/*/measurements.json")):
+            if json.loads(file.read_text())["error"] is not None:
+                continue
             place = file.parent.relative_to(source)
             # Whole: a figure of the run before would stay beside those of this one.
             shutil.rmtree(to / place, ignore_errors=True)

@@ -77,7 +77,8 @@ def build(
             doubtful += [(run, f"{text}: {reason}") for text, reason in doubts.items()]
             if publish and run.length is not Length.FULL:
                 doubtful.append((run, f"it was {LESS[run.length]}, and readers ask for a full one"))
-            made = "kept" if run.runtime in there else "made now"
+            # Where the new run broke off, the old one is shown.
+            made = "made now" if run.folder in [new.folder for new in made_now] else "kept"
             claims = "a cell fails" if run.failed else counted(run.claims)
             rows.append((slug, run.runtime, made, _seconds(run.data["seconds"]), claims))
         chosen.append(found)

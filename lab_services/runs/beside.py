@@ -10,7 +10,7 @@ from lab_services import paths, writing
 
 @contextmanager
 def beside(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` at the end.
+    """An empty folder that takes the place of `folder` at the end, if it has taken none before.
 
     After an error or an interrupt `folder` is as it was, and nothing else is left. Raises LabError
     where nothing can be written.
@@ -22,7 +22,8 @@ def beside(folder: Path) -> Iterator[Path]:
             new = Path(place, "new")
             new.mkdir()
             yield new
-            take_the_place(new, folder)
+            if new.exists():
+                take_the_place(new, folder)
     except BaseException:
         for above in made:
             with suppress(OSError):  # somebody else has put something into it

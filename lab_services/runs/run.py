@@ -207,7 +207,7 @@ def execute(
     _check_parameters(found, values)
     folder = Path(out) / runtime / found.slug
     begun, source, measuring = datetime.now(UTC), found.digest(), _measuring(found)
-    with beside(broken_off(folder)) as part:
+    with beside(folder) as part:
         places = (str(found.path), str(part.absolute() / replay.FOLDER))
         record = {replay.VARIABLE: json.dumps(places)}
         with _environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
@@ -225,8 +225,7 @@ def execute(
             "measuring": measuring,
             "replayed": None,
         }
-        data = _keep(found, part, error, told)
-    return _settled(folder, data)
+        return _settled(part, folder, _keep(found, part, error, told))
 
 
 def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
@@ -247,7 +246,7 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
     if not same or run.data.get("measuring") != _measuring(found):
         raise NothingToReplay(f"What {run.lab} measures is not what it was in this run.", measure)
     folder = Path(out) / run.runtime / found.slug
-    with beside(broken_off(folder)) as part, TemporaryDirectory() as place:
+    with beside(folder) as part, TemporaryDirectory() as place:
         # Its recordings go along: what is kept can be replayed in its turn.
         shutil.copytree(run.folder / replay.FOLDER, part / replay.FOLDER)
         file = Path(place, found.path.name)
@@ -260,16 +259,17 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
         _put_back(part / NOTEBOOK, cells, before)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         told = {**run.data, "source": found.digest(), "replayed": now}
-        data = _keep(found, part, error, told)
-    return _settled(folder, data)
+        return _settled(part, folder, _keep(found, part, error, told))
 
 
-def _settled(folder: Path, data: Mapping[str, Any]) -> Run:
-    """The run at its place, which is only now that of an older one, and only if it is whole."""
-    if data["error"] is not None:
-        return Run(broken_off(folder), data)
-    take_the_place(broken_off(folder), folder)
-    return Run(folder, data)
+def _settled(part: Path, folder: Path, data: Mapping[str, Any]) -> Run:
+    """The run at its place, in one step: a whole one is never to be found as one that broke off."""
+    broke = broken_off(folder)
+    place = folder if data["error"] is None else broke
+    take_the_place(part, place)
+    if place != broke:
+        shutil.rmtree(broke, ignore_errors=True)  # the newer run says more
+    return Run(place, data)
 
 
 def _put_back(file: Path, cells: list[NotebookNode], before: list[NotebookNode]) -> None:

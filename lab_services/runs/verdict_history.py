@@ -38,7 +38,8 @@ class Claimed:
 
 
 def kept(folder: Path) -> list[Run]:
-    """The runs below `folder`, on either runtime. Raises LabError for a damaged one."""
+    """The runs below `folder`, on either runtime, among them those that broke off, which `count`
+    leaves out. Raises LabError for a damaged one."""
     return [Run.load(file.parent) for file in sorted(folder.glob(f"*/*/*/{FILE}"))]
 
 

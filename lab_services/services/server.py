@@ -14,12 +14,13 @@ What happens on SIGTERM:
    more, idle ones are closed, and what is in flight is finished.
 3. The process exits with 0. What is not finished after seven tenths of GRACE_SECONDS, such as half
    a body whose sender holds it open, is cut off, and the log says so: SIGKILL would cut off
-   everything, and say nothing.
+   everything, and say nothing. Nor does a task that ignores its cancellation hold the process.
 
 uvicorn alone starts with step 2, which cuts off whoever is about to use an open connection, and
 ends by the signal itself. A second SIGTERM, or Ctrl-C, goes to step 2 at once.
 """
 
+import asyncio
 import gc
 import logging
 import os
@@ -28,7 +29,7 @@ import socket
 import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -42,6 +43,8 @@ from lab_services.services import settings
 KEEP_ALIVE_SECONDS = 65 * 60
 # The share of the grace period after which what is in flight is cut off; the rest is for the exit.
 CUT_OFF = 0.7
+# For what is left when all is over to take its cancellation; the service has given its tasks more.
+LEFT_SECONDS = 0.5
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 log = logging.getLogger("lab_services.services.server")
@@ -86,6 +89,15 @@ class DrainingServer(uvicorn.Server):
         self.announced = False
         self.idle_ticks = 0
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            _, deaf = await asyncio.wait(left, timeout=LEFT_SECONDS)
+            if deaf:
+                _end_without(deaf)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What is there now stays: no use in searching it for garbage while requests wait.
@@ -127,6 +139,16 @@ class DrainingServer(uvicorn.Server):
                 self.config.timeout_graceful_shutdown = 0
                 self.should_exit = True
         return await super().on_tick(counter)
+
+
+def _end_without(deaf: set[asyncio.Task[Any]]) -> NoReturn:
+    """End the process although tasks go on: asyncio's own end would wait for them for ever, until
+    SIGKILL. Everything else has ended in order by now."""
+    names = sorted(task.get_name() for task in deaf)
+    log.error("tasks ignore that they are cancelled: it ends without them", extra={"tasks": names})
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def serve(app: str) -> None:

@@ -50,11 +50,15 @@ class Service(FastAPI):
     def __init__(self, title: str, lifespan: Lifespan, **options: Any) -> None:
         @asynccontextmanager
         async def running(_: FastAPI) -> AsyncIterator[None]:
-            async with lifespan(self):
-                self.started = True
-                yield
-                self.started = False
-                await self._end_background()
+            try:
+                async with lifespan(self):
+                    self.started = True
+                    yield
+                    self.started = False
+                    await self._end_background()
+            finally:
+                # Where it did not even start, what it had begun is cancelled: no part has died.
+                self._ending = True
 
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)

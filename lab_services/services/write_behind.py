@@ -21,6 +21,8 @@ from typing import Generic, TypeVar
 from lab_services.services.service import Service
 
 EVERY_SECONDS = 0.1
+# For the last rows, when the service stops. Whoever stops it waits longer.
+LAST_SECONDS = 2.0
 MOST = 100_000
 
 Row = TypeVar("Row")
@@ -63,11 +65,22 @@ class WriteBehind(Generic[Row]):
 
     @asynccontextmanager
     async def writing(self, app: Service) -> AsyncIterator[None]:
-        """Write while the service runs, and once more when it stops."""
+        """Write while the service runs, and once more when it stops, for at most LAST_SECONDS."""
         app.background(self._keep_writing())
         yield
-        if not await self.flush():
+        if not await self._last_flush():
             log.error("rows are lost with the service", extra={"rows": len(self)})
+
+    async def _last_flush(self) -> bool:
+        """Whether nothing is left in time."""
+        # The writing may not have ended: then its turn is never over. And what `write` does may not
+        # take a cancellation, for which asyncio.wait_for would wait.
+        last = asyncio.create_task(self.flush(), name="the last rows")
+        await asyncio.wait([last], timeout=LAST_SECONDS)
+        if not last.done():
+            last.cancel()
+            return False
+        return last.result()
 
     async def _keep_writing(self) -> None:
         while True:

@@ -25,12 +25,19 @@ def read(
 
 
 def append(database: "Connection[Any]", name: str, rows: "pd.DataFrame") -> None:
-    """Put rows into a table whose columns are called as theirs; what is empty is NULL there.
+    """Put rows into a table whose columns are called as theirs; what is empty is NULL there, an
+    empty text too.
 
     Raises psycopg.Error, and nothing has been put there, where the table does not take one of them.
 
     >>> tables.append(database, "flights", flights)                         # doctest: +SKIP
     """
-    query = f"COPY {name} ({', '.join(rows.columns)}) FROM STDIN (FORMAT csv)"
+    from psycopg import sql
+
+    columns = sql.SQL(", ").join(map(sql.Identifier, rows.columns))
+    # Of a single column pandas writes "" for what is empty: in quotes, else the line would be lost.
+    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, FORCE_NULL ({}))").format(
+        sql.Identifier(name), columns, columns
+    )
     with database.cursor() as cursor, cursor.copy(query) as copy:
         copy.write(rows.to_csv(index=False, header=False))

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 from lab_services.errors import LabError
@@ -35,17 +36,30 @@ class Actions:
         """Whether one is still to run or to end."""
         return any(timer.is_alive() for timer in self._timers.values())
 
+    def latest(self) -> float:
+        """The last moment at which one begins, in seconds; 0 where there is none."""
+        return max(self._at, default=0.0)
+
     def give_up(self, patience: float) -> None:
-        """Wait for none any more, `patience` seconds after the traffic: each is an error."""
+        """Wait for none any more, `patience` seconds after the last answer, and after the last has
+        begun: each that goes on is an error."""
         for seconds, timer in self._timers.items():
+            timer.cancel()
             if timer.is_alive():
                 self._errors.append(
                     LabError(
-                        f"The action at {seconds:g} s goes on {patience:g} s after the traffic.",
-                        "Give what it waits for a time limit. The recording is at traffic.last().",
+                        f"The action at {seconds:g} s goes on {patience:g} s after the last answer "
+                        "and the last action's moment.",
+                        "Its thread lives on, and may still act. Give what it waits for a time "
+                        "limit. The recording is at traffic.last().",
                     )
                 )
         self._timers.clear()
+
+    def note_errors(self, error: BaseException) -> None:
+        """Note on an error that ends the run what actions have raised before it."""
+        for raised in self._errors:
+            error.add_note("".join(traceback.format_exception_only(raised)).rstrip())
 
     def raise_errors(self) -> None:
         """Raise what actions raised: one error as it is, several as an ExceptionGroup."""

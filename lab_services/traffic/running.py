@@ -39,6 +39,9 @@ _STARTING = 120.0
 _SILENCE = 60.0
 _TIMES_ITS_LENGTH = 10
 _ACTION = 600.0  # after the traffic, for what `at` has called: a rollout takes some minutes
+# A turn of the loop takes a tenth of a second. After one that took so long, this process has stood
+# still itself (Ctrl-Z and fg, a paused machine), and the clock has measured nobody's silence.
+_STOOD_STILL = 5.0
 
 _last: Recording | None = None
 
@@ -68,8 +71,9 @@ def send(
 
     `timeout` is in seconds from the intended start. `warmup` sends the first so many seconds of
     the schedule once before it; those rows are marked. `at` calls functions of this process at
-    seconds after the beginning (after the warm-up), to inject a fault for instance; what they
-    raise is raised at the end, and so is that one goes on ten minutes after the traffic.
+    seconds after the beginning (after the warm-up), to inject a fault for instance. An exception in
+    one of them is raised at the end. One that is still at work ten minutes after the last answer
+    raises LabError.
     `connections` are opened to every server beforehand and more when all are in use, up to 2048.
     `generators` splits the schedule over so many processes, for rates that one core cannot keep.
 
@@ -251,8 +255,9 @@ class _Run:
             finally:  # a second interrupt while it waits changes nothing
                 self._keep(begin, to_unix, "Interrupted")
             raise
-        except GeneratorDied:
+        except GeneratorDied as error:
             self._actions.cancel()
+            self._actions.note_errors(error)
             self._keep(begin, to_unix, "A generator died")
             raise
         self._actions.raise_errors()
@@ -266,16 +271,21 @@ class _Run:
         senders = len(self._generators) - master
         shown = -math.inf
         until = begin + self._longest()
-        acting_until = until + _ACTION
+        last_action = begin + self._actions.latest()  # which may be long after the last answer
+        acting_until = last_action + _ACTION
+        turned = listens_since = time.monotonic()
         while len(self._done) < senders or self._actions.running():
             self._next(_TICK)
             now = time.monotonic()
+            if (took := now - turned) > _STOOD_STILL:
+                until, acting_until, listens_since = until + took, acting_until + took, now
+            turned = now
             if now - shown > _SHOWN_EVERY:
                 shown = now
                 progress.show(now - begin, self._collector)
             if len(self._done) < senders:
-                self._check_on(until)
-                acting_until = now + _ACTION
+                self._check_on(until, listens_since)
+                acting_until = max(now, last_action) + _ACTION
             elif now > acting_until:
                 self._actions.give_up(_ACTION)
         if master:
@@ -289,11 +299,12 @@ class _Run:
             return self._count * self._timeout + _SILENCE
         return _TIMES_ITS_LENGTH * self._seconds + self._timeout + _SILENCE
 
-    def _check_on(self, until: float) -> None:
+    def _check_on(self, until: float, listens_since: float) -> None:
         """Raises GeneratorDied for one that is not through and says nothing, or has no end."""
         now = time.monotonic()
         for place, generator in enumerate(self._generators):
-            if place not in self._done and now - generator.heard > _SILENCE:
+            heard = max(generator.heard, listens_since)
+            if place not in self._done and now - heard > _SILENCE:
                 raise generator.hangs(f"has said nothing for {_SILENCE:g} s")
             if place not in self._done and now > until:
                 raise generator.hangs(f"is at work {self._longest():.0f} s after the beginning")

@@ -9,7 +9,7 @@ import pytest
 from lab_services.book import __main__ as book
 from lab_services.errors import LabError
 from lab_services.runs.notebook import Lab, Length
-from lab_services.runs.run import Run
+from lab_services.runs.run import Run, broken_off
 
 SLUG = "serving/small"
 
@@ -32,7 +32,14 @@ class Project:
         (root / f"labs/{SLUG}.ipynb").parent.mkdir(parents=True)
         nbformat.write(nbformat.v4.new_notebook(metadata=kernel), root / f"labs/{SLUG}.ipynb")
 
-    def run(self, runtime: str, verdict: str = "holds", error: dict | None = None) -> None:
+    def run(
+        self,
+        runtime: str,
+        verdict: str = "holds",
+        error: dict | None = None,
+        folder: Path | None = None,
+    ) -> Run:
+        folder = folder or self.runs / runtime / SLUG
         claim = {"text": "it gains", "verdict": verdict, "reason": "by 2", "bound": "at least 3"}
         data = {
             "lab": SLUG,
@@ -44,15 +51,17 @@ class Project:
             "claims": [claim | {"measured": {"text": "1"}}],
             "exercises": [],
         }
-        file = self.runs / runtime / SLUG / "measurements.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(data))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "measurements.json").write_text(json.dumps(data))
+        return Run.load(folder)
 
     def execute(self, lab: str, runtime: str, out: Path, *, length: Length) -> Run:
         assert (lab, out, length) == (str(self.root / f"labs/{SLUG}.ipynb"), self.runs, Length.FULL)
         self.made.append(runtime)
-        self.run(runtime, error=self.error)
-        return Run.load(self.runs / runtime / SLUG)
+        folder = self.runs / runtime / SLUG
+        return self.run(
+            runtime, error=self.error, folder=broken_off(folder) if self.error else folder
+        )
 
     def sphinx(self, root: Path, chosen: list, compared: dict) -> int:
         self.shown = [[run.runtime for run in runs] for runs in chosen]
@@ -185,6 +194,15 @@ def test_what_does_not_hold_is_measured_again_where_it_is_asked_for(project):
     assert project.made == ["process"]
     assert project.build("--again") == 0
     assert project.made == ["process"]
+
+
+def test_a_kept_run_in_place_of_one_that_broke_off_is_called_kept(project, capsys):
+    """Yesterday's numbers, said to be measured just now."""
+    project.run("process", verdict="fails")
+    project.error = BROKEN
+    assert project.build("--again") == 0
+    assert project.made == ["process"]
+    assert "serving/small  process  kept" in capsys.readouterr().err
 
 
 def test_a_damaged_run_is_named(project):

@@ -1,5 +1,6 @@
 """The scripts that the workflows run: the one required check, the runs of the book, the history."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from lab_services import paths
 from lab_services.git import git
+from lab_services.runs.run import broken_off
 
 GITHUB = paths.repository() / ".github"
 refused = runpy.run_path(str(GITHUB / "gate.py"))["refused"]
@@ -43,18 +45,25 @@ def test_only_a_plan_without_labs_excuses_that_none_was_run() -> None:
     assert refused(failed) == {"plan": "failure", "labs": "skipped"}
 
 
-def kept(folder: Path, place: str, *files: str) -> None:
-    for name in ("measurements.json", *files):
+def kept(
+    folder: Path, place: str, *files: str, error: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Put a run there; gives what its measurements say, which tells the runs of folders apart."""
+    for name in files:
         file = folder / place / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(folder.name))
+        file.write_text(folder.name)
+    said = {"of": folder.name, "error": error}
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    (folder / place / "measurements.json").write_text(json.dumps(said))
+    return said
 
 
 def test_later_runs_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
     """A figure of one run beside the numbers of another; the shortest run shown, not the judged."""
     kept(tmp_path / "tests", "process/qa/one", "figures/old.svg")
-    kept(tmp_path / "tests", "process/qa/two")
-    kept(tmp_path / "short", "process/qa/one", "figures/new.svg")
+    tests = json.dumps(kept(tmp_path / "tests", "process/qa/two"))
+    short = json.dumps(kept(tmp_path / "short", "process/qa/one", "figures/new.svg"))
     kept(tmp_path / "short", "docker/qa/one")
     (tmp_path / "short/answers/docker/qa").mkdir(parents=True)
     (tmp_path / "short/answers/docker/qa/one.json").write_text("{}")
@@ -62,12 +71,21 @@ def test_later_runs_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
     lay(book, [tmp_path / "tests", tmp_path / "short", tmp_path / "none"])
     found = {str(f.relative_to(book)): f.read_text() for f in book.rglob("*") if f.is_file()}
     assert found == {
-        "process/qa/one/measurements.json": "short",
+        "process/qa/one/measurements.json": short,
         "process/qa/one/figures/new.svg": "short",
-        "process/qa/two/measurements.json": "tests",
-        "docker/qa/one/measurements.json": "short",
+        "process/qa/two/measurements.json": tests,
+        "docker/qa/one/measurements.json": short,
     }
     assert lay(book, [tmp_path / "none"]) == []
+
+
+def test_a_run_that_broke_off_is_not_laid(tmp_path: Path) -> None:
+    """A lab that is not there, built into the book's runs; a whole run replaced by half of one."""
+    folder, book = tmp_path / "short", tmp_path / "book"
+    kept(folder, "process/qa/one")
+    kept(folder, broken_off(Path("process/qa/one")).as_posix(), error={"type": "ValueError"})
+    assert lay(book, [folder]) == [f"process/qa/one of {folder}"]
+    assert [file.parent.name for file in book.rglob("measurements.json")] == ["one"]
 
 
 def verdicts(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

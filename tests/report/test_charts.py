@@ -8,10 +8,11 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from lab_services.report import charts
 from lab_services.report.charts import style
-from lab_services.report.charts.timeline import Change
+from lab_services.report.charts.timeline import Change, name_faults
 from lab_services.report.stats import Interval
 from lab_services.stack.messages import Fault
 
@@ -367,6 +368,24 @@ def test_a_series_names_what_happened_where_its_x_begins():
     assert "night" not in elsewhere.alt and "kill" not in elsewhere.svg
 
 
+@pytest.mark.parametrize("log_x", [False, True])
+def test_the_name_of_a_fault_stays_inside_of_any_axis(log_x):
+    """A name out of the picture, because the axis does not begin at 0."""
+    axes = Figure().add_subplot(xscale="log" if log_x else "linear")
+    faults = [Fault("kill", "job", None, 90.0, 101.5), Fault("kill", "job", None, 108.0, 109.0)]
+    name_faults(axes, faults, 100.0, 110.0, limits=(5.0, 10.0))
+    first, last = axes.texts
+    assert (first.xy[0], first.get_ha()) == (5.0, "left")
+    assert (last.xy[0], last.get_ha()) == (8.0, "left")
+    name_faults(axes, [Fault("kill", "job", None, 109.5, None)], 100.0, 110.0, limits=(5.0, 10.0))
+    assert axes.texts[-1].get_ha() == "right"
+    line = {"age": ([1.0, 3.0], [0.0, 3.0])}
+    drawn = charts.series(
+        line, faults=faults, begin=100.0, log_x=log_x, name="s", title="t", y="age"
+    )
+    assert drawn.svg.count(">kill job</text>") == 1
+
+
 # --- scatter -------------------------------------------------------------------------------------
 
 
@@ -399,6 +418,32 @@ def test_theory_of_a_scatter_stands_at_the_moments_it_is_for():
     assert ">line: theory</text>" in explained and "theory" not in plain
     with pytest.raises(ValueError, match="No series is called c"):
         charts.scatter(panels, theory={"c": ([100.0], [0.01])}, **kept)
+
+
+def test_theory_of_a_scatter_is_within_its_axis():
+    """A curve that is cut off, or that leaves the panel, as if theory had said nothing there."""
+    kept = {"order": ["whole"], "name": "s", "title": "t"}
+    near = charts.scatter({"a": points()}, theory={"a": ([100.0, 102.0], [0.01, 0.01])}, **kept)
+    far = charts.scatter({"a": points()}, theory={"a": ([100.0, 102.0], [0.01, 50.0])}, **kept)
+    assert ">10 s</text>" in far.svg and ">10 s</text>" not in near.svg
+
+
+def test_a_scatter_tells_theory_and_faults():
+    """What explains the points, told only to those who see them."""
+    pause = Fault("pause", "worker", None, 100.5, 101.5)
+    theory = {"a": ([100.0, 102.0], [0.01, 0.02])}
+    kept = {"order": ["whole"], "name": "s", "title": "t"}
+    words = charts.scatter({"a": points()}, [pause], theory=theory, **kept).alt
+    assert "Theory: 10.0 ms at first, at most 20.0 ms, 20.0 ms at the end." in words
+    assert "Fault: pause worker at 0.5 s until 1.5 s." in words
+
+
+def test_an_answer_without_a_place_in_a_scatter_is_told():
+    """Points that vanish on the logarithmic axis, and are counted all the same."""
+    panels = {"a": points(took=[np.nan, 0.0, 0.01])}
+    words = charts.scatter(panels, order=["whole"], name="s", title="t").alt
+    assert "a: 1 whole, after 10.0 ms to 10.0 ms." in words
+    assert "Not known: how long 2 of 3 answers of a took: no time above 0." in words
 
 
 def test_a_scatter_without_an_answer_says_so():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab_services.runs.beside import beside
+from lab_services.runs.beside import beside, take_the_place
 
 
 def kept(root: Path) -> Path:
@@ -65,3 +65,12 @@ def test_no_empty_folders_are_left(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), beside(tmp_path / "runs/process/gates/small"):
         raise KeyboardInterrupt
     assert list(tmp_path.rglob("*")) == [tmp_path / "runs"]
+
+
+def test_the_new_may_take_another_place(tmp_path: Path) -> None:
+    """A run that broke off, in the whole one's place; an error for what is no longer there."""
+    folder = kept(tmp_path)
+    with beside(folder) as new:
+        (new / "half").write_text("begun")
+        take_the_place(new, folder.with_name("other"))
+    assert there(tmp_path) == ["process/gates/other/half", "process/gates/small/old"]

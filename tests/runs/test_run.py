@@ -153,6 +153,21 @@ def test_a_run_that_breaks_off_replaces_no_whole_one(tmp_path):
     assert Run.load(whole.folder) == again
 
 
+def test_a_whole_run_is_never_kept_as_one_that_broke_off(tmp_path, monkeypatch):
+    """Ctrl-C between two renames, after which a whole run is called broken; two runs of one lab
+    that end together and take one another's place."""
+    places, rename = [], Path.rename
+
+    def recorded(self: Path, target: Path) -> Path:
+        places.append(str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", recorded)
+    run = execute(write(tmp_path, "1 + 1"), runtime="process", out=tmp_path / "runs")
+    assert not run.failed and str(run.folder) in places
+    assert not [place for place in places if "broken-off" in place]
+
+
 def test_an_interrupt_leaves_the_kept_run_and_nothing_else(tmp_path, capfd, monkeypatch):
     """A good run that is gone after Ctrl-C, a stack that runs on, a traceback of the kernel's."""
     state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))  # the path of a socket is short

@@ -1,6 +1,6 @@
 import ast
 import asyncio
-import contextlib
+import json
 import re
 import textwrap
 from contextlib import asynccontextmanager
@@ -244,28 +244,44 @@ def test_a_background_task_that_is_over_shows(caplog, how):
     assert "a background task is over" in caplog.text
 
 
-def test_a_task_that_never_ends_does_not_hold_the_service(caplog, monkeypatch):
-    """A service that could only be killed, and whose log did not say what held it."""
-    monkeypatch.setattr("lab_services.services.service.END_SECONDS", 0.3)
-    enough = []
+def test_a_task_that_never_ends_does_not_hold_the_service(serve):
+    """A service that could only be killed, and whose log did not say what held it, or that rows
+    are lost."""
+    server = serve("deaf:app").until_ready()
+    server.process.terminate()
+    code, log = server.end()
+    assert code == 0, log
+    lines = [json.loads(line) for line in log.splitlines()]
+    told = {line["message"]: line for line in lines if line["level"] == "ERROR"}
+    assert list(told) == [
+        "background tasks do not end: they are left",
+        "rows are lost with the service",
+        "tasks ignore that they are cancelled: it ends without them",
+    ]
+    left, lost, ended = told.values()
+    assert left["tasks"] == ended["tasks"] == ["WriteBehind._keep_writing"]
+    assert lost["rows"] == 1
 
-    async def deaf():
-        while not enough:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(60)
+
+def test_what_had_begun_when_a_service_did_not_start_has_not_died(caplog):
+    """A false cause of death in the log, beside the one for which the service did not start."""
+
+    async def part():
+        await asyncio.sleep(60)
 
     @asynccontextmanager
     async def lifespan(app):
-        task = app.background(deaf())
+        app.background(part())
+        await asyncio.sleep(0)
+        raise LookupError("no database")
         yield
-        enough.append(True)
-        task.cancel()
 
-    with TestClient(Service("test", lifespan=lifespan)) as client:
-        assert client.get("/ready").status_code == 200
-    (told,) = caplog.records
-    assert told.message == "background tasks do not end: they are left"
-    assert told.tasks[0].endswith("deaf")
+    with (
+        pytest.raises(LookupError),
+        TestClient(Service("test", lifespan=lifespan)),
+    ):
+        pass
+    assert "a background task is over" not in caplog.text
 
 
 SERVICES = sorted(

@@ -49,6 +49,27 @@ def test_what_is_empty_is_null(database):
     assert found == 2
 
 
+def test_what_is_empty_is_null_in_a_single_column(database):
+    """A delivery of one column that is refused, or an empty text in the place of nothing."""
+    database.execute("DROP TABLE IF EXISTS rain")
+    database.execute("CREATE TABLE rain (mm float)")
+    tables.append(database, "rain", pd.DataFrame({"mm": [0.25, np.nan, 0.5]}))
+    assert tables.read(database, "SELECT mm FROM rain")["mm"].isna().tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_column_may_have_any_name(database):
+    """A word of SQL as the name of a column, or capitals in it."""
+    database.execute('DROP TABLE IF EXISTS "Orders"')
+    database.execute('CREATE TABLE "Orders" ("order" int, "At noon" int)')
+    rows = pd.DataFrame({"order": [1], "At noon": [2]})
+    tables.append(database, "Orders", rows)
+    assert tables.read(database, 'SELECT * FROM "Orders"').equals(rows)
+
+
 def test_rows_go_in_together_or_not_at_all(database):
     """Half of a delivery, where one of its rows is refused."""
     twice = pd.concat([FLIGHTS.assign(id=[3, 4]), FLIGHTS.assign(id=[4, 5])])

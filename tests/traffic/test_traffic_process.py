@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 
 from lab_services import traffic
 from lab_services.errors import LabError
 from lab_services.traffic.generators import GeneratorDied, end_idle
+from lab_services.traffic.schedules import Schedule
 from tests.traffic.conftest import generators_of
 
 pytestmark = pytest.mark.alone
@@ -207,6 +209,28 @@ def test_a_generator_that_is_stopped_is_ended_and_its_rows_are_kept(requests, mo
     assert traffic.send(requests, traffic.constant(100, 0.05)).table["ok"].all()
 
 
+def test_a_caller_that_stood_still_blames_no_generator(script, service):
+    """Ctrl-Z and fg, or a paused machine: the caller's own silence, taken for a generator's."""
+    process = script(
+        "from lab_services.traffic import running\n"
+        "running._SILENCE, running._STOOD_STILL = 1.5, 0.5\n" + SEND.format(url=service.url())
+    )
+    wait_until_sending(process)
+    (generator,) = generators_of(process.pid)
+    caller = psutil.Process(process.pid)
+    generator.suspend()
+    caller.suspend()
+    time.sleep(2.0)
+    caller.resume()
+    time.sleep(0.5)  # the caller looks first
+    generator.resume()
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+    assert "Interrupted after" in output
+
+
 def test_a_stopped_generator_does_not_hold_who_tells_it(service, requests, monkeypatch):
     """A plan that is larger than the pipe, for a generator that reads nothing."""
     from lab_services.traffic import generators
@@ -229,8 +253,33 @@ def test_an_action_without_an_end_is_told(requests, monkeypatch):
     with pytest.raises(LabError, match=r"The action at 0\.05 s goes on 0\.2 s after") as caught:
         traffic.send(requests, traffic.constant(100, 0.1), at={0.05: held.wait})
     held.set()
-    assert "time limit" in caught.value.hint
+    assert "time limit" in caught.value.hint and "thread lives on" in caught.value.hint
     assert len(traffic.last()) == 10 and not traffic.last().interrupted
+
+
+def test_an_action_that_has_not_begun_is_waited_for(requests, monkeypatch):
+    """One that was to act long after the last answer, called endless, and acting all the same."""
+    from lab_services.traffic import running
+
+    monkeypatch.setattr(running, "_ACTION", 0.2)
+    acted = []
+    schedule = Schedule(np.array([0.0, 0.01]), 1.0, "early")
+    traffic.send(requests, schedule, at={0.9: lambda: acted.append("once")})
+    assert acted == ["once"]
+
+
+def test_what_an_action_raised_is_told_with_a_dead_generator(requests):
+    """The cause of a generator's death, dropped for the death."""
+
+    def kill():
+        for process in generators_of(os.getpid()):
+            process.kill()
+        raise LookupError("killed the wrong one")
+
+    with pytest.raises(GeneratorDied) as caught:
+        traffic.send(requests, traffic.constant(100, 20), at={0.5: kill})
+    (note,) = caught.value.__notes__
+    assert note.startswith("LookupError: killed the wrong one\nRaised by the action at 0.5 s")
 
 
 @pytest.mark.parametrize(

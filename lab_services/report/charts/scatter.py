@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 
 from lab_services.report import numbers
 from lab_services.report.charts import style
-from lab_services.report.charts.series import Points
+from lab_services.report.charts.series import Points, line_in_words
 from lab_services.report.charts.style import COLOURS, MARKERS, WIDTH, Chart
 from lab_services.report.charts.svg import INK
-from lab_services.report.charts.timeline import FaultLike, during, head, shade, timed
+from lab_services.report.charts.timeline import FaultLike, during, head, in_words, shade, timed
 
 Looks = Mapping[str, Mapping[str, Any]]
 """For each kind, how its points are drawn."""
@@ -39,8 +39,9 @@ def scatter(
     A panel's table has a row an answer: `asked` (Unix seconds), `took` (seconds, infinite where it
     never came) and `kind`, one of `order`. Each panel begins with its own first answer, and all
     have the same axes. `theory["queue"]` are moments (Unix seconds) and the seconds expected of
-    who asks then. A panel without a row is empty, and the chart says so. Raises ValueError for more
-    panels or kinds than can be told apart, and for a kind that `order` does not name.
+    who asks then. A panel without a row is empty, and the chart says so, as it does of answers that
+    took no time above 0. Raises ValueError for more panels or kinds than can be told apart, and for
+    a kind that `order` does not name.
 
     >>> scatter({"queue": answers}, stack.faults, order=["whole", "partial"],
     ...         name="stall", title="A branch stands still")
@@ -50,20 +51,22 @@ def scatter(
     style.check_labels(dict.fromkeys(order))
     if unknown := {kind for table in panels.values() for kind in table["kind"]} - set(order):
         raise ValueError(f"No kind is called {', '.join(sorted(unknown))}.")
-    looks: dict[str, dict[str, Any]] = {
+    looks: Looks = {
         kind: {"color": COLOURS[at], "marker": MARKERS[at], "ms": _SIZES[at], "ls": "none"}
         for at, kind in enumerate(order)
     }
     faults, missing = timed(faults)
     took = np.concatenate([table["took"].to_numpy(dtype=float) for table in panels.values()])
-    came = took[np.isfinite(took) & (took > 0)]
-    least, most = (float(came.min()), float(came.max())) if came.size else (1.0, 1.0)
+    expected = {label: np.asarray(values, dtype=float) for label, (_, values) in theory.items()}
+    drawn = np.concatenate([took, *expected.values()])
+    drawn = drawn[_placed(drawn)]
+    least, most = (float(drawn.min()), float(drawn.max())) if drawn.size else (1.0, 1.0)
     never, edge = bool(np.isinf(took).any()), 2 * most
     with style.style(name):
         figure = Figure(figsize=(WIDTH, 0.9 + (2.8 - 0.3 * len(panels)) * len(panels)))
         rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         rows[0].set(yscale="log", ylim=(least / 1.5, (edge if never else most) * 1.5))
-        words, longest = [], 0.0
+        words, unplaced, longest = [], [], 0.0
         for axes, (label, table) in zip(rows, panels.items(), strict=True):
             axes.set_ylabel(y)
             style.unit_axis(axes, "y", "s", room=1.2)
@@ -75,13 +78,20 @@ def scatter(
             begin, end = float(table["asked"].min()), float(table["asked"].max())
             longest = max(longest, end - begin)
             words.append(f"{label}: {_draw(axes, table, begin, looks, edge)}.")
+            if lost := int((~(_placed(table["took"]) | np.isinf(table["took"]))).sum()):
+                what = f"how long {lost} of {len(table)} answers of {label} took"
+                unplaced.append(style.gap(what, "no time above 0"))
             if label in theory:
-                at, expected = (np.asarray(each, dtype=float) for each in theory[label])
-                axes.plot(at - begin, expected, **style.theory())
-                if not np.isfinite(expected).any():
+                at = np.asarray(theory[label][0], dtype=float)
+                axes.plot(at - begin, expected[label], **style.theory())
+                if np.isfinite(expected[label]).any():
+                    words.append(f"Theory: {line_in_words(expected[label], 's')}.")
+                else:
                     missing.append(style.gap(f"the theory of {label}"))
             shade(axes, here := during(faults, begin, end), begin, end)
             head(axes, label, here, begin, end)
+            words += [f"Fault: {told}" for told in in_words(here, begin)]
+        missing += unplaced
         rows[-1].set_xlim(0, longest or 1.0)
         style.noted(rows[-1], "seconds", [], missing=missing)
         shown = {kind for table in panels.values() for kind in table["kind"]}
@@ -96,18 +106,23 @@ def scatter(
         return style.finish(figure, name, title, alt, legend)
 
 
+def _placed(seconds: Any) -> Any:
+    """Which have a place on a logarithmic axis."""
+    return np.isfinite(seconds) & (seconds > 0)
+
+
 def _draw(
     axes: Axes,
     table: pd.DataFrame,
     begin: float,
-    looks: Mapping[str, Mapping[str, Any]],
+    looks: Looks,
     edge: float,
 ) -> str:
     """Draw the points of a panel, at the `edge` what never came; what they show, in words."""
     words = []
     for kind, look in looks.items():
         own = table[table["kind"] == kind]
-        came = own[np.isfinite(own["took"])]
+        came = own[_placed(own["took"])]
         never = own[np.isinf(own["took"])]
         parts = [f"{len(came)} {kind}"]
         if len(came):  # what is empty has no extent to lay the chart out by

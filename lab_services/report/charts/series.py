@@ -68,7 +68,7 @@ def series(
                 known = np.asarray(values, dtype=float)
                 axes.plot(at, known, **how)
                 if np.isfinite(known).any():
-                    words.append(f"{called}: {_in_words(known, unit)}.")
+                    words.append(f"{called}: {line_in_words(known, unit)}.")
                 else:
                     missing.append(style.gap(what))
         if theory:
@@ -82,7 +82,7 @@ def series(
         left, right = (float(places.min()), float(places.max())) if places.size else (0.0, 1.0)
         found = during(found, begin + left, begin + right)
         shade(axes, found, begin, begin + right)
-        name_faults(axes, found, begin, begin + right)
+        name_faults(axes, found, begin, begin + right, (left, right))
         words += in_words(found, begin)
         axes.set(xlim=(left, right), ylabel=y)
         axes.set_ylim(bottom=0)
@@ -94,7 +94,7 @@ def series(
         return style.finish(figure, name, title, alt, legend)
 
 
-def _in_words(values: npt.NDArray[np.float64], unit: str) -> str:
+def line_in_words(values: npt.NDArray[np.float64], unit: str) -> str:
     """How a line goes; one with gaps, piece by piece."""
     words = []
     for part in np.split(values, np.flatnonzero(~np.isfinite(values))):

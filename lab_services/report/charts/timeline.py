@@ -199,14 +199,26 @@ def shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> 
         axes.axvline(left, color=INK, lw=1.0)
 
 
-def name_faults(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> None:
-    """Name each fault above its beginning, neighbours on two levels."""
+def name_faults(
+    axes: Axes,
+    faults: Sequence[FaultLike],
+    begin: float,
+    end: float,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Name each fault above its beginning, neighbours on two levels.
+
+    `limits` are those of the x axis in seconds after `begin`, by default from 0 to `end`.
+    """
+    low, high = limits or (0.0, end - begin)
+    scale = np.log if axes.get_xscale() == "log" else np.asarray
     for number, fault in enumerate(faults):
-        left, _ = _span(fault, begin, end)
-        fits = left / (end - begin or 1.0) + _LETTER * len(_name(fault)) <= 1
+        at = max(low, _span(fault, begin, end)[0])
+        share = (scale(at) - scale(low)) / ((scale(high) - scale(low)) or 1.0)
+        fits = share + _LETTER * len(_name(fault)) <= 1
         axes.annotate(
             _name(fault),
-            (left, 1),
+            (at, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 2 + 12 * (number % 2)),
             textcoords="offset points",
