@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab_services.runs.series import Series
     from lab_services.runs.steadiness import Claim, Found
 
-KEPT = Path("runs/steady")
+KEPT = Path("runs/steady")  # where a book built of `runs` finds the records
 
 
 @click.command(

@@ -19,12 +19,17 @@ from lab_services.errors import LabError
 from lab_services.runs import control_group, duty_cycle, foreign_load
 
 SHARE = 0.5  # of a core, of the profile `half`
-_BURST, _EVERY = 0.2, 2.0  # seconds
+_BURST, _EVERY = 0.2, 2.0  # seconds, of the profile `bursts`
 _PATIENCE = 5.0  # seconds for a program of ours to end when it is told to
 
 
 class Profile(StrEnum):
-    """A machine to measure on."""
+    """A machine to measure on.
+
+    quiet is this machine as it is. On one-core all that belongs to the lab has one core, on half
+    half of its time together. On busy something else keeps one core busy, and bursts of something
+    else come on all cores for 0.2 s, every 2 s.
+    """
 
     QUIET = "quiet"
     ONE_CORE = "one-core"
@@ -33,13 +38,6 @@ class Profile(StrEnum):
     BURSTS = "bursts"
 
 
-MEANS = {
-    Profile.QUIET: "this machine as it is",
-    Profile.ONE_CORE: "all that belongs to the lab on one core",
-    Profile.HALF: "all that belongs to the lab together with half of one core's time",
-    Profile.BUSY: "something else keeps one core busy",
-    Profile.BURSTS: f"something else takes all cores for {_BURST:g} s, every {_EVERY:g} s",
-}
 _HELD = (Profile.ONE_CORE, Profile.HALF)
 
 

@@ -1,7 +1,8 @@
 """The runs of a lab that are repeated on other machines, made on this one as profiles.
 
 Below one folder lie `kept/`, a file for each finished run, `last/<profile>/`, the last run on each
-profile as any other kept run, and `records/<group>/<slug>.json`, what has come of all of them.
+profile as any other kept run, and `records/`, a file for each lab: by runtime and length, what has
+come of all runs that count together.
 """
 
 import json
@@ -18,7 +19,7 @@ from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.others import watched
 from lab_services.runs.profiles import Profile
 from lab_services.runs.run import Run
-from lab_services.runs.steadiness import claims
+from lab_services.runs.steadiness import claims, record_file
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,6 @@ def key(lab: str) -> str:
     found = Lab.find(lab)
     own = paths.repository() / "labs" / f"{found.slug}.ipynb"
     return inputs.inputs(found.slug).key if found.path == own else found.digest()
-
-
-def record_file(out: Path, lab: str) -> Path:
-    """Where the record of a lab is: by runtime and length, what all runs of its series say."""
-    return out / "records" / f"{lab}.json"
 
 
 def _is_claimed(run: Run, text: str) -> bool:

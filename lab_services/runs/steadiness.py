@@ -4,11 +4,14 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab_services.report.claims import Verdict
 from lab_services.runs.notebook import Length
 
+# The folder of all series, below that of kept runs.
+FOLDER = "steady"
 # Fewer values than these are told by their range: their standard deviation is itself a guess.
 FEW = 5
 
@@ -98,6 +101,11 @@ def claims(runs: Iterable[Mapping[str, Any]]) -> list[Claim]:
         )
         for text, found in rows.items()
     ]
+
+
+def record_file(out: Path, lab: str) -> Path:
+    """Where the record of a lab is, below the folder of all series."""
+    return out / "records" / f"{lab}.json"
 
 
 def in_words(record: Mapping[str, Any], runtime: str, claim: Mapping[str, Any]) -> str:

@@ -5,11 +5,21 @@ import signal
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from lab_services.command.steady import steady
+from lab_services.runs.profiles import Profile
 from tests.command.terminal import NO_ENGINE, Terminal, wait_until
 from tests.command.test_lab_run import FAILS, HOLDS, UNCLEAR, notebook
 
 PLAIN = ("--runtime", "process", "--short")
+
+
+def test_the_help_knows_every_profile() -> None:
+    """A profile that nobody can ask for, because nothing says that there is one."""
+    lines = CliRunner().invoke(steady, ["--help"]).output.splitlines()
+    told = lines[lines.index("  Profiles:") + 1 : lines.index("  Exit codes:") - 1]
+    assert [line.split()[0] for line in told] == list(Profile)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from lab_services.runs import series as module
 from lab_services.runs.notebook import Length
 from lab_services.runs.profiles import Profile
 from lab_services.runs.run import Run
-from lab_services.runs.series import Series, record_file
+from lab_services.runs.series import Series
+from lab_services.runs.steadiness import record_file
 from tests.runs.test_judging import FAILS, HOLDS, claim, kept
 from tests.runs.test_run import write
 
