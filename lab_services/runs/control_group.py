@@ -54,8 +54,9 @@ def with_quota(cores: float) -> Group | None:
             continue
         try:
             _limit(group.folder, version, round(cores * _PERIOD))
-            _move(os.getpid(), group.folder)
-            _move(os.getpid(), group.before)
+            # There and back; first of all that the way back is open.
+            for folder in (group.before, group.folder, group.before):
+                _move(os.getpid(), folder)
         except OSError:
             group.folder.rmdir()
             continue
@@ -90,13 +91,20 @@ def _sweep(above: Path) -> None:
                 folder.rmdir()
 
 
-def _places() -> Iterator[tuple[Path, Path, int]]:
-    """This process's own group, the one below which to make another, and the version."""
+def _places() -> list[tuple[Path, Path, int]]:
+    """Where a group may be made: see `places`."""
     try:
-        own = Path("/proc/self/cgroup").read_text()
-        mounts = Path("/proc/self/mountinfo").read_text()
+        groups, mounts = (Path("/proc/self", name).read_text() for name in ("cgroup", "mountinfo"))
     except OSError:
-        return  # not Linux
+        return []  # not Linux
+    return list(places(groups, mounts))
+
+
+def places(own: str, mounts: str) -> Iterator[tuple[Path, Path, int]]:
+    """This process's own group, the one below which to make another, and the version.
+
+    Read from the texts of /proc/self/cgroup and /proc/self/mountinfo; see cgroups(7).
+    """
     groups = [line.split(":", 2) for line in own.splitlines()]
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")

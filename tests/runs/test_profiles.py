@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -78,11 +79,15 @@ def share(*processes: psutil.Process) -> float:
     return (sum(map(used, processes)) - before) / (time.monotonic() - begin)
 
 
-def runs_on(process: psutil.Process) -> bool:
-    """Whether a process uses the processor, now and afterwards."""
+def works(process: psutil.Process) -> bool:
+    """Whether a process uses the processor, be it with stops."""
     before = used(process)
-    wait_until(lambda: used(process) > before + 0.1, 10, "it runs on")
-    return process.status() != psutil.STATUS_STOPPED
+    return wait_until(lambda: used(process) > before + 0.1, 10, "it works")
+
+
+def runs_on(process: psutil.Process) -> bool:
+    """Whether a process uses the processor and is not stopped."""
+    return works(process) and process.status() != psutil.STATUS_STOPPED
 
 
 @pytest.mark.alone
@@ -116,7 +121,7 @@ def test_what_a_lab_has_paused_stays_paused(
     with made(Profile.HALF):
         runs, paused = spinning(), spinning()
         paused.suspend()
-        assert runs_on(runs)
+        assert works(runs)
         assert paused.status() == psutil.STATUS_STOPPED
     assert paused.status() == psutil.STATUS_STOPPED
 
@@ -138,6 +143,49 @@ def test_a_group_that_was_left_is_removed(spinning: Callable[[], psutil.Process]
     assert control_group.with_quota(0.5) == group
     group.folder.rmdir()
     assert not left.exists()
+
+
+ONE = "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct"
+TWO = "31 23 0:27 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
+DISK = "25 1 8:1 / / rw - ext4 /dev/sda1 rw"
+
+
+@pytest.mark.parametrize(
+    ("own", "mounts", "found"),
+    [
+        # Of systemd: the process is in a leaf, and another is made beside it.
+        ("0::/app.slice/a.scope", [DISK, TWO], ("/app.slice/a.scope", "/app.slice", 2)),
+        ("0::/", [DISK, TWO], ("", "", 2)),
+        ("3:memory:/\n4:cpu,cpuacct:/a/b", [ONE], ("/cpu,cpuacct/a/b", "/cpu,cpuacct/a/b", 1)),
+        # In a container the tree begins at its own group, which has its full name outside.
+        (
+            "4:cpu,cpuacct:/docker/1",
+            [ONE.replace(" / /sys", " /docker/1 /sys")],
+            ("/cpu,cpuacct",) * 2 + (1,),
+        ),
+        ("3:memory:/a", [DISK, ONE], None),
+    ],
+)
+def test_where_a_group_is_made(
+    own: str, mounts: list[str], found: tuple[str, str, int] | None
+) -> None:
+    """A quota that only the machine of its author has."""
+    made_at = list(control_group.places(f"{own}\n", "\n".join(mounts)))
+    if found is None:
+        assert made_at == []
+    else:
+        group, above, version = found
+        top = "/sys/fs/cgroup"
+        assert made_at == [(Path(f"{top}{group}"), Path(f"{top}{above}"), version)]
+
+
+def test_a_tree_that_counts_no_processor_time_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that is written into an ordinary file, and a run that is not held at all."""
+    monkeypatch.setattr(control_group, "_places", lambda: [(tmp_path, tmp_path, 2)])
+    assert control_group.with_quota(0.5) is None
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not LINUX, reason="Only Linux holds a process to a core.")
@@ -207,7 +255,7 @@ def test_nothing_is_left_when_this_process_is_ended(profile: Profile, ends: int)
             *helpers(foreign_load.__name__, parent.pid),
             *helpers(duty_cycle.__name__, parent.pid),
         ]
-        assert made_by and runs_on(child)
+        assert made_by and works(child)
         parent.send_signal(ends)
         parent.wait(20)
         wait_until(lambda: not any(each.is_running() for each in made_by), 10, "they have gone")
