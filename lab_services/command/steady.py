@@ -32,7 +32,7 @@ KEPT = Path("runs/steady")  # where a book built of `runs` finds the records
     Profiles:
       quiet     this machine as it is
       one-core  all that belongs to the lab on one core
-      half      all that belongs to the lab together with half of one core's time
+      half      all that belongs to the lab on one core, for half of the time
       busy      something else keeps one core busy
       bursts    something else takes all cores for 0.2 s, every 2 s
 

@@ -26,8 +26,8 @@ _PATIENCE = 5.0  # seconds for a program of ours to end when it is told to
 class Profile(StrEnum):
     """A machine to measure on.
 
-    quiet is this machine as it is. On one-core all that belongs to the lab has one core, on half
-    half of its time together. On busy something else keeps one core busy, and bursts of something
+    quiet is this machine as it is. On one-core all that belongs to the lab has one core, on half it
+    has half of the time of one. On busy something else keeps one core busy, and bursts of something
     else come on all cores for 0.2 s, every 2 s.
     """
 
@@ -104,16 +104,19 @@ def made(profile: Profile) -> Iterator[str]:
 
 @contextmanager
 def _half() -> Iterator[str]:
-    if group := control_group.with_quota(SHARE):
-        with group.joined():
-            yield "by a quota of a control group"
-    else:
-        # Half of the time of one core; where it cannot be held to one, of each.
-        with _helper(duty_cycle.__name__), ExitStack() as held:
-            where = "each core"
-            if hasattr(os, "sched_setaffinity"):
-                where = f"core {held.enter_context(_one_core())}"
-            yield f"stopped for half of the time, on {where}: no quota may be set here"
+    """Half of the time of one core; where the system holds nothing to a core, of each."""
+    with ExitStack() as held:
+        if group := control_group.with_quota(SHARE):
+            held.enter_context(group.joined())
+            by = "by a quota of a control group"
+        else:
+            held.enter_context(_helper(duty_cycle.__name__))
+            by = "by stopping it: no quota may be set here"
+        where = "each core"
+        if hasattr(os, "sched_setaffinity"):
+            # Labs ask how many cores there are, and are not told of a quota that is outside.
+            where = f"core {held.enter_context(_one_core())}"
+        yield f"held to half of {where}, {by}"
 
 
 @contextmanager

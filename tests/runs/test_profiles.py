@@ -94,7 +94,8 @@ def runs_on(process: psutil.Process) -> bool:
 def test_half_is_half_of_a_core(spinning: Callable[[], psutil.Process]) -> None:
     """A profile that only has its name; one whose limit stays on this process."""
     before = _groups()
-    with made(Profile.HALF):
+    with made(Profile.HALF) as how:
+        assert how.startswith("held to half of")
         assert share(spinning(), spinning()) < 0.65
     assert runs_on(spinning())
     assert _groups() == before and not helpers(duty_cycle.__name__)
@@ -104,7 +105,7 @@ def test_half_is_half_of_a_core(spinning: Callable[[], psutil.Process]) -> None:
 def test_half_without_a_quota(spinning: Callable[[], psutil.Process], without_quota: None) -> None:
     """What counts on rights that a reader does not have; a process that stays stopped."""
     with made(Profile.HALF) as how:
-        assert how.startswith("stopped for half of the time")
+        assert how.endswith("by stopping it: no quota may be set here")
         assert helpers(duty_cycle.__name__)
         child = spinning()
         assert share(child) < 0.65
