@@ -192,6 +192,7 @@ def settle(found: Sequence["Series"], profiles: Sequence["Profile"]) -> None:
     from lab_services.runs.steadiness import claims
 
     broken, failed, lacked = [], [], []
+    kept = found[0].out / "kept"
     for series in found:
         runs = [run for profile in profiles for run in series.runs(profile)]
         broken += [f"on {run['profile']}: {run['failed']}" for run in runs if run["failed"]]
@@ -203,7 +204,10 @@ def settle(found: Sequence["Series"], profiles: Sequence["Profile"]) -> None:
                 elif on.lacked:
                     lacked.append(f"{told}: {on.lacked} of {on.drawn} runs")
     if broken:
-        raise ACellFails(f"A cell fails in {len(broken)} runs.", "\n".join(broken))
+        again = (
+            f"Kept runs are not made again: if the machine was at fault, remove them from {kept}."
+        )
+        raise ACellFails(f"A cell fails in {len(broken)} runs.", "\n".join([*broken, again]))
     if failed:
         raise AClaimFails("Claims fail.", "\n".join(failed))
     if lacked:

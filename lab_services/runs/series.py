@@ -48,8 +48,7 @@ class Series:
 
     def runs(self, profile: Profile) -> list[dict[str, Any]]:
         """What is kept of the runs on a profile, in their order. Raises LabError if damaged."""
-        files = sorted(self._folder(profile).glob("*.json"), key=lambda file: int(file.stem))
-        return [_read(file) for file in files]
+        return [_read(self._folder(profile) / f"{each}.json") for each in self._numbers(profile)]
 
     def measure(self, profile: Profile, run: Callable[..., Run] = execute) -> dict[str, Any]:
         """Run the lab once more on a profile and keep what it has found; gives that.
@@ -71,14 +70,18 @@ class Series:
             "how": how,
             "others": others.share,
             "failed": made.failed,
-            "claims": made.claims,
-            # What speaks against the run and is no claim: checks of exercises that err.
-            "faults": {t: r for t, r in made.failing.items() if not _is_claimed(made, t)},
+            # Of a run that broke off nothing is judged, as `lab prove` does.
+            "claims": [] if made.failed else made.claims,
+            "faults": {} if made.failed else _faults(made),
             **{name: made.data[name] for name in ("when", "seconds", "machine")},
         }
-        _write(self._folder(profile) / f"{len(self.runs(profile)) + 1}.json", found)
+        number = 1 + max(self._numbers(profile), default=0)
+        _write(self._folder(profile) / f"{number}.json", found)
         self._record()
         return found
+
+    def _numbers(self, profile: Profile) -> list[int]:
+        return sorted(int(file.stem) for file in self._folder(profile).glob("*.json"))
 
     def _folder(self, profile: Profile) -> Path:
         place = self.out / "kept" / self.runtime / self.length / self.slug
@@ -93,10 +96,10 @@ class Series:
             "key": self.key,
             "commit": last_verdicts.commit(),
             "when": max(run["when"] for run in every),
-            "machine": every[-1]["machine"],
             "profiles": {
                 name: {
                     "how": some[-1]["how"],
+                    "machine": some[-1]["machine"],
                     "runs": len(some),
                     "broken": sum(bool(run["failed"]) for run in some),
                 }
@@ -125,8 +128,10 @@ def key(lab: str) -> str:
     return inputs.inputs(found.slug).key if found.path == own else found.digest()
 
 
-def _is_claimed(run: Run, text: str) -> bool:
-    return any(claim["text"] == text for claim in run.claims)
+def _faults(run: Run) -> dict[str, str]:
+    """What speaks against a run and is no claim: the checks of exercises that err."""
+    claimed = {claim["text"] for claim in run.claims}
+    return {text: why for text, why in run.failing.items() if text not in claimed}
 
 
 def _by_profile(runs: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

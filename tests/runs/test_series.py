@@ -71,8 +71,12 @@ def test_runs_stay_in_their_order(lab: Lab) -> None:
     """The tenth run before the second, or in its place."""
     for number in range(11):
         lab.series().measure(Profile.QUIET, lab.run(FAILS if number == 10 else HOLDS))
+    # One that was removed is made again, after the others.
+    (removed,) = lab.out.glob("kept/**/3.json")
+    removed.unlink()
+    lab.series().measure(Profile.QUIET, lab.run(HOLDS))
     verdicts = [run["claims"][0]["verdict"] for run in lab.series().runs(Profile.QUIET)]
-    assert verdicts == [HOLDS] * 10 + [FAILS]
+    assert verdicts == [HOLDS] * 9 + [FAILS, HOLDS]
 
 
 def test_an_interrupted_run_is_not_kept(lab: Lab) -> None:
@@ -91,7 +95,7 @@ def test_the_record_holds_what_has_come_of_all(lab: Lab) -> None:
     series = lab.series()
     series.measure(Profile.QUIET, lab.run(HOLDS, HOLDS))
     series.measure(Profile.BUSY, lab.run(HOLDS, FAILS))
-    series.measure(Profile.BUSY, lab.run(error=True))
+    series.measure(Profile.BUSY, lab.run(HOLDS, HOLDS, error=True))
     lab.series(runtime="docker").measure(Profile.QUIET, lab.run(HOLDS))
     record = json.loads(record_file(lab.out, "gates/small").read_text())
     assert list(record) == ["process", "docker"]
@@ -101,6 +105,7 @@ def test_the_record_holds_what_has_come_of_all(lab: Lab) -> None:
         "quiet": (1, 0),
         "busy": (2, 1),
     }
+    assert found["profiles"]["busy"]["machine"] == {"cores": 2}
     second = found["claims"]["claim 1"]
     assert (second["drawn"], second["held"], second["failed"]) == (2, 1, 1)
     assert (second["worst"], second["profiles"]["busy"]["failed"]) == ("busy", 1)
