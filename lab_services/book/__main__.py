@@ -26,6 +26,7 @@ from lab_services.book.from_run import LESS
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claims import counted
+from lab_services.runs import steadiness
 from lab_services.runs.execution import execute
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import FILE, Run
@@ -83,7 +84,7 @@ def build(
             rows.append((slug, run.runtime, made, _seconds(run.data["seconds"]), claims))
         chosen.append(found)
     labs = time.monotonic() - begin
-    code = _sphinx(root, chosen, compared)
+    code = _sphinx(root, chosen, compared, runs / steadiness.FOLDER)
     _say(f"\n{columns(rows)}\n")
     site = time.monotonic() - begin - labs
     _say(f"labs {_seconds(labs)}, site {_seconds(site)}" + (": FAILED" if code else ""))
@@ -112,9 +113,11 @@ def _told(doubtful: Sequence[tuple[Run, str]], runs: Path) -> str:
     )
 
 
-def _sphinx(root: Path, chosen: list[list[Run]], compared: Mapping[str, published.Entry]) -> int:
+def _sphinx(
+    root: Path, chosen: list[list[Run]], compared: Mapping[str, published.Entry], steady: Path
+) -> int:
     staged = root / "_build" / "source"
-    sources.stage(root, chosen, staged, compared)
+    sources.stage(root, chosen, staged, compared, steady)
     site = root / "_build" / "html"
     code = jupyter_book.build(staged, site, rewrite=lambda line: located(line, staged))
     if not code:

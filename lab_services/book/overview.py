@@ -1,12 +1,14 @@
 """Sphinx: what all chapters have measured, on one page.
 
 - ``{key-numbers}`` has a section a chapter: the numbers that its page names in its front matter
-- ``{claims-index}`` counts the verdicts, then has a section a chapter with each of its claims
+- ``{claims-index}`` counts the verdicts, then has a section a chapter with each of its claims, and
+  how often it held on other machines where `lab steady` has tried
 
 Both take the chapters from the table of contents; a new one joins by being there.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from lab_services.book.from_run import (
     shown_run,
     why_not,
 )
+from lab_services.book.sources import STEADY
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claims import Verdict, counted
+from lab_services.runs import steadiness
 from lab_services.runs.run import FILE, Run
 
 # Columns are as wide as they need.
@@ -41,11 +45,15 @@ def setup(app: Sphinx) -> None:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter with the text of its page, the run that the book shows, and those beside it."""
+    """A chapter with the text of its page, the run that the book shows, and those beside it.
+
+    `steady` is the record of its lab on other machines.
+    """
 
     slug: str
     page: str
     runs: Sequence[Run]
+    steady: Mapping[str, Any]
 
     @property
     def title(self) -> str:
@@ -82,7 +90,9 @@ class _Overview(FromRun):
     def _chapter(self, slug: str) -> Chapter:
         run = shown_run(self, slug)
         beside = [Run.load(file.parent) for file in sorted(run.folder.glob(f"*/{FILE}"))]
-        return Chapter(slug, (self.root / chapters.file("page", slug)).read_text(), [run, *beside])
+        page = (self.root / chapters.file("page", slug)).read_text()
+        record = json.loads((run.folder / STEADY).read_bytes())
+        return Chapter(slug, page, [run, *beside], record)
 
     def _link(self, page: str, text: str) -> nodes.Node:
         return html_nodes.page_link(page, nodes.inline("", text), self.env.docname)
@@ -159,17 +169,18 @@ def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
         cells = [_cell(claim["text"], claim["bound"])]
         for run in chapter.runs:
             found = next((c for c in run.claims if c["text"] == claim["text"]), None)
-            cells.append(_verdict(found) if found else _cell("not claimed"))
+            repeated = steadiness.in_words(chapter.steady, run.runtime, found) if found else ""
+            cells.append(_verdict(found, repeated) if found else _cell("not claimed"))
         rows.append(cells)
     heads = [PLACES[run.runtime].capitalize() for run in chapter.runs]
     yield html_nodes.table(["Claim", *heads], rows, *_CLASSES)
 
 
-def _verdict(claim: dict[str, Any]) -> list[nodes.Node]:
-    """The verdict and what was measured; what does not hold stands out."""
+def _verdict(claim: dict[str, Any], repeated: str) -> list[nodes.Node]:
+    """The verdict, what was measured, how often it has held; what does not hold stands out."""
     verdict = claim["verdict"]
     shown = nodes.Text(verdict) if verdict == Verdict.HOLDS else nodes.strong("", verdict)
-    return _cell(shown, claim["measured"]["text"], claim["reason"])
+    return _cell(shown, claim["measured"]["text"], claim["reason"], repeated)
 
 
 def _gap(reason: str) -> list[str | nodes.Node]:

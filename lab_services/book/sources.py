@@ -11,11 +11,14 @@ import nbformat
 from lab_services.report import claims, exercise, measurements
 from lab_services.runs.notebook import Lab, numbered, read
 from lab_services.runs.run import FILE, Run, RunMissing
+from lab_services.runs.steadiness import record_file
 
 # Where the sources that are built hold the runs, by the slug of their lab.
 RUNS = "_runs"
 # Beside a run: what a published book says of the lab's claims, or null.
 PUBLISHED = "published.json"
+# Beside a run: how often the lab's claims have held on other machines.
+STEADY = "steady.json"
 # Containers first: that is what a reader would deploy.
 RUNTIMES = ("docker", "process")
 # A link to a service of the run, in HTML or Markdown: it ended with the run.
@@ -53,12 +56,19 @@ def kept_runs(root: Path, runs: Path, slug: str) -> list[Run]:
     return found
 
 
-def stage(root: Path, runs: list[list[Run]], target: Path, published: Mapping[str, Any]) -> None:
+def stage(
+    root: Path,
+    runs: list[list[Run]],
+    target: Path,
+    published: Mapping[str, Any],
+    steady: Path,
+) -> None:
     """Lay out the sources in `target`: the repository's, and over its labs the executed ones.
 
     Of each chapter's `runs` the first is shown; of another only the measurements are laid beside
-    it, under the name of its runtime, and so are the lab's claims in a `published` book. A file
-    that has not changed is not touched, so that Sphinx reads only what has.
+    it, under the name of its runtime, and so are the lab's claims in a `published` book and its
+    record in the folder `steady`. A file that has not changed is not touched, so that Sphinx reads
+    only what has.
     """
     wanted: dict[Path, bytes] = {}
     for name in _COPIED:
@@ -76,6 +86,8 @@ def stage(root: Path, runs: list[list[Run]], target: Path, published: Mapping[st
                 wanted[place / file.relative_to(shown.folder)] = file.read_bytes()
         for run in others:
             wanted[place / run.runtime / FILE] = (run.folder / FILE).read_bytes()
+        record = record_file(steady, shown.lab)
+        wanted[place / STEADY] = record.read_bytes() if record.is_file() else b"{}"
         wanted[place / PUBLISHED] = json.dumps(published.get(shown.lab)).encode()
     for file in [f for f in target.rglob("*") if f.is_file()]:
         if file.relative_to(target) not in wanted:

@@ -19,6 +19,7 @@ from lab_services.command import (
     replay,
     run,
     stacks,
+    steady,
     verdicts,
 )
 from lab_services.command.group import Lab
@@ -36,6 +37,7 @@ cli = Lab(
       lab down                          end them
       lab run serving/web-single        the whole notebook, with a verdict for each claim
       lab prove serving/web-single      do its claims hold? what fails is measured again
+      lab steady serving/web-single     do they hold on other machines, made on this one?
       lab replay serving/web-single     the kept run worked out anew, without its services
 
     Where several stacks run, name one by its lab or by the id that `lab ps` shows.
@@ -45,9 +47,9 @@ cli = Lab(
       0    done; of `run`: every claim holds
       1    it could not be done; the message says why and what to do about it
       2    the command line is wrong
-      3    of `run`: a claim fails; of `prove`: one of a steady lab, twice
-      4    of `run`: not enough evidence for a claim
-      5    of `run` and `prove`: a cell of the notebook fails
+      3    of `run` and `steady`: a claim fails; of `prove`: one of a steady lab, twice
+      4    of `run` and `steady`: not enough evidence for a claim
+      5    of `run`, `prove` and `steady`: a cell of the notebook fails
       130  interrupted by Ctrl-C (143 and 129: ended by SIGTERM and SIGHUP)
     """,
 )
@@ -63,6 +65,7 @@ for command in (
     stacks.down,
     run.run,
     prove.prove,
+    steady.steady,
     replay.replay,
     plan.plan,
     verdicts.verdicts,

@@ -198,6 +198,8 @@ def as_row(claim: Claim) -> dict[str, Any]:
         "verdict": str(claim.verdict),
         "measured": as_json(claim.measured) | {"text": claim.found},
         "bound": claim.bound,
+        # JSON has no infinity: an open end is null, and so is one that is not known.
+        "bounds": [float(e) if math.isfinite(e) else None for e in (claim.least, claim.most)],
         "reason": claim.reason,
     }
 

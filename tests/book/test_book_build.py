@@ -7,9 +7,11 @@ import nbformat
 import pytest
 
 from lab_services.book import __main__ as book
+from lab_services.book import sources
 from lab_services.errors import LabError
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import Run, broken_off
+from lab_services.runs.steadiness import record_file
 
 SLUG = "serving/small"
 
@@ -63,7 +65,8 @@ class Project:
             runtime, error=self.error, folder=broken_off(folder) if self.error else folder
         )
 
-    def sphinx(self, root: Path, chosen: list, compared: dict) -> int:
+    def sphinx(self, root: Path, chosen: list, compared: dict, steady: Path) -> int:
+        assert steady == self.runs / "steady"  # where `lab steady` leaves its records
         self.shown = [[run.runtime for run in runs] for runs in chosen]
         return 0
 
@@ -212,3 +215,18 @@ def test_a_damaged_run_is_named(project):
     file.write_text("{")
     with pytest.raises(LabError, match=r"measurements\.json is damaged"):
         book.build(project.root, project.runs)
+
+
+def test_the_record_of_a_lab_is_laid_beside_its_run(project):
+    """A claims page that never shows on how many machines a claim has held; a build without any."""
+    project.run("docker")
+    run = Run.load(project.runs / "docker" / SLUG)
+    nbformat.write(nbformat.v4.new_notebook(), run.notebook)
+    staged, steady = project.root / "staged", project.runs / "steady"
+    laid = staged / sources.RUNS / SLUG / sources.STEADY
+    sources.stage(project.root, [[run]], staged, {}, steady)
+    assert laid.read_text() == "{}"
+    record_file(steady, SLUG).parent.mkdir(parents=True)
+    record_file(steady, SLUG).write_text('{"docker": {}}')
+    sources.stage(project.root, [[run]], staged, {}, steady)
+    assert laid.read_text() == '{"docker": {}}'

@@ -92,6 +92,7 @@ class Sources:
         place = f"_runs/{slug}/{runtime}" if beside else f"_runs/{slug}"
         self.write(f"{place}/measurements.json", json.dumps(data))
         self.write(f"{place}/published.json", "null")
+        self.write(f"{place}/steady.json", "{}")
 
     def build(self) -> str:
         places = (str(self.root / "source"), str(self.root / "site"))
@@ -176,6 +177,16 @@ def test_key_numbers_and_claims_of_all_chapters(sources):
     ]
     assert first.find("strong").text == "not enough evidence"
     assert rows(second)[0] == ["Claim", "As plain processes"]
+
+    # What was repeated on other machines, where it was, and of this very claim.
+    counts = {"bound": "at least 1.2×", "drawn": 24, "held": 23, "profiles": dict.fromkeys("abcde")}
+    record = {"docker": {"short": {"claims": {"it gains": counts}}}}
+    sources.write("_runs/serving/first/steady.json", json.dumps(record))
+    assert sources.build() == ""
+    first = rows(sources.page("book/claims").find_all("table")[1])
+    repeated = "held 23 of 24 runs on 5 profiles"
+    assert first[1][1:] == [f"holds | {measured} | {repeated}", f"holds | {measured}"]
+    assert first[2][1] == f"holds | {measured}"
 
     # A chapter joins by being there, and a run of the other runtime by being made.
     sources.chapter("training/third", SECOND.replace("The second", "The third"))

@@ -47,7 +47,7 @@ def executed(file: Path) -> None:
 def shown(file: Path) -> None:
     run = Run(file.parent, {"lab": "serving/wrong"})
     file.rename(run.notebook)
-    sources.stage(file.parent, [[run]], file.parent / "staged", {})
+    sources.stage(file.parent, [[run]], file.parent / "staged", {}, file.parent / "steady")
 
 
 @pytest.mark.parametrize(
