@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab_services.errors import LabError
 from lab_services.stack import compose
 from lab_services.stack.compose import ComposeError, ComposeFile, Port, Probe, Volume
 from lab_services.stack.engine import compose_command
@@ -511,6 +512,6 @@ def test_references(tmp_path: Path) -> None:
 
 def test_no_such_service(tmp_path: Path) -> None:
     """Who mistypes a service's name sees the names there are."""
-    with pytest.raises(compose.LabError, match="no service 'b'") as caught:
+    with pytest.raises(LabError, match="no service 'b'") as caught:
         read(tmp_path, one("")).service("b")
     assert "a" in caught.value.hint
