@@ -101,8 +101,9 @@ def show(kept: "Run") -> None:
     ]
     if rows:
         click.echo(columns(rows))
-    seconds, memory = kept.data["seconds"], kept.data["memory"] / 1e6
-    click.echo(f"{kept.lab} on {kept.runtime}: {seconds:.0f} s, at most {memory:.0f} MB")
+    seconds, memory = kept.data["seconds"], kept.data["memory"]
+    most = "memory not known" if memory is None else f"at most {memory / 1e6:.0f} MB"
+    click.echo(f"{kept.lab} on {kept.runtime}: {seconds:.0f} s, {most}")
     click.echo(kept.to_read)
 
 

@@ -62,8 +62,8 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             begin(cell, cell_index=cell_index, **more)
 
         nb_man.cell_start = cell_start
-        # Else all of the notebook is written before and after each cell: 3 s of a lab. It is
-        # written once at the end, also of a run that is interrupted.
+        # Else all of the notebook is written before and after each cell: 3 s of a lab. Papermill
+        # still writes it at the start and at the end, also of a run that is interrupted.
         nb_man.save = lambda **_: None
         with tempfile.TemporaryFile() as errors:
             manager = type("Kernel", (_OwnPython,), {"errors": errors})
@@ -84,26 +84,33 @@ papermill_engines.register(NAME, _Engine)
 
 
 class Peak:
-    """The most memory that was in use at one time, in bytes."""
+    """The most memory that was in use at one time, in bytes; None where it is not known."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes: int | None = 0
 
 
 @contextmanager
 def peak_memory(of_stack: Callable[[], int] | None = None) -> Iterator[Peak]:
     """Watch what this process starts, and add what `of_stack` says the stack uses.
 
-    Pages shared between processes count once where the system tells (Linux).
+    Pages shared between processes count once where the system tells (Linux). Where a look fails,
+    the peak is not known, and standard error says why.
     """
     before = {child.pid for child in psutil.Process().children()}
     peak, done = Peak(), threading.Event()
 
     def look() -> None:
-        while not done.wait(_EVERY):
-            started = [c for c in psutil.Process().children() if c.pid not in before]
-            used = sum(_memory(child) for child in started)
-            peak.bytes = max(peak.bytes, used + (of_stack() if of_stack else 0))
+        most = 0
+        try:
+            while not done.wait(_EVERY):
+                started = [c for c in psutil.Process().children() if c.pid not in before]
+                used = sum(_memory(child) for child in started)
+                most = max(most, used + (of_stack() if of_stack else 0))
+                peak.bytes = most
+        except Exception as error:  # noqa: BLE001 - minutes of measuring are not lost for that
+            peak.bytes = None
+            sys.stderr.write(f"How much memory it takes is not known: {error!r}\n")
 
     watch = threading.Thread(target=look, daemon=True)
     watch.start()

@@ -369,17 +369,34 @@ def test_a_series_names_what_happened_where_its_x_begins():
     assert "night" not in elsewhere.alt and "kill" not in elsewhere.svg
 
 
+def test_what_only_begins_does_not_look_like_a_fault():
+    """Nights whose beginnings pass for faults, and a legend that names neither."""
+    nights = [Change("healthy", "", 100.0, 100.0), Change("wait", "", 102.0, 102.0)]
+    faults = [*nights, Change("failed", "", 101.0, 101.5)]
+    line = {"fresh": ([0.0, 3.0], [0.0, 3.0])}
+    kept = {"faults": faults, "begin": 100.0, "name": "s", "title": "t", "y": "fresh"}
+    plain = charts.series(line, **kept)
+    told = charts.series(line, mark="a night begins", shaded="failed, not mended", **kept)
+    assert ">a night begins</text>" in told.svg and ">failed, not mended</text>" in told.svg
+    dashed = [drawn.svg.count("stroke-dasharray") for drawn in (plain, told)]
+    assert dashed[1] - dashed[0] == len(nights) + 1  # and one in the legend
+    assert told.alt == plain.alt and ">wait</text>" in told.svg
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_the_name_of_a_fault_stays_inside_of_any_axis(log_x):
     """A name out of the picture, because the axis does not begin at 0."""
     axes = Figure().add_subplot(xscale="log" if log_x else "linear")
     faults = [Fault("kill", "job", None, 90.0, 101.5), Fault("kill", "job", None, 108.0, 109.0)]
     name_faults(axes, faults, 100.0, 110.0, limits=(5.0, 10.0))
-    first, last = (text for text in axes.texts if isinstance(text, Annotation))
-    assert (first.xy[0], first.get_horizontalalignment()) == (5.0, "left")
-    assert (last.xy[0], last.get_horizontalalignment()) == (8.0, "left")
-    name_faults(axes, [Fault("kill", "job", None, 109.5, None)], 100.0, 110.0, limits=(5.0, 10.0))
-    assert axes.texts[-1].get_horizontalalignment() == "right"
+    late = Fault("kill", "job", None, 109.5, None)
+    name_faults(axes, [late], 100.0, 110.0, limits=(5.0, 10.0))
+    placed = [
+        (name.xy[0], name.get_horizontalalignment())
+        for name in axes.texts
+        if isinstance(name, Annotation)
+    ]
+    assert placed == [(5.0, "left"), (8.0, "left"), (9.5, "right")]
     line = {"age": ([1.0, 3.0], [0.0, 3.0])}
     drawn = charts.series(
         line, faults=faults, begin=100.0, log_x=log_x, name="s", title="t", y="age"

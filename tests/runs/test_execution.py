@@ -1,11 +1,13 @@
-"""Where a lab runs that is executed for the command line or for the book."""
+"""Where a lab runs that is executed for the command line or for the book, and how much it takes."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab_services.runs import execution, run
+from lab_services.command.run import show
+from lab_services.runs import execution, papermill_engine, run
 
 
 def test_who_names_a_runtime_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -17,3 +19,20 @@ def test_who_names_a_runtime_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("LAB_RUNTIME", "process")
     execution.execute("serving/web-single", "auto", tmp_path)
     assert made == ["process", "process"]
+
+
+def test_a_memory_that_was_not_watched_to_the_end_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The peak of a run's first seconds, told as that of the whole run."""
+    monkeypatch.setattr(papermill_engine, "_EVERY", 0.01)
+    looks = iter([10_000_000_000])
+    give_up = time.monotonic() + 10
+    with papermill_engine.peak_memory(lambda: next(looks)) as peak:
+        while peak.bytes is not None and time.monotonic() < give_up:
+            time.sleep(0.01)
+    assert peak.bytes is None
+    assert "is not known: StopIteration()" in capsys.readouterr().err
+    data = {"lab": "gates/small", "runtime": "process", "seconds": 61.0, "memory": peak.bytes}
+    show(run.Run(tmp_path, data | {"claims": [], "length": "full"}))
+    assert "gates/small on process: 61 s, memory not known" in capsys.readouterr().out

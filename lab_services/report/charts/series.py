@@ -7,11 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lab_services.report import numbers
 from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, DASHES, MARK, WIDTH, Chart
+from lab_services.report.charts.svg import INK
 from lab_services.report.charts.timeline import (
+    SHADE,
     FaultLike,
     during,
     in_words,
@@ -36,16 +39,18 @@ def series(
     marks: Sequence[float] = (),
     mark: str = "",
     faults: Iterable[FaultLike] = (),
+    shaded: str = "",
     begin: float = 0.0,
     log_x: bool = False,
 ) -> Chart:
     """A line a label, and a thin one for what theory expects of it.
 
     `unit` is that of the values. `marks` are places of upright lines, and `mark` says what happens
-    there. `faults` are shaded and named, and one that ends as it begins is a line; x is 0 at their
-    `begin`. With `log_x` the x axis is logarithmic, in seconds. Raises ValueError for more lines
-    than can be told apart, and for theory without a line. A line of which nothing is known is
-    missing, and the chart says so.
+    there. `faults` are shaded and named, and `shaded` says what they are, where the names do not;
+    one that ends as it begins is a line, with a `mark` one of those. x is 0 at their `begin`. With
+    `log_x` the x axis is logarithmic, in seconds. Raises ValueError for more lines than can be told
+    apart, and for theory without a line. A line of which nothing is known is missing, and the chart
+    says so.
 
     >>> series({"1 worker": (at, depth)}, name="depth", title="The queue", y="jobs")
     """
@@ -57,7 +62,8 @@ def series(
         axes = figure.add_subplot()
         if log_x:
             axes.set_xscale("log")
-        legend, words = [], []
+        legend: list[Line2D | Patch] = []
+        words = []
         for index, (label, points) in enumerate(lines.items()):
             look: dict[str, Any] = {"color": COLOURS[index], "ls": DASHES[index], "lw": 2.2}
             legend.append(Line2D([], [], **look, label=label))
@@ -73,15 +79,18 @@ def series(
                     missing.append(style.gap(what))
         if theory:
             legend.append(Line2D([], [], **style.theory(), label="line: theory"))
-        for place in marks:
-            axes.axvline(place, **MARK)
         if mark:
             legend.append(Line2D([], [], **MARK, label=mark))
+        if shaded:
+            legend.append(Patch(facecolor=INK, alpha=SHADE, label=shaded))
         places = np.concatenate([np.asarray(at, dtype=float) for at, _ in lines.values()])
         places = places[np.isfinite(places)]
         left, right = (float(places.min()), float(places.max())) if places.size else (0.0, 1.0)
         found = during(found, begin + left, begin + right)
-        shade(axes, found, begin, begin + right)
+        moments = [fault for fault in found if mark and fault.end == fault.start]
+        for place in [*marks, *(fault.start - begin for fault in moments)]:
+            axes.axvline(place, **MARK)
+        shade(axes, [fault for fault in found if fault not in moments], begin, begin + right)
         name_faults(axes, found, begin, begin + right, (left, right))
         words += in_words(found, begin)
         axes.set(xlim=(left, right), ylabel=y)

@@ -22,6 +22,7 @@ _MEDIAN: dict[str, Any] = {"color": COLOURS[0]}
 _SLOWEST: dict[str, Any] = {"color": COLOURS[3], "ls": DASHES[1], "lw": 1.2}
 _GOODPUT: dict[str, Any] = {"color": COLOURS[2], "drawstyle": "steps-mid"}
 _ERRORS: dict[str, Any] = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+SHADE = 0.12  # how much ink the time of a fault has
 _LETTER = 0.019  # of a name's width, as a share of a panel's
 
 
@@ -195,7 +196,7 @@ def shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> 
     """Shade the time of each fault, in seconds after `begin`."""
     for fault in faults:
         left, right = _span(fault, begin, end)
-        axes.axvspan(left, right, facecolor=INK, alpha=0.12, lw=0)
+        axes.axvspan(left, right, facecolor=INK, alpha=SHADE, lw=0)
         axes.axvline(left, color=INK, lw=1.0)
 
 
