@@ -72,14 +72,18 @@ class Claim:
 
     @property
     def worst(self) -> str:
-        """The profile on which it held most seldom; of several the one with the least room."""
+        """The profile on which it held most seldom; of several the one with the least room.
+
+        Nothing where there are several and no difference.
+        """
 
         def badness(name: str) -> tuple[float, float, float]:
             found = self.on[name]
             room = float("inf") if found.room is None else found.room
             return found.held / found.drawn, -found.failed / found.drawn, room
 
-        return min(self.on, key=badness)
+        alike = len(self.on) > 1 and len({badness(name) for name in self.on}) == 1
+        return "" if alike else min(self.on, key=badness)
 
 
 def claims(runs: Iterable[Mapping[str, Any]]) -> list[Claim]:

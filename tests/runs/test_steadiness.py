@@ -68,6 +68,8 @@ def test_where_all_hold_the_worst_has_the_least_room() -> None:
     runs = [run("quiet", row(v)) for v in (2.0, 2.1)] + [run("busy", row(v)) for v in (1.2, 1.5)]
     (found,) = claims(runs)
     assert found.all.held == 4 and found.worst == "busy"
+    (alike,) = claims(run(profile, row(2.0)) for profile in ("quiet", "busy"))
+    assert alike.worst == ""  # and not the first one that comes
 
 
 def test_what_was_not_measured_is_no_number() -> None:
