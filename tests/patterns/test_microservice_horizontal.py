@@ -1,4 +1,4 @@
-"""Microservice horizontal: what is asked, what is joined, and what theory says of it."""
+"""Microservice horizontal: what is asked, and what is joined."""
 
 import asyncio
 import importlib
@@ -7,22 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import orjson
-import pandas as pd
 import pytest
 from aiohttp import ClientError
 from starlette.testclient import TestClient
 
-from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.patterns.serving.microservice_horizontal import parts
 from lab_services.services.worker import Job
-from lab_services.traffic.recording import Recording
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
 
 PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
-DELAYS = {"weather": (0.07, 0.3), "route": (0.3, 0.2)}
 
 
 # --- the join -----------------------------------------------------------------------------------
@@ -320,99 +316,3 @@ def test_a_branch_of_no_part_is_refused(branch):
     """A slip in a setting that makes two branches of one part."""
     with pytest.raises(Exception, match="PART"):
         branch("wheather")
-
-
-def test_what_arrives_by_a_deadline():
-    """Chances that do not add up, or a branch that is late and early at once."""
-    for deadline in (0.01, 0.1, 0.5):
-        assert sum(lab.arrivals(DELAYS, deadline).values()) == pytest.approx(1)
-    assert lab.complete_share(DELAYS, 0.01) == pytest.approx(0.7 * 0.8)
-    assert lab.complete_share(DELAYS, 0.1) == pytest.approx(0.8)
-    assert lab.complete_share(DELAYS, 0.5) == 1
-    assert lab.arrivals(DELAYS, 0.1)["carrier", "hour", "weather"] == pytest.approx(0.2)
-    assert lab.arrivals({}, 0.1) == {tuple(parts.PARTS): 1}
-
-
-# --- quality ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def quality():
-    from lab_services.models import build
-
-    build.ensure()
-    return lab.Quality(400)
-
-
-EVERYTHING = tuple(parts.PARTS)
-
-
-def test_what_is_missing_costs_quality(quality):
-    """A loss that is measured on other flights than the whole, or with the wrong sign."""
-    assert quality.lost({EVERYTHING: 1}).value == 0
-    lost = quality.lost({("route",): 1})
-    assert lost.low > 0.02
-    assert quality.of({EVERYTHING: 1}).value - quality.of({("route",): 1}).value == pytest.approx(
-        lost.value
-    )
-
-
-def test_a_mixture_lies_between_its_parts(quality):
-    """Shares that do not count, or that count twice."""
-    whole, part = quality.of({EVERYTHING: 1}).value, quality.of({("route",): 1}).value
-    mixed = quality.of({EVERYTHING: 0.5, ("route",): 0.5}).value
-    assert part < mixed < whole
-    assert quality.of({EVERYTHING: 30, ("route",): 30}).value == pytest.approx(mixed)
-    assert quality.of({EVERYTHING: 1, ("route",): 0}).value == pytest.approx(whole)
-
-
-def test_counted_kinds_add_their_own_uncertainty(quality):
-    """An interval that does not know how few requests the shares come from."""
-    random = np.random.default_rng(0)
-    route, requests = ("route",), 50
-    known = quality.of({EVERYTHING: 0.5, route: 0.5})
-    found = []
-    for share in random.binomial(requests, 0.5, 200) / requests:
-        found.append(quality.of({EVERYTHING: share, route: 1 - share}).value)
-    told = quality.of({EVERYTHING: 0.5, route: 0.5}, requests)
-    own = ((told.high - told.low) ** 2 - (known.high - known.low) ** 2) ** 0.5 / (2 * 1.96)
-    assert own == pytest.approx(np.std(found), rel=0.25)
-
-
-# --- from recordings ----------------------------------------------------------------------------
-
-
-def recording(**columns):
-    length = len(next(iter(columns.values())))
-    usual = {
-        "intended": np.arange(length, dtype=float),
-        "started": np.arange(length, dtype=float),
-        "latency": np.full(length, 0.01),
-        "status": np.full(length, 200),
-        "ok": np.full(length, True),
-        "warmup": np.full(length, False),
-    }
-    return Recording(pd.DataFrame(usual | columns), begin=0.0, seconds=float(length))
-
-
-class Front:
-    """A stack whose front is nowhere: only its address and its notes are asked for."""
-
-    notes = ()
-
-    def url(self, service, path="", **_):
-        return f"http://127.0.0.1:1{path}"
-
-    def json(self, service, path, patience):
-        return self.notes
-
-
-def test_what_the_front_noted_finds_its_request():
-    """Notes that are shifted by one, or a request without a note that stops the lab."""
-    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
-    front = Front()
-    front.notes = notes  # type: ignore[assignment]
-    found = lab.with_joins(front, recording(number=[7, 8]))
-    assert found.table["sent"].tolist() == [0, 5]
-    assert found.table["arrived"].tolist() == [(), ("hour",)]
-    assert lab.call_seconds(found).tolist() == [0.1, 0.2]

@@ -1,17 +1,15 @@
-"""Offline only: who is shown the candidate, what is written down, travellers, candidates."""
+"""Offline only: who is shown the candidate, what is written down, travellers."""
 
 import importlib
 import threading
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from lab_services.labs.qa.offline_only import candidates, lab
-from lab_services.models import features, subprocess_training
+from lab_services.labs.qa.offline_only import lab
 from tests.patterns.fake_service import Answer, fake_service
 
 SAID = {
@@ -201,51 +199,3 @@ def test_answers_that_do_not_come_are_not_waited_for(gate, log, monkeypatch):
     table = lab.behaved(asked, answers, [True, True])
     assert table["request"].tolist() == ["t-1"], "of whom the log should know is left out"
     assert table.loc[0, ["stayed", "warned", "points"]].tolist() == [False, False, 0]
-
-
-# --- numbers and charts --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def random():
-    return np.random.default_rng(7)
-
-
-# --- the candidates ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def flights(random):
-    """Flights that are late exactly where they left late, and of which nothing else can be told."""
-    number = 1500
-    columns = {
-        name: random.choice(["AA", "B6"], number)
-        if name in features.CODED
-        else random.integers(1, 8, number).astype(float)
-        for name in features.FEATURES
-    }
-    left = random.normal(0, 20, number).astype(np.float32)
-    day = random.integers(1, 250, number).astype(np.float32)
-    return candidates.Flights(columns, left > 15, random.integers(1, 10, number), day, left)
-
-
-def test_candidates_are_kept_and_not_trained_again(flights, monkeypatch, tmp_path):
-    """A lab that trains for half a minute each time; a card without its test."""
-    trained = candidates.Trained(b"onnx", features.Codes(0.2, {}, {}, {}), {"auc": 0.9})
-    runs = []
-
-    def train(_):
-        runs.append(1)
-        return dict.fromkeys(candidates.WHAT, trained)
-
-    monkeypatch.setenv("LAB_MODELS", str(tmp_path))
-    monkeypatch.setattr(candidates, "_read", lambda: flights)
-    monkeypatch.setattr(candidates, "_train", train)
-    monkeypatch.setattr(candidates, "_recipe", lambda: "this")
-    monkeypatch.setattr(subprocess_training, "train", lambda module: candidates.train())
-    paths = candidates.ensure()
-    assert candidates.ensure() == paths and len(runs) == 1
-    assert candidates.offline(candidates.LEAK) == {"auc": 0.9}
-    paths[candidates.DAYS].unlink()
-    candidates.ensure()
-    assert len(runs) == 2

@@ -4,30 +4,12 @@ import math
 
 import numpy as np
 import pandas as pd
-import psycopg
 import pytest
 
 from lab_services.labs.qa.offline_only import candidates, lab, users
-from lab_services.models import dataset, features, scoring
+from lab_services.models import dataset, features, scoring, subprocess_training
 from lab_services.report import Change
 from lab_services.report.ranking import auc, auc_interval
-
-
-@pytest.fixture
-def log(postgres_server):
-    """A connection to the log, which is empty."""
-    with psycopg.connect(postgres_server, autocommit=True) as database:
-        database.execute("DROP TABLE IF EXISTS answers, travellers")
-        yield database
-
-
-def release(client, share, shadow=False, test="t"):
-    wanted = {"test": test, "share": share, "shadow": shadow}
-    assert client.post("/release", json=wanted).status_code == 200
-
-
-def rows(log, number, shadow=False):
-    return lab.logged(log, "t", number, shadow=shadow).set_index("request")
 
 
 def test_travellers_do_what_answers_and_patience_let_them():
@@ -209,6 +191,28 @@ def flights(random):
     left = random.normal(0, 20, number).astype(np.float32)
     day = random.integers(1, 250, number).astype(np.float32)
     return candidates.Flights(columns, left > 15, random.integers(1, 10, number), day, left)
+
+
+def test_candidates_are_kept_and_not_trained_again(flights, monkeypatch, tmp_path):
+    """A lab that trains for half a minute each time; a card without its test."""
+    trained = candidates.Trained(b"onnx", features.Codes(0.2, {}, {}, {}), {"auc": 0.9})
+    runs = []
+
+    def train(_):
+        runs.append(1)
+        return dict.fromkeys(candidates.WHAT, trained)
+
+    monkeypatch.setenv("LAB_MODELS", str(tmp_path))
+    monkeypatch.setattr(candidates, "_read", lambda: flights)
+    monkeypatch.setattr(candidates, "_train", train)
+    monkeypatch.setattr(candidates, "_recipe", lambda: "this")
+    monkeypatch.setattr(subprocess_training, "train", lambda module: candidates.train())
+    paths = candidates.ensure()
+    assert candidates.ensure() == paths and len(runs) == 1
+    assert candidates.offline(candidates.LEAK) == {"auc": 0.9}
+    paths[candidates.DAYS].unlink()
+    candidates.ensure()
+    assert len(runs) == 2
 
 
 def test_a_leak_wins_offline_and_is_worth_nothing_as_it_is_served(flights, monkeypatch):

@@ -9,12 +9,15 @@ import pytest
 
 from lab_services.labs.serving import microservice_horizontal as lab
 from lab_services.models.features import EXAMPLE
+from lab_services.patterns.serving.microservice_horizontal import parts
 from lab_services.report import charts
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 
 # Deadlines of a few hundred milliseconds.
 pytestmark = pytest.mark.alone
+
+DELAYS = {"weather": (0.07, 0.3), "route": (0.3, 0.2)}
 
 
 # --- theory -------------------------------------------------------------------------------------
@@ -37,6 +40,17 @@ def test_the_number_of_branches_is_its_inverse():
         assert lab.slow_share(p, lab.branches_until(p, share)) == pytest.approx(share)
     with pytest.raises(ValueError, match="between"):
         lab.branches_until(0, 0.5)
+
+
+def test_what_arrives_by_a_deadline():
+    """Chances that do not add up, or a branch that is late and early at once."""
+    for deadline in (0.01, 0.1, 0.5):
+        assert sum(lab.arrivals(DELAYS, deadline).values()) == pytest.approx(1)
+    assert lab.complete_share(DELAYS, 0.01) == pytest.approx(0.7 * 0.8)
+    assert lab.complete_share(DELAYS, 0.1) == pytest.approx(0.8)
+    assert lab.complete_share(DELAYS, 0.5) == 1
+    assert lab.arrivals(DELAYS, 0.1)["carrier", "hour", "weather"] == pytest.approx(0.2)
+    assert lab.arrivals({}, 0.1) == {tuple(parts.PARTS): 1}
 
 
 # --- from recordings ----------------------------------------------------------------------------
@@ -83,6 +97,17 @@ class Front:
         return self.notes
 
 
+def test_what_the_front_noted_finds_its_request():
+    """Notes that are shifted by one, or a request without a note that stops the lab."""
+    notes = [{"request": 8, "sent": 5, "seconds": [0.1, 0.2], "arrived": ["hour"]}]
+    front = Front()
+    front.notes = notes  # type: ignore[assignment]
+    found = lab.with_joins(front, recording(number=[7, 8]))
+    assert found.table["sent"].tolist() == [0, 5]
+    assert found.table["arrived"].tolist() == [(), ("hour",)]
+    assert lab.call_seconds(found).tolist() == [0.1, 0.2]
+
+
 def test_every_request_has_a_number_of_its_own():
     """Two requests with one number: the notes of one are taken for the other's."""
     made, schedule = lab.arms(
@@ -106,6 +131,41 @@ def quality():
 
     build.ensure()
     return lab.Quality(400)
+
+
+EVERYTHING = tuple(parts.PARTS)
+
+
+def test_what_is_missing_costs_quality(quality):
+    """A loss that is measured on other flights than the whole, or with the wrong sign."""
+    assert quality.lost({EVERYTHING: 1}).value == 0
+    lost = quality.lost({("route",): 1})
+    assert lost.low > 0.02
+    assert quality.of({EVERYTHING: 1}).value - quality.of({("route",): 1}).value == pytest.approx(
+        lost.value
+    )
+
+
+def test_a_mixture_lies_between_its_parts(quality):
+    """Shares that do not count, or that count twice."""
+    whole, part = quality.of({EVERYTHING: 1}).value, quality.of({("route",): 1}).value
+    mixed = quality.of({EVERYTHING: 0.5, ("route",): 0.5}).value
+    assert part < mixed < whole
+    assert quality.of({EVERYTHING: 30, ("route",): 30}).value == pytest.approx(mixed)
+    assert quality.of({EVERYTHING: 1, ("route",): 0}).value == pytest.approx(whole)
+
+
+def test_counted_kinds_add_their_own_uncertainty(quality):
+    """An interval that does not know how few requests the shares come from."""
+    random = np.random.default_rng(0)
+    route, requests = ("route",), 50
+    known = quality.of({EVERYTHING: 0.5, route: 0.5})
+    found = []
+    for share in random.binomial(requests, 0.5, 200) / requests:
+        found.append(quality.of({EVERYTHING: share, route: 1 - share}).value)
+    told = quality.of({EVERYTHING: 0.5, route: 0.5}, requests)
+    own = ((told.high - told.low) ** 2 - (known.high - known.low) ** 2) ** 0.5 / (2 * 1.96)
+    assert own == pytest.approx(np.std(found), rel=0.25)
 
 
 def test_the_auc_is_that_of_the_textbook(quality):
