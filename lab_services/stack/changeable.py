@@ -6,11 +6,11 @@ mypy and editors read them in `changeable.pyi`, which this program writes:
 """
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from lab_services.stack.faults import CHANGES, Change
 
@@ -35,7 +35,7 @@ def _method(kind: type[Change]) -> Callable[..., None]:
 
     method.__doc__ = kind.__doc__
     method.__name__ = method.__qualname__ = _name(kind)
-    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__signature__ = inspect.Signature([itself, *_parameters(kind)])
     return method
 
@@ -52,39 +52,27 @@ for _kind in CHANGES:
 
 
 def stub() -> str:
-    """What `changeable.pyi` is to hold. Raises TypeError for a type that it cannot write."""
-    modules: set[str] = set()
-    methods = [
-        f"    def do(self, change: Change) -> None:\n{_docstring(Changeable.do, 8)}",
-        *(_written_method(kind, modules) for kind in CHANGES),
+    """What `changeable.pyi` is to hold; mypy says if a type of a change has no place in it."""
+    methods = {_name(kind): inspect.signature(_method(kind)) for kind in CHANGES}
+    modules = set(re.findall(r"([a-z_][\w.]*)\.[A-Za-z]", " ".join(map(str, methods.values()))))
+    written = [
+        f"    def {name}{signature} -> None:\n{_docstring(getattr(Changeable, name), 8)}"
+        for name, signature in {"do": "(self, change: Change)", **methods}.items()
     ]
-    ours = {each for each in modules if each.startswith("lab_services.")}
     lines = [
         "# Written by changeable.py, which says how.",
         "# ruff: noqa: E501 - docstrings stand further in than where they were written",
         "",
-        *(f"import {each}" for each in sorted(modules - ours)),
+        *(f"import {each}" for each in sorted(modules)),
         "",
-        *(f"import {each}" for each in sorted(ours)),
         "from lab_services.stack.faults import Change",
         "",
         "class Changeable:",
         _docstring(Changeable, 4),
         "",
-        "\n\n".join(methods),
+        "\n\n".join(written),
     ]
     return "\n".join([*lines, "", "def stub() -> str: ...", ""])
-
-
-def _written_method(kind: type[Change], modules: set[str]) -> str:
-    taken = ["self"]
-    for each in _parameters(kind):
-        text = f"{each.name}: {_written(each.annotation, modules)}"
-        if each.default is not each.empty:
-            plain = each.default is None or isinstance(each.default, str | int | float)
-            text += f" = {each.default!r}" if plain else " = ..."
-        taken.append(text)
-    return f"    def {_name(kind)}({', '.join(taken)}) -> None:\n{_docstring(kind, 8)}"
 
 
 def _docstring(thing: object, width: int) -> str:
@@ -92,30 +80,6 @@ def _docstring(thing: object, width: int) -> str:
     first, *others = (inspect.getdoc(thing) or "").splitlines()
     text = "\n".join([f'"""{first}', *others, *(['"""'] if others else [])])
     return textwrap.indent(text if others else f'{text}"""', " " * width)
-
-
-def _written(kind: Any, modules: set[str]) -> str:
-    """A type as the stub writes it; the modules that it takes for that are added to `modules`."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind in (NoneType, ...):
-        return "None" if kind is NoneType else "..."
-    if origin is Literal and all(isinstance(each, str | int) for each in arguments):
-        modules.add("typing")
-        return f"typing.Literal[{', '.join(map(repr, arguments))}]"
-    if origin in (Union, UnionType):
-        return " | ".join(_written(each, modules) for each in arguments)
-    if origin not in (None, Literal):
-        inside = ", ".join(_written(each, modules) for each in arguments)
-        return f"{_written(origin, modules)}[{inside}]"
-    if isinstance(kind, type) and kind.__module__ == "builtins":
-        return kind.__qualname__
-    # Where all import it from: the Path of Python 3.13 says that it is of pathlib._local.
-    module = getattr(kind, "__module__", "").partition("._")[0]
-    name = getattr(kind, "__qualname__", "")
-    if getattr(sys.modules.get(module), name, None) is not kind:
-        raise TypeError(f"A stub cannot be written with the type {kind!r} of a change.")
-    modules.add(module)
-    return f"{module}.{name}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """What follows from the class of a fault, and what it says where it cannot be caused."""
 
-import inspect
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import pytest
 
@@ -12,7 +10,6 @@ from lab_services.errors import LabError, Refused
 from lab_services.stack import changeable
 from lab_services.stack.compose import read
 from lab_services.stack.faults import CHANGES, Change, Delay, LimitCpu, Partition
-from lab_services.stack.messages import Fault
 from lab_services.stack.process import ProcessRuntime
 from lab_services.stack.stack import Stack
 
@@ -21,49 +18,6 @@ def test_what_editors_know_is_what_there_is() -> None:
     """A fault that mypy or an editor calls unknown, or with parameters that it has not."""
     told = Path(changeable.__file__).with_suffix(".pyi").read_text()
     assert told == changeable.stub(), changeable.__doc__
-
-
-class Odd(Change, frozen=True):
-    """A change that takes what no other does.
-
-    It has a second paragraph, too.
-    """
-
-    word: ClassVar[str] = "odd"
-
-    mode: Literal["some", "all"] = "all"
-    place: Path | None = None
-    former: tuple[Fault, ...] = ()
-    share: Annotated[float, "a part"] = 0.5
-
-
-def test_a_change_of_types_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stub with a name that it does not import, and none of the words that an editor shows."""
-    monkeypatch.setattr(changeable, "CHANGES", (Odd,))
-    there: dict[str, Any] = {}
-    exec(changeable.stub(), there)
-    told = there["Changeable"].odd
-    meant = {name: get_type_hints(Odd)[name] for name in Odd.__struct_fields__}
-    assert get_type_hints(told) == {**meant, "return": type(None)}
-    assert inspect.getdoc(told) == inspect.getdoc(Odd)
-    values = {each.name: each.default for each in inspect.signature(told).parameters.values()}
-    assert values["share"] == 0.5
-
-
-def test_a_change_of_a_type_that_no_stub_can_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stub that is no Python, found by whoever writes the next fault."""
-
-    class Unseen:
-        pass
-
-    class Hidden(Change, frozen=True):
-        word: ClassVar[str] = "hidden"
-        what: Unseen
-
-    Hidden.__annotations__["what"] = Unseen
-    monkeypatch.setattr(changeable, "CHANGES", (Hidden,))
-    with pytest.raises(TypeError, match="Unseen"):
-        changeable.stub()
 
 
 @pytest.mark.parametrize("kind", CHANGES)
