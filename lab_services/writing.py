@@ -1,4 +1,4 @@
-"""Folders that can be written, and locks in them; else an error that names the way out.
+"""Folders that can be written, locks in them, files written whole; else an error that helps.
 
 A job that trains imports this module, so it needs the standard library only.
 """
@@ -24,6 +24,13 @@ def ready(folder: Path, remedy: str) -> Path:
     except OSError as error:
         raise LabError(f"{folder} cannot be written: {error.strerror}.", remedy) from None
     return folder
+
+
+def whole(file: Path, text: str) -> None:
+    """Write a file in the place of an older one; who reads meanwhile finds the one or the other."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.replace(file)
 
 
 def lockable(folder: Path, remedy: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from lab_services import git, paths
+from lab_services import git, paths, writing
 from lab_services.errors import LabError
 
 # A verdict is a sample of code, machine and day: after a week it is drawn anew.
@@ -54,9 +54,7 @@ class Answer:
         """Write it below `folder`, in place of an older one."""
         file = _file(folder, self.lab, self.runtime)
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        part.replace(file)
+        writing.whole(file, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def last(folder: Path, lab: str, runtime: str) -> Answer | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab_services import writing
 from lab_services.errors import LabError
 from lab_services.report.claims import Verdict
 from lab_services.runs.notebook import Length
@@ -60,10 +61,9 @@ def count(runs: Iterable[Run], file: Path) -> int:
             "claims": {each["text"]: _added(before["claims"], each) for each in run.claims},
         }
         counted += 1
-    part = file.with_suffix(".part")
     # A line for each number: what a night has changed can be read in the file's history.
-    part.write_text(json.dumps(history, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    part.replace(file)
+    text = json.dumps(history, indent=1, ensure_ascii=False, sort_keys=True)
+    writing.whole(file, f"{text}\n")
     return counted
 
 
