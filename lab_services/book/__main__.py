@@ -44,20 +44,20 @@ def build(
     length: Length = Length.FULL,
     again: bool = False,
     publish: bool = False,
-    beside: Path | None = None,
+    compared_with: Path | None = None,
 ) -> int:
     """Build the site of `root` into its `_build/html`; gives Sphinx's exit code.
 
     A lab must have a run of each of the `runtimes`, or of any if none is named, made from the lab
     as it is now and without a failing cell; with `again` also one in which every claim holds. What
     is missing is made first, in this `length`, and on plain processes if none is named. A lab in
-    which a cell fails again is a gap in its pages. What does not hold is shown `beside` a published
-    book's claims, if their file is named. Raises LabError when a chapter is not whole, and
+    which a cell fails again is a gap in its pages. What does not hold is `compared_with` the claims
+    of a published book, if their file is named. Raises LabError when a chapter is not whole, and
     when what is to be published has a gap or a claim that does not hold.
     """
     catalogue.check(root)
     writing.ready(root / "_build", "Build the book in a checkout that you may write to.")
-    compared = published.read(beside) if beside else {}
+    compared = published.read(compared_with) if compared_with else {}
     begin = time.monotonic()
     chosen, rows = [], [("lab", "runtime", "run", "took", "claims")]
     doubtful: list[tuple[Run, str]] = []
@@ -114,17 +114,20 @@ def _told(doubtful: Sequence[tuple[Run, str]], runs: Path) -> str:
 
 
 def _sphinx(
-    root: Path, chosen: list[list[Run]], compared: Mapping[str, published.Entry], steady: Path
+    root: Path,
+    chosen: list[list[Run]],
+    compared: Mapping[str, published.PublishedLab],
+    steady: Path,
 ) -> int:
     staged = root / "_build" / "source"
     sources.stage(root, chosen, staged, compared, steady)
     site = root / "_build" / "html"
     code = jupyter_book.build(staged, site, rewrite=lambda line: located(line, staged))
-    if not code:
-        published.write([shown for shown, *_ in chosen], site)
     if code:
         # Else the next build would take the pages as read, warn of nothing and pass.
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+    else:
+        published.write([shown for shown, *_ in chosen], site)
     return code
 
 
@@ -185,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             length=Length.SHORT if chosen.short else Length.FULL,
             again=chosen.again,
             publish=chosen.publish,
-            beside=chosen.published,
+            compared_with=chosen.published,
         )
         if chosen.serve is None:
             return make()

@@ -32,7 +32,7 @@ class _Row(TypedDict):
     measured: _Measured
 
 
-class Entry(TypedDict):
+class PublishedLab(TypedDict):
     """One lab of a published book."""
 
     provenance: str  # when and where it was measured
@@ -45,10 +45,10 @@ def write(runs: Iterable[Run], site: Path) -> None:
     (site / FILE).write_bytes(msgspec.json.encode(found))
 
 
-def read(file: Path) -> dict[str, Entry]:
+def read(file: Path) -> dict[str, PublishedLab]:
     """What `write` wrote. Raises LabError for another file."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Entry])
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, PublishedLab])
     except (OSError, msgspec.MsgspecError) as error:
         raise LabError(
             f"{file} does not hold the claims of a book: {error}",
@@ -58,9 +58,11 @@ def read(file: Path) -> dict[str, Entry]:
 
 def beside(run: Run, entry: dict[str, Any] | None) -> str:
     """What a published book says, in HTML, of the claims of a lab that do not hold in this run."""
+    if entry is None:
+        return ""
     doubtful = {row["text"] for row in run.claims if row["verdict"] != Verdict.HOLDS}
-    rows = [row for row in entry["claims"] if row["text"] in doubtful] if entry else []
-    if not entry or not rows:
+    rows = [row for row in entry["claims"] if row["text"] in doubtful]
+    if not rows:
         return ""
     where = html.escape(entry["provenance"])
     return f"<p>The same in the published book, {where}:</p>{claims.table(rows)}"

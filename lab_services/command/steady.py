@@ -15,8 +15,8 @@ from lab_services.terminal.text_table import columns
 
 if TYPE_CHECKING:
     from lab_services.runs.profiles import Profile
-    from lab_services.runs.series import Series
-    from lab_services.runs.steadiness import Claim, Found
+    from lab_services.runs.repeated_runs import RepeatedRuns
+    from lab_services.runs.steadiness import ClaimRecord, Tally
 
 KEPT = Path("runs/steady")  # where a book built of `runs` finds the records
 
@@ -78,7 +78,7 @@ def steady(
     the same command goes on where it was. Nothing else should run beside it.
     """
     from lab_services.runs.notebook import Length
-    from lab_services.runs.series import Series
+    from lab_services.runs.repeated_runs import RepeatedRuns
     from lab_services.stack.choice import choose_runtime
 
     if wanted < 1:
@@ -89,7 +89,7 @@ def steady(
     found = []
     for lab in dict.fromkeys(named):
         _demand(lab, chosen)
-        found.append(Series.of(out or paths.repository() / KEPT, lab, chosen, length))
+        found.append(RepeatedRuns.of(out or paths.repository() / KEPT, lab, chosen, length))
     try:
         _repeat(found, profiles, wanted)
     finally:
@@ -124,7 +124,7 @@ def _demand(lab: str, runtime: str) -> None:
         raise missing[0]
 
 
-def _repeat(found: Sequence["Series"], profiles: Sequence["Profile"], wanted: int) -> None:
+def _repeat(found: Sequence["RepeatedRuns"], profiles: Sequence["Profile"], wanted: int) -> None:
     """Make the runs that are not kept yet.
 
     In rounds, so that what changes on this machine in an hour changes for all profiles alike.
@@ -132,21 +132,21 @@ def _repeat(found: Sequence["Series"], profiles: Sequence["Profile"], wanted: in
     from lab_services.report.claims import counted
 
     for number in range(1, wanted + 1):
-        for series in found:
+        for repeated in found:
             for profile in profiles:
-                if len(series.runs(profile)) >= number:
+                if len(repeated.runs(profile)) >= number:
                     continue
                 click.echo(f"\n{profile}, run {number} of {wanted}", err=True)
-                run = series.measure(profile)
+                run = repeated.measure(profile)
                 told = "a cell fails" if run["failed"] else counted(run["claims"])
                 click.echo(f"{profile}, run {number} of {wanted}: {told}", err=True)
 
 
-def report(series: "Series", profiles: Sequence["Profile"]) -> str:
+def report(repeated: "RepeatedRuns", profiles: Sequence["Profile"]) -> str:
     """A table of the profiles, one of the claims, then each that did not hold in every run."""
     from lab_services.runs.steadiness import claims
 
-    kept = {profile: series.runs(profile) for profile in profiles}
+    kept = {profile: repeated.runs(profile) for profile in profiles}
     rows: list[tuple[str, ...]] = [("profile", "runs", "a cell fails", "others took", "how")]
     for profile, runs in kept.items():
         broken = sum(bool(run["failed"]) for run in runs)
@@ -154,7 +154,7 @@ def report(series: "Series", profiles: Sequence["Profile"]) -> str:
         rows.append(
             (profile, str(len(runs)), str(broken), most, runs[-1]["how"] if runs else "no run yet")
         )
-    text = f"\n{series.slug} on {series.runtime}, {series.length} length\n{columns(rows)}"
+    text = f"\n{repeated.slug} on {repeated.runtime}, {repeated.length} length\n{columns(rows)}"
     found = claims(run for runs in kept.values() for run in runs)
     if not found:
         return text
@@ -169,13 +169,13 @@ def report(series: "Series", profiles: Sequence["Profile"]) -> str:
     return text
 
 
-def _details(claim: "Claim") -> str:
+def _details(claim: "ClaimRecord") -> str:
     """What the runs on each profile have found of a claim."""
     rows = [(f"  {profile}", *_numbers(found)) for profile, found in claim.on.items()]
     return f"{claim.text}, claimed {claim.bound}:\n{columns(rows)}"
 
 
-def _numbers(found: "Found") -> tuple[str, ...]:
+def _numbers(found: "Tally") -> tuple[str, ...]:
     from lab_services.report import numbers
 
     def written(value: float | None) -> str:
@@ -187,18 +187,18 @@ def _numbers(found: "Found") -> tuple[str, ...]:
     return (*counts, written(found.mean), spread, room)
 
 
-def settle(found: Sequence["Series"], profiles: Sequence["Profile"]) -> None:
+def settle(found: Sequence["RepeatedRuns"], profiles: Sequence["Profile"]) -> None:
     """Raises ACellFails, else AClaimFails, else NotEnoughEvidence, where a run gives cause to."""
     from lab_services.runs.steadiness import claims
 
     broken, failed, lacked = [], [], []
     kept = found[0].out / "kept"
-    for series in found:
-        runs = [run for profile in profiles for run in series.runs(profile)]
+    for repeated in found:
+        runs = [run for profile in profiles for run in repeated.runs(profile)]
         broken += [f"on {run['profile']}: {run['failed']}" for run in runs if run["failed"]]
         for claim in claims(runs):
             for profile, on in claim.on.items():
-                told = f"{series.slug} on {profile}: {claim.text}"
+                told = f"{repeated.slug} on {profile}: {claim.text}"
                 if on.failed:
                     failed.append(f"{told}: {on.failed} of {on.drawn} runs")
                 elif on.lacked:

@@ -10,14 +10,14 @@ from typing import Any
 from lab_services.report.claims import Verdict
 from lab_services.runs.notebook import Length
 
-# The folder of all series, below that of kept runs.
+# The folder of all repeated runs, below that of kept runs.
 FOLDER = "steady"
 # Fewer values than these are told by their range: their standard deviation is itself a guess.
 FEW = 5
 
 
 @dataclass(frozen=True)
-class Found:
+class Tally:
     """What some runs have found of a claim.
 
     `mean` and `spread` of the measured values are in `unit`; the spread is their standard deviation
@@ -37,7 +37,7 @@ class Found:
     room: float | None
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Found":
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Tally":
         """Of a claim's rows in the runs, at least one."""
         verdicts = Counter(row["verdict"] for row in rows)
         measured = [row for row in rows if row["measured"]["value"] is not None]
@@ -62,13 +62,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimRecord:
     """A claim with what all runs have found of it, and those on each profile."""
 
     text: str
     bound: str
-    all: Found
-    on: Mapping[str, Found]
+    all: Tally
+    on: Mapping[str, Tally]
 
     @property
     def worst(self) -> str:
@@ -86,7 +86,7 @@ class Claim:
         return "" if alike else min(self.on, key=badness)
 
 
-def claims(runs: Iterable[Mapping[str, Any]]) -> list[Claim]:
+def claims(runs: Iterable[Mapping[str, Any]]) -> list[ClaimRecord]:
     """Each claim that the kept runs make, and each exercise whose check has erred in one."""
     rows: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for run in runs:
@@ -94,12 +94,12 @@ def claims(runs: Iterable[Mapping[str, Any]]) -> list[Claim]:
         for row in [*run["claims"], *faults]:
             rows.setdefault(row["text"], []).append((run["profile"], row))
     return [
-        Claim(
+        ClaimRecord(
             text,
             found[-1][1]["bound"],
-            Found.of([row for _, row in found]),
+            Tally.of([row for _, row in found]),
             {
-                profile: Found.of([row for name, row in found if name == profile])
+                profile: Tally.of([row for name, row in found if name == profile])
                 for profile in dict.fromkeys(name for name, _ in found)
             },
         )
@@ -108,19 +108,19 @@ def claims(runs: Iterable[Mapping[str, Any]]) -> list[Claim]:
 
 
 def record_file(out: Path, lab: str) -> Path:
-    """Where the record of a lab is, below the folder of all series."""
+    """Where the record of a lab is, below the folder of all repeated runs."""
     return out / "records" / f"{lab}.json"
 
 
 def in_words(record: Mapping[str, Any], runtime: str, claim: Mapping[str, Any]) -> str:
     """`held 24 of 24 runs on 5 profiles`, of a claim of a lab on a runtime.
 
-    Of full length where there is such a series. Nothing where there is none, and where it was about
-    a claim with another bound.
+    Of full length where there are such runs. Nothing where there are none, and where they were
+    about a claim with another bound.
     """
     for length in (Length.FULL, Length.SHORT):
-        series = record.get(runtime, {}).get(length, {"claims": {}})
-        found = series["claims"].get(claim["text"])
+        repeated = record.get(runtime, {}).get(length, {"claims": {}})
+        found = repeated["claims"].get(claim["text"])
         if found and found["bound"] == claim["bound"]:
             runs = "run" if found["drawn"] == 1 else "runs"
             on = len(found["profiles"])

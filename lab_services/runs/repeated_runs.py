@@ -23,7 +23,7 @@ from lab_services.runs.steadiness import claims, record_file
 
 
 @dataclass(frozen=True)
-class Series:
+class RepeatedRuns:
     """The runs of a lab that count together: on one runtime, in one length, of the same code.
 
     `lab` is a slug or a notebook's path, `out` the folder below which they are kept.
@@ -36,8 +36,8 @@ class Series:
     key: str
 
     @classmethod
-    def of(cls, out: Path, lab: str, runtime: str, length: Length) -> "Series":
-        """The series that a run made now belongs to. Raises LabError, as `Lab.parameters` does."""
+    def of(cls, out: Path, lab: str, runtime: str, length: Length) -> "RepeatedRuns":
+        """Those that a run made now belongs to. Raises LabError, as `Lab.parameters` does."""
         Lab.find(lab).parameters(length)
         return cls(out, lab, runtime, length, key(lab))
 
@@ -88,7 +88,7 @@ class Series:
         return place / self.key[:16] / profile
 
     def _record(self) -> None:
-        """Put the lab's file right: with this series in the place of an older one of its kind."""
+        """Put the lab's file right: with these runs in the place of older ones of their kind."""
         every = [run for profile in Profile for run in self.runs(profile)]
         file = record_file(self.out, self.slug)
         record = _read(file) if file.exists() else {}
@@ -150,6 +150,5 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
     writing.ready(file.parent, paths.MOVE_RUNS)
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    part.replace(file)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    writing.whole(file, f"{text}\n")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from lab_services.errors import LabError
-from lab_services.runs import series as module
+from lab_services.runs import repeated_runs as module
 from lab_services.runs.notebook import Length
 from lab_services.runs.profiles import Profile
+from lab_services.runs.repeated_runs import RepeatedRuns
 from lab_services.runs.run import Run
-from lab_services.runs.series import Series
 from lab_services.runs.steadiness import record_file
 from tests.runs.test_judging import FAILS, HOLDS, claim, kept
 from tests.runs.test_run import write
@@ -31,8 +31,8 @@ class Lab:
         self.file = write(folder, "1 + 1", short={"seconds": 1})
         self.asked: list[tuple[str, Path, Length]] = []
 
-    def series(self, length: Length = Length.SHORT, runtime: str = "process") -> Series:
-        return Series.of(self.out, str(self.file), runtime, length)
+    def repeated(self, length: Length = Length.SHORT, runtime: str = "process") -> RepeatedRuns:
+        return RepeatedRuns.of(self.out, str(self.file), runtime, length)
 
     def run(self, *verdicts: str, **more: Any) -> Any:
         def execute(lab: str, runtime: str, out: Path, *, length: Length) -> Run:
@@ -53,29 +53,29 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_a_run_is_kept_by_all_that_it_depends_on(lab: Lab) -> None:
     """A run of other code, another length or the other runtime that counts as this one's."""
-    series = lab.series()
-    found = series.measure(Profile.QUIET, lab.run(HOLDS))
+    repeated = lab.repeated()
+    found = repeated.measure(Profile.QUIET, lab.run(HOLDS))
     assert (found["profile"], found["how"]) == ("quiet", "nothing was changed")
     assert lab.asked == [("process", lab.out / "last/quiet", Length.SHORT)]
-    assert lab.series().runs(Profile.QUIET) == [found]
-    assert not series.runs(Profile.BUSY)
-    assert not lab.series(Length.FULL).runs(Profile.QUIET)
-    assert not lab.series(runtime="docker").runs(Profile.QUIET)
+    assert lab.repeated().runs(Profile.QUIET) == [found]
+    assert not repeated.runs(Profile.BUSY)
+    assert not lab.repeated(Length.FULL).runs(Profile.QUIET)
+    assert not lab.repeated(runtime="docker").runs(Profile.QUIET)
     write(lab.file.parents[2], "1 + 2", short={"seconds": 1})
-    assert not lab.series().runs(Profile.QUIET)
+    assert not lab.repeated().runs(Profile.QUIET)
     write(lab.file.parents[2], "1 + 1", short={"seconds": 1})
-    assert lab.series().runs(Profile.QUIET) == [found]
+    assert lab.repeated().runs(Profile.QUIET) == [found]
 
 
 def test_runs_stay_in_their_order(lab: Lab) -> None:
     """The tenth run before the second, or in its place."""
     for number in range(11):
-        lab.series().measure(Profile.QUIET, lab.run(FAILS if number == 10 else HOLDS))
+        lab.repeated().measure(Profile.QUIET, lab.run(FAILS if number == 10 else HOLDS))
     # One that was removed is made again, after the others.
     (removed,) = lab.out.glob("kept/**/3.json")
     removed.unlink()
-    lab.series().measure(Profile.QUIET, lab.run(HOLDS))
-    verdicts = [run["claims"][0]["verdict"] for run in lab.series().runs(Profile.QUIET)]
+    lab.repeated().measure(Profile.QUIET, lab.run(HOLDS))
+    verdicts = [run["claims"][0]["verdict"] for run in lab.repeated().runs(Profile.QUIET)]
     assert verdicts == [HOLDS] * 9 + [FAILS, HOLDS]
 
 
@@ -86,21 +86,21 @@ def test_an_interrupted_run_is_not_kept(lab: Lab) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        lab.series().measure(Profile.QUIET, interrupted)
-    assert not lab.series().runs(Profile.QUIET)
+        lab.repeated().measure(Profile.QUIET, interrupted)
+    assert not lab.repeated().runs(Profile.QUIET)
 
 
 def test_the_record_holds_what_has_come_of_all(lab: Lab) -> None:
     """A record of the last command only, or of one runtime in the place of the other."""
-    series = lab.series()
-    series.measure(Profile.QUIET, lab.run(HOLDS, HOLDS))
-    series.measure(Profile.BUSY, lab.run(HOLDS, FAILS))
-    series.measure(Profile.BUSY, lab.run(HOLDS, HOLDS, error=True))
-    lab.series(runtime="docker").measure(Profile.QUIET, lab.run(HOLDS))
+    repeated = lab.repeated()
+    repeated.measure(Profile.QUIET, lab.run(HOLDS, HOLDS))
+    repeated.measure(Profile.BUSY, lab.run(HOLDS, FAILS))
+    repeated.measure(Profile.BUSY, lab.run(HOLDS, HOLDS, error=True))
+    lab.repeated(runtime="docker").measure(Profile.QUIET, lab.run(HOLDS))
     record = json.loads(record_file(lab.out, "gates/small").read_text())
     assert list(record) == ["process", "docker"]
     found = record["process"]["short"]
-    assert found["key"] == series.key and found["when"].startswith("2026-03-01T10:00:03")
+    assert found["key"] == repeated.key and found["when"].startswith("2026-03-01T10:00:03")
     assert {name: (p["runs"], p["broken"]) for name, p in found["profiles"].items()} == {
         "quiet": (1, 0),
         "busy": (2, 1),
@@ -112,20 +112,20 @@ def test_the_record_holds_what_has_come_of_all(lab: Lab) -> None:
 
 
 def test_what_does_not_count_is_not_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lab that holds because it claims nothing; half of a series of other code."""
-    series = lab.series()
+    """A lab that holds because it claims nothing; half of a repeated of other code."""
+    repeated = lab.repeated()
     with pytest.raises(LabError, match="makes no claim"):
-        series.measure(Profile.QUIET, lab.run())
+        repeated.measure(Profile.QUIET, lab.run())
     monkeypatch.setattr(module, "key", lambda lab: "another")
     with pytest.raises(LabError, match="was changed while it was measured"):
-        series.measure(Profile.QUIET, lab.run(HOLDS))
-    assert not series.runs(Profile.QUIET)
+        repeated.measure(Profile.QUIET, lab.run(HOLDS))
+    assert not repeated.runs(Profile.QUIET)
 
 
 def test_a_damaged_file_is_named(lab: Lab) -> None:
     """A traceback of a parser in place of the file to remove."""
-    lab.series().measure(Profile.QUIET, lab.run(HOLDS))
+    lab.repeated().measure(Profile.QUIET, lab.run(HOLDS))
     (file,) = lab.out.glob("kept/**/1.json")
     file.write_text("{")
     with pytest.raises(LabError, match=r"1\.json is damaged.*\nRemove it"):
-        lab.series().runs(Profile.QUIET)
+        lab.repeated().runs(Profile.QUIET)
