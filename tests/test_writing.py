@@ -203,3 +203,21 @@ def test_a_long_folder_for_temporary_files_is_found(monkeypatch: pytest.MonkeyPa
     stacks = list(checks.written())[-1]
     assert (stacks.state, "too long for a socket" in stacks.text) == (State.BROKEN, True)
     assert "LAB_STATE" in stacks.remedy
+
+
+def test_a_write_that_is_cut_off_leaves_the_old_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of a hundred nights that is half a file, as the disk was full."""
+    file = tmp_path / "record.json"
+    writing.whole(file, "old")
+    plain = Path.write_text
+
+    def half(path: Path, text: str) -> int:
+        plain(path, text[:2])
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="no space"):
+        writing.whole(file, "new")
+    assert file.read_text() == "old"
