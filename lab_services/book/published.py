@@ -65,4 +65,4 @@ def beside(run: Run, entry: dict[str, Any] | None) -> str:
     if not rows:
         return ""
     where = html.escape(entry["provenance"])
-    return f"<p>The same in the published book, {where}:</p>{claims.table(rows)}"
+    return f'<p style="margin-top:1em">The same in the published book, {where}:</p>{claims.table(rows)}'
