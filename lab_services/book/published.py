@@ -64,5 +64,5 @@ def beside(run: Run, entry: dict[str, Any] | None) -> str:
     rows = [row for row in entry["claims"] if row["text"] in doubtful]
     if not rows:
         return ""
-    where = html.escape(entry["provenance"])
-    return f'<p style="margin-top:1em">The same in the published book, {where}:</p>{claims.table(rows)}'
+    where = f"The same in the published book, {html.escape(entry['provenance'])}:"
+    return f'<p style="margin-top:1em">{where}</p>{claims.table(rows)}'
