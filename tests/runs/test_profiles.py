@@ -31,6 +31,19 @@ with made(Profile({profile!r})):
     time.sleep(99)
 """
 
+# What a lab does as its fault: two services are started, one of them is paused.
+PAUSES = """
+import subprocess, sys
+import psutil
+runs, paused = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+psutil.Process(paused.pid).suspend()
+print(runs.pid, paused.pid, flush=True)
+sys.stdin.read()
+for process in (runs, paused):
+    process.kill()
+    process.wait()
+"""
+
 
 @pytest.fixture
 def spinning() -> Iterator[Callable[[], psutil.Process]]:
@@ -115,16 +128,23 @@ def test_half_without_a_quota(spinning: Callable[[], psutil.Process], without_qu
     assert not helpers(duty_cycle.__name__)
 
 
-def test_what_a_lab_has_paused_stays_paused(
-    spinning: Callable[[], psutil.Process], without_quota: None
-) -> None:
+def test_what_a_lab_has_paused_stays_paused(without_quota: None) -> None:
     """A fault of a lab that the profile ends."""
-    with made(Profile.HALF):
-        runs, paused = spinning(), spinning()
-        paused.suspend()
-        assert works(runs)
+    lab = None
+    try:
+        with made(Profile.HALF):
+            lab = subprocess.Popen(
+                [sys.executable, "-c", PAUSES], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            assert lab.stdout is not None
+            runs, paused = map(psutil.Process, map(int, lab.stdout.readline().split()))
+            wait_until(lambda: runs.status() == psutil.STATUS_STOPPED, 10, "it is held")
+            assert works(runs)
+            assert paused.status() == psutil.STATUS_STOPPED
         assert paused.status() == psutil.STATUS_STOPPED
-    assert paused.status() == psutil.STATUS_STOPPED
+    finally:
+        if lab is not None:
+            lab.communicate()
 
 
 def test_a_group_that_was_left_is_removed(spinning: Callable[[], psutil.Process]) -> None:
