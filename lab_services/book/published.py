@@ -14,7 +14,7 @@ import msgspec
 from lab_services.book.from_run import provenance
 from lab_services.errors import LabError
 from lab_services.report import claims
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.runs.run import Run
 
 FILE = "claims.json"
@@ -24,8 +24,15 @@ class _Measured(TypedDict):
     text: str
 
 
+class _Rival(TypedDict):
+    text: str
+    found: str
+
+
 class _Row(TypedDict):
     text: str
+    kind: str
+    rival: _Rival
     bound: str
     verdict: str
     reason: str

@@ -5,125 +5,76 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from IPython.display import display
 
-from lab_services.report import numbers
+from lab_services.report.claim import Claim, Kind, Verdict, as_interval, as_rival
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval
 
 MIME = "application/vnd.lab-services.claims+json"
+Expected = tuple[str, float | tuple[float, float] | Interval]
 
 
-class Verdict(StrEnum):
-    """What the run says of a claim."""
+class Bound(TypedDict, total=False):
+    """What a claim must keep, and who says that it will not."""
 
-    HOLDS = "holds"
-    FAILS = "fails"
-    NOT_ENOUGH = "not enough evidence"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement with what was measured and the bounds it must keep (in the measured unit)."""
-
-    text: str
-    measured: Interval
-    least: float
-    most: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """Holds where the whole interval keeps the bounds, fails where none of it does.
-
-        Anything between is not enough evidence, and so is a measurement with a note (its
-        traffic was not what was asked for) or without a known interval, and a bound that is not
-        known because it was computed from what could not be measured.
-        """
-        low, high = self.measured.low, self.measured.high
-        if math.isnan(low) or math.isnan(high) or self.measured.note or not self._bounded:
-            return Verdict.NOT_ENOUGH
-        if low >= self.least and high <= self.most:
-            return Verdict.HOLDS
-        if high < self.least or low > self.most:
-            return Verdict.FAILS
-        return Verdict.NOT_ENOUGH
-
-    @property
-    def _bounded(self) -> bool:
-        ends = (self.least, self.most)
-        return any(map(math.isfinite, ends)) and not any(map(math.isnan, ends))
-
-    @property
-    def bound(self) -> str:
-        """The bounds in words: `at least 3.0×`."""
-        if not self._bounded:
-            return numbers.UNKNOWN
-        least = numbers.rounded(self.least, self.measured.unit)
-        most = numbers.rounded(self.most, self.measured.unit)
-        if self.least == self.most:
-            return f"exactly {least}"
-        if math.isinf(self.most):
-            return f"at least {least}"
-        return f"at most {most}" if math.isinf(self.least) else f"{least} to {most}"
-
-    @property
-    def found(self) -> str:
-        """What was measured, in words; why it is not known is the `reason`."""
-        return str(self.measured) if self.measured.known else numbers.UNKNOWN
-
-    @property
-    def reason(self) -> str:
-        """Why it does not hold, and by how much; nothing where it does."""
-        verdict = self.verdict
-        if verdict is Verdict.HOLDS:
-            return ""
-        if verdict is Verdict.NOT_ENOUGH:
-            if self.measured.note:
-                return self.measured.note
-            if not self._bounded:
-                return "the bound is not known"
-            if math.isnan(self.measured.low) or math.isnan(self.measured.high):
-                return "the interval is not known"
-            return "the interval reaches over the bound"
-        # The end that lies nearest to the bound: the least by which the claim is missed.
-        missed = (
-            self.least - self.measured.high
-            if self.measured.high < self.least
-            else self.measured.low - self.most
-        )
-        return f"misses the bound by at least {numbers.written(missed, self.measured.unit)}"
+    rival: Required[Expected]
+    at_least: float
+    at_most: float
+    between: tuple[float, float]
 
 
 class Claims:
     """The claims of a lab.
 
     >>> claims = Claims()
-    >>> claims.claim("A hit is at least 3 times faster", ratio(miss, hit, P50), at_least=3)
+    >>> claims.measured(
+    ...     "A hit is at least 3 times faster",
+    ...     ratio(miss, hit, P50),
+    ...     at_least=3,
+    ...     rival=("the network is what costs: a hit saves nothing", 1.0),
+    ... )
     >>> claims.verdicts()   # tag this cell nbval-check-output: no numbers, so runs compare
     >>> claims.check()     # the table
+
+    A claim's kind is the method that states it: `measured` on this run's services, `computed` on
+    stored data, `replayed` with a seed. It is about an interval, or about a count, which is an
+    integer. It has one bound, in the unit of what was found: `at_least`, `at_most` or `between`.
+    Its `rival` is the sentence of who expects something else, with what would be found if they were
+    right: a number or a pair of ends, or an interval where that comes from this run. All three
+    raise ValueError where nothing could break the claim: without exactly one bound, without a
+    rival, with one that the bound lets pass, for a number that has lost its interval, for a
+    measured bound in seconds or requests per second, and for a text already claimed.
     """
 
     def __init__(self) -> None:
         self._claims: list[Claim] = []
 
-    def claim(
+    def measured(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
+        """State a claim about what was measured on this run's services."""
+        self._state(Kind.MEASURED, text, found, **bound)
+
+    def computed(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
+        """State a claim about what was computed on stored data, the same wherever it runs."""
+        self._state(Kind.COMPUTED, text, found, **bound)
+
+    def replayed(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
+        """State a claim about what a replay or a simulation with a seed gave."""
+        self._state(Kind.REPLAYED, text, found, **bound)
+
+    def _state(
         self,
+        kind: Kind,
         text: str,
-        measured: Interval | float | None,
+        found: Interval | int,
         *,
+        rival: Expected | None = None,
         at_least: float | None = None,
         at_most: float | None = None,
         between: tuple[float, float] | None = None,
     ) -> None:
-        """State one claim about `measured`; the bound is in its unit and part of the claim.
-
-        A plain number is taken as counted exactly; None and nan are not known. Raises ValueError
-        without exactly one bound, or for a text already claimed.
-        """
         bounds = {
             "at_least": None if at_least is None else (at_least, math.inf),
             "at_most": None if at_most is None else (-math.inf, at_most),
@@ -132,13 +83,11 @@ class Claims:
         given = [bound for bound in bounds.values() if bound is not None]
         if len(given) != 1:
             raise ValueError(f"The claim {text!r} needs exactly one of {', '.join(bounds)}.")
-        (least, most) = given[0]
-        if least > most:
-            raise ValueError(f"The claim {text!r} has its bounds in the wrong order.")
         if any(claim.text == text for claim in self._claims):
             raise ValueError(f"{text!r} has been claimed already.")
-        interval = measured if isinstance(measured, Interval) else Interval.exact(measured)
-        self._claims.append(Claim(text, interval, least, most))
+        interval = as_interval(text, found)
+        against = as_rival(text, rival, interval.unit)
+        self._claims.append(Claim(text, kind, interval, *given[0], against))
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(tuple(self._claims))
@@ -174,7 +123,9 @@ class Claims:
         width = max((len(claim.verdict) for claim in self._claims), default=0)
         return "\n".join(
             f"{claim.verdict:<{width}}  {claim.text}: measured {claim.found}, "
-            f"claimed {claim.bound}" + (f"; {claim.reason}" if claim.reason else "")
+            f"claimed {claim.bound}"
+            + (f"; {claim.reason}" if claim.reason else "")
+            + f"; {rival_of(as_row(claim))}"
             for claim in self._claims
         )
 
@@ -201,6 +152,8 @@ def as_row(claim: Claim) -> dict[str, Any]:
         # JSON has no infinity: an open end is null, and so is one that is not known.
         "bounds": [float(e) if math.isfinite(e) else None for e in (claim.least, claim.most)],
         "reason": claim.reason,
+        "kind": str(claim.kind),
+        "rival": {"text": claim.rival.text, "found": claim.rival.found},
     }
 
 
@@ -231,8 +184,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         if row["verdict"] != Verdict.HOLDS:
             verdict = f"<strong>{verdict}</strong>"
         cells = (
-            _cell(html.escape(row["text"]), row["bound"]),
-            _cell(html.escape(row["measured"]["text"]), ""),
+            _cell(html.escape(row["text"]), row["bound"], rival_of(row)),
+            _cell(html.escape(row["measured"]["text"]), row["kind"]),
             _cell(verdict, row["reason"]),
         )
         body += f'<tr style="{line}">'
@@ -245,6 +198,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _cell(main: str, small: str) -> str:
-    """A cell of HTML, and text below it in small."""
-    return main + (f"<br><small>{html.escape(small)}</small>" if small else "")
+def rival_of(row: Mapping[str, Any]) -> str:
+    """The rival of a claim with what it predicts: `rival: a hit saves nothing (1×)`."""
+    return f"rival: {row['rival']['text']} ({row['rival']['found']})"
+
+
+def _cell(main: str, *small: str) -> str:
+    """A cell of HTML, and lines below it in small."""
+    return main + "".join(f"<br><small>{html.escape(each)}</small>" for each in small if each)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.runs.execution import execute
 from lab_services.runs.notebook import Length
 from lab_services.runs.others import Others, watched

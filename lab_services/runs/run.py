@@ -28,7 +28,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from lab_services.errors import LabError
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.report.measurements import from_json
 from lab_services.report.stats import Interval
 from lab_services.runs import machine, page, papermill_engine, replay

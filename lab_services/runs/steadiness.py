@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.runs.notebook import Length
 
 # The folder of all repeated runs, below that of kept runs.

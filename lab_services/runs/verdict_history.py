@@ -12,7 +12,7 @@ from typing import Any
 
 from lab_services import writing
 from lab_services.errors import LabError
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.runs.notebook import Length
 from lab_services.runs.run import FILE, Run
 

@@ -1,5 +1,6 @@
 """What every chapter consists of: three files that carry its name, each with all its parts."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def tagged(chapter: str, tag: str) -> list[str]:
     return [c.source for c in notebook(chapter).cells if tag in c.metadata.get("tags", ())]
 
 
+def stated(chapter: str) -> list[ast.Call]:
+    """The calls that state the claims of a lab."""
+    cells = [cell.source for cell in notebook(chapter).cells if cell.cell_type == "code"]
+    kinds = ("measured", "computed", "replayed")
+    return [
+        node
+        for tree in map(ast.parse, cells)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in kinds
+        and ast.unparse(node.func.value) == "claims"
+    ]
+
+
 @every_chapter
 def test_a_chapter_is_a_page_a_lab_and_a_stack(chapter: str) -> None:
     """A page without its lab, a lab without its page, a stack that nobody explains."""
@@ -107,7 +123,22 @@ def test_the_lab_measures(chapter: str) -> None:
     assert re.search(
         r"stack\.(kill|pause|inject_delay|inject_errors|partition|limit_cpu|rollout)\b", code
     ), "nothing is broken"
-    assert code.count("claims.claim(") >= 3
+    assert len(stated(chapter)) >= 3
+
+
+@every_chapter
+def test_each_claim_can_lose(chapter: str) -> None:
+    """A claim that nobody denies, or whose bound or value has lost its interval."""
+    for call in stated(chapter):
+        words = {word.arg: word.value for word in call.keywords}
+        text = ast.unparse(call)
+        assert "rival" in words, f"no rival: {text}"
+        bare = [
+            ast.unparse(node)
+            for node in ast.walk(call)
+            if isinstance(node, ast.Attribute) and node.attr in ("value", "low", "high")
+        ]
+        assert not bare, f"{bare} of an interval is taken as exact: {text}"
 
 
 @every_chapter

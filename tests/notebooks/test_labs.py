@@ -16,7 +16,7 @@ import pytest
 
 from lab_services import paths
 from lab_services.command.prove import choose
-from lab_services.report.claims import Verdict
+from lab_services.report.claim import Verdict
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import (
     NothingToReplay,

@@ -3,15 +3,24 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
-from lab_services.report.claims import MIME, Claims, Verdict
+from lab_services.report.claim import Verdict
+from lab_services.report.claims import MIME, Claims
 from lab_services.report.stats import Interval
+
+
+def state(claims, text, found, *, rival=("nothing comes of it", -9), **bounds):
+    """A claim whose rival predicts what no bound of these tests lets pass."""
+    if "at_most" in bounds and rival[1] == -9:
+        rival = (rival[0], 99)
+    claims.measured(text, found, rival=rival, **bounds)
 
 
 def verdict(measured, **bounds):
     claims = Claims()
-    claims.claim("it is so", measured, **bounds)
+    state(claims, "it is so", measured, **bounds)
     (claim,) = claims
     return claim.verdict
 
@@ -57,21 +66,136 @@ def test_bad_evidence_is_not_enough():
     unknown = Interval(math.nan, math.nan, math.nan, 5, "ratio", "5 requests are too few")
     assert verdict(unknown, at_least=1) is Verdict.NOT_ENOUGH
     claims = Claims()
-    claims.claim("it is so", unknown, at_least=1)
-    assert str(claims).endswith("measured not known, claimed at least 1×; 5 requests are too few")
+    state(claims, "it is so", unknown, at_least=1)
+    assert str(claims).endswith(
+        "measured not known, claimed at least 1×; 5 requests are too few; "
+        "rival: nothing comes of it (-9×)"
+    )
 
 
-@pytest.mark.parametrize("measured", [None, math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("bounds", [{"at_least": 1}, {"at_most": 1}, {"between": (0, 1)}])
-def test_what_is_not_known_bears_nothing_out(measured, bounds, capsys):
+def test_what_is_not_known_bears_nothing_out(value, bounds, capsys):
     """A table that cannot be drawn or kept, or a verdict, from no number at all."""
     claims = Claims()
-    claims.claim("it is so", measured, **bounds)
+    state(claims, "it is so", Interval.exact(value), **bounds)
     claims.check()
     (row,) = claims._repr_mimebundle_()[MIME]["claims"]
     assert (row["verdict"], row["measured"]["text"]) == ("not enough evidence", "not known")
     assert row["reason"] in ("not known", "infinite")
     json.dumps(row, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (0.83, "the bare number 0.83"),
+        (np.float64(2), "the bare number 2"),
+        (np.mean([1, 2]), "the bare number 1.5"),
+        (interval(3, 4).value, "the bare number 3.5"),
+        (True, "True, which is no number"),
+        (np.bool_(1), "(np.)?True_?, which is no number"),
+        ("3", "'3', which is no number"),
+        (None, r"None. Give Interval.unknown\(reason\)"),
+    ],
+)
+def test_a_number_without_an_interval_is_refused(found, why):
+    """An estimate that is judged as if it had been counted."""
+    with pytest.raises(ValueError, match=f"'it is so' is about {why}.* count with an int"):
+        state(Claims(), "it is so", found, at_least=1)
+
+
+@pytest.mark.parametrize("count", [3, np.int64(3)])
+def test_a_count_is_an_integer(count):
+    """Lost requests that need an interval."""
+    assert verdict(count, at_least=3) is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Interval.exact(0.83), Verdict.NOT_ENOUGH),
+        (Interval.exact(2.0, "ratio"), Verdict.NOT_ENOUGH),
+        (Interval.exact(2, "jobs"), Verdict.HOLDS),
+    ],
+)
+def test_an_estimate_has_an_interval(found, expected):
+    """A mean of rounds that were all alike, taken as certain; a count that is doubted."""
+    assert verdict(found, at_least=0.5) is expected
+
+
+@pytest.mark.parametrize("unit", ["s", "requests/s"])
+def test_a_measured_bound_in_seconds_is_refused(unit):
+    """A claim about the speed of its author's machine."""
+    slow = Interval(0.2, 0.1, 0.3, 50, unit)
+    with pytest.raises(ValueError, match=f"has a bound in {unit}.*as a ratio"):
+        state(Claims(), "it is so", slow, at_most=0.5)
+    assert verdict(slow, at_least=0) is Verdict.HOLDS  # a direction
+    simulated = Claims()
+    simulated.replayed("it is so", slow, at_most=0.5, rival=("it is slow", 1.0))
+    assert [claim.verdict for claim in simulated] == [Verdict.HOLDS]
+
+
+@pytest.mark.parametrize(
+    ("predicts", "bounds"),
+    [
+        (3, {"at_least": 3}),
+        (3.5, {"at_least": 3}),
+        ((1, 3.5), {"at_least": 3}),
+        ((1, math.inf), {"between": (3, 4)}),
+        (0.2, {"at_most": 0.5}),
+    ],
+)
+def test_a_rival_that_would_pass_is_refused(predicts, bounds):
+    """A claim that holds if its sentence is false."""
+    with pytest.raises(ValueError, match=r"would hold if its rival were true.*Move the bound"):
+        state(Claims(), "it is so", interval(3.2, 3.4), rival=("it is not", predicts), **bounds)
+
+
+@pytest.mark.parametrize("rival", [None, "it is not", ("it is not",), 3.0])
+def test_a_claim_without_a_rival_is_refused(rival):
+    """A sentence that nobody denies."""
+    with pytest.raises(ValueError, match=r"needs its rival.*rival=\(.the network"):
+        Claims().measured("it is so", 3, at_least=3, rival=rival)
+    with pytest.raises(ValueError, match=r"needs its rival"):
+        Claims().measured("it is so", 3, at_least=3)
+    with pytest.raises(ValueError, match=r"predicts 'much', not a number or two ends"):
+        Claims().measured("it is so", 3, at_least=3, rival=("it is not", "much"))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "reason"),
+    [
+        (interval(1, 2), ""),
+        (interval(1, 3.1), "the rival would pass here, too"),
+        (Interval.unknown("nothing came", "ratio"), "what the rival predicts is not known"),
+    ],
+)
+def test_a_rival_that_is_measured_is_judged_with_the_run(predicted, reason):
+    """A lab that breaks off where two theories happen to agree; one that holds there."""
+    claims = Claims()
+    rival = ("a copy of it does as well", predicted)
+    claims.measured("it is so", interval(3.2, 3.4), at_least=3, rival=rival)
+    (claim,) = claims
+    assert claim.reason == reason
+    assert (claim.verdict is Verdict.HOLDS) == (not reason)
+
+
+def test_kind_and_rival_are_kept_and_shown():
+    """A claim whose reader cannot tell what it is about, or what else it might have been."""
+    claims = Claims()
+    rival = ("it costs <nothing>", (0.5, 1.2))
+    claims.measured("it is measured", interval(3.2, 3.4), at_least=3, rival=rival)
+    claims.computed("it is computed", interval(3.2, 3.4), at_least=3, rival=rival)
+    claims.replayed("it is replayed", interval(3.2, 3.4), at_least=3, rival=rival)
+    bundle = claims._repr_mimebundle_()
+    rows = bundle[MIME]["claims"]
+    kinds = ["measured on this run's services", "computed on stored data", "replayed with a seed"]
+    assert [row["kind"] for row in rows] == kinds
+    assert rows[0]["rival"] == {"text": "it costs <nothing>", "found": "0.5× to 1.2×"}
+    assert "rival: it costs &lt;nothing&gt; (0.5× to 1.2×)" in bundle["text/html"]
+    assert kinds[2] in bundle["text/html"]
+    assert "rival: it costs <nothing> (0.5× to 1.2×)" in bundle["text/plain"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +210,7 @@ def test_what_is_not_known_bears_nothing_out(measured, bounds, capsys):
 def test_a_bound_that_is_not_known_decides_nothing(bounds):
     """A bound computed from what could not be measured, which nothing can break."""
     claims = Claims()
-    claims.claim("it is so", interval(3, 4), **bounds)
+    state(claims, "it is so", interval(3, 4), **bounds)
     (claim,) = claims
     assert (claim.verdict, claim.bound) == (Verdict.NOT_ENOUGH, "not known")
     assert claim.reason == "the bound is not known"
@@ -95,9 +219,9 @@ def test_a_bound_that_is_not_known_decides_nothing(bounds):
 def test_settling_shows_what_fails_and_by_how_much(capsys):
     """A notebook that stops before its exercises, or that passes over a false statement."""
     claims = Claims()
-    claims.claim("it holds", interval(3, 4), at_least=2)
-    claims.claim("it may be", interval(1, 4), at_least=2)
-    claims.claim("a hit is 3 times faster", interval(1.5, 2), at_least=3)
+    state(claims, "it holds", interval(3, 4), at_least=2)
+    state(claims, "it may be", interval(1, 4), at_least=2)
+    state(claims, "a hit is 3 times faster", interval(1.5, 2), at_least=3)
     claims.check()
     table = capsys.readouterr().out
     assert "fails                a hit is 3 times faster" in table
@@ -110,7 +234,7 @@ def test_settling_shows_what_fails_and_by_how_much(capsys):
 def test_what_is_not_judged_shows_no_verdict(capsys, monkeypatch):
     """Two of the shortest runs compared by verdicts that are due to chance."""
     claims = Claims()
-    claims.claim("it gains", interval(1, 2), at_least=3)
+    state(claims, "it gains", interval(1, 2), at_least=3)
     claims.verdicts()
     monkeypatch.setenv("LAB_JUDGED", "0")
     claims.verdicts()
@@ -121,7 +245,7 @@ def test_verdicts_show_no_number(capsys):
     """nbval comparing two runs by their numbers, which always differ."""
     for middle in (3.0, 3.3):
         claims = Claims()
-        claims.claim("a hit is faster", interval(middle - 0.1, middle + 0.1), at_least=2)
+        state(claims, "a hit is faster", interval(middle - 0.1, middle + 0.1), at_least=2)
         claims.verdicts()
     first, second = capsys.readouterr().out.splitlines()
     assert first == second == "holds: a hit is faster"
@@ -130,7 +254,7 @@ def test_verdicts_show_no_number(capsys):
 def test_table_is_escaped_and_complete():
     """A claim that is not in the table, or that breaks the page."""
     claims = Claims()
-    claims.claim("p99 < 1 s & more", interval(1.5, 2), at_least=3)
+    state(claims, "p99 < 1 s & more", interval(1.5, 2), at_least=3)
     bundle = claims._repr_mimebundle_()
     page = bundle["text/html"]
     for text in ("p99 &lt; 1 s &amp; more", "at least 3×", "fails", "1.8× (1.5 to 2.0×)"):
@@ -142,15 +266,15 @@ def test_table_is_escaped_and_complete():
 def test_unclear_bounds_are_refused(bounds):
     """A claim that nothing can break."""
     with pytest.raises(ValueError):
-        Claims().claim("it is so", 1, **bounds)
+        state(Claims(), "it is so", 1, **bounds)
 
 
 def test_claims_are_told_apart():
     """Two claims with one text, of which the run would show one."""
     claims = Claims()
-    claims.claim("it is so", 1, at_least=1)
+    state(claims, "it is so", 1, at_least=1)
     with pytest.raises(ValueError, match="already"):
-        claims.claim("it is so", 1, at_least=1)
+        state(claims, "it is so", 1, at_least=1)
 
 
 def test_no_claims_settle_nothing():

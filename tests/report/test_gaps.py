@@ -22,7 +22,8 @@ from lab_services.report import (
     stats,
 )
 from lab_services.report.charts.timeline import Change
-from lab_services.report.claims import Claims, Verdict
+from lab_services.report.claim import Verdict
+from lab_services.report.claims import Claims
 from lab_services.report.fallbacks import Answered
 from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval, Quantile, Throughput

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lab_services.report.claims import Claim as Stated
+from lab_services.report.claim import Claim as Stated
 from lab_services.report.claims import as_row
 from lab_services.report.stats import Interval
 from lab_services.runs.steadiness import claims, in_words

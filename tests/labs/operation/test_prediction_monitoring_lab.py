@@ -7,7 +7,7 @@ import pytest
 
 from lab_services.labs.operation.prediction_monitoring import live_traffic, months
 from lab_services.labs.operation.prediction_monitoring.live_traffic import Phase
-from lab_services.report.claims import Claim, Verdict
+from lab_services.report.claim import Claim, Verdict
 from lab_services.report.stats import Interval
 from lab_services.traffic import spans
 
