@@ -45,6 +45,8 @@ def claim(text: str, verdict: str = "holds") -> dict:
         "measured": measured,
         "bound": "at least 1.2×",
         "reason": reason,
+        "kind": "computed on stored data",
+        "rival": {"text": "nothing is gained", "found": "1×"},
         "cell": 9,
     }
 
@@ -166,11 +168,12 @@ def test_key_numbers_and_claims_of_all_chapters(sources):
     )
     first, second = page.find_all("table")[1:]
     measured = "1.4× (1.3 to 1.5×)"
+    stated = "at least 1.2× | rival: nothing is gained (1×) | computed on stored data"
     assert rows(first) == [
         ["Claim", "In containers", "As plain processes"],
-        ["it gains | at least 1.2×", f"holds | {measured}", f"holds | {measured}"],
+        [f"it gains | {stated}", f"holds | {measured}", f"holds | {measured}"],
         [
-            "it is quick | at least 1.2×",
+            f"it is quick | {stated}",
             f"holds | {measured}",
             f"not enough evidence | {measured} | the interval reaches over the bound",
         ],
@@ -215,7 +218,7 @@ def test_what_could_not_be_measured_is_a_gap_that_says_why(sources):
     unknown = Interval.unknown(reason, "ratio", 3)
     drawn = charts.bars({"two": GAIN, "more": unknown}, name="gain", title="What is gained")
     claims = Claims()
-    claims.claim("it gains", unknown, at_least=1.2)
+    claims.measured("it gains", unknown, at_least=1.2, rival=("it costs", 0.8))
     page = "Two gain {measured}`serving/first:gain` ({measured-range}`serving/first:gain`).\n\n"
     page += (
         "```{figure-from-run} serving/first:gain\n```\n\n```{claims-from-run} serving/first\n```\n"
@@ -235,8 +238,8 @@ def test_what_could_not_be_measured_is_a_gap_that_says_why(sources):
         assert gap["title"].startswith(f"not known ({reason}), measured on 1 March 2026")
     assert f"Not known: more: {reason}." in page.figure.find("desc").text
     assert rows(page.find(class_="lab-claims"))[1] == [
-        "it gains | at least 1.2×",
-        "not known",
+        "it gains | at least 1.2× | rival: it costs (0.8×)",
+        "not known | measured on this run's services",
         f"not enough evidence | {reason}",
     ]
     numbers = rows(sources.page("book/key-numbers").table)

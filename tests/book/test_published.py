@@ -9,7 +9,9 @@ from lab_services.runs.run import Run
 
 def claim(text: str, verdict: str) -> dict[str, Any]:
     measured = {"text": "1.4×"}
-    return {"text": text, "verdict": verdict, "measured": measured, "bound": "", "reason": ""}
+    rival = {"text": "nothing is gained", "found": "1×"}
+    words = {"bound": "", "reason": "", "kind": "measured on this run's services", "rival": rival}
+    return {"text": text, "verdict": verdict, "measured": measured, **words}
 
 
 def test_only_what_does_not_hold_here_is_shown(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.command.terminal import Terminal, wait_until
 
-CLAIM = "claims.claim('Two is more than one', {measured}, at_least=1)"
+CLAIM = "claims.computed('Two is more than one', {measured}, at_least=1, rival=('it is less', -1))"
 HOLDS = CLAIM.format(measured=2)
-FAILS = CLAIM.format(measured=0.5)
+FAILS = CLAIM.format(measured=0)
 UNCLEAR = CLAIM.format(measured="Interval(1.5, 0.5, 2.5, 10)")
 
 
@@ -44,7 +44,7 @@ def notebook(folder: Path, *cells: str) -> str:
         (
             (FAILS, "claims"),
             3,
-            "Two is more than one: measured 0.500",
+            "Two is more than one: measured 0,",
         ),  # nobody called settle()
         ((UNCLEAR, "claims.check()"), 4, "Not enough evidence for 1 of 1"),
         ((HOLDS, "claims.check()", "1 / 0"), 5, "ZeroDivisionError"),

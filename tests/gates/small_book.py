@@ -40,7 +40,7 @@ FIGURE = "charts.bars({'a': gain}, name='gain', title='Gain')"
 CLAIM = """
 import os
 claims = Claims()
-claims.claim("it gains", gain, at_least=1.2)
+claims.measured("it gains", gain, at_least=1.2, rival=("it costs", 0.8))
 claims.verdicts()
 """
 SETTLE = "claims.check()"

@@ -49,7 +49,9 @@ print(os.environ["LAB_RUNTIME"])
 report.keep_file("whole", {"text": "an é", "rows": [1, 2]})
 """,
     "charts.bars(values, name='gain', title='Gain')",
-    "claims = Claims()\nclaims.claim('it gains', values['a'], at_least=1.2)\nclaims.check()",
+    "claims = Claims()\n"
+    "claims.measured('it gains', values['a'], at_least=1.2, rival=('it does not', 1.0))\n"
+    "claims.check()",
 )
 
 
@@ -233,7 +235,8 @@ PROOFS = {
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a claim of each verdict, and exercises with and without a fault."""
     claims = "claims = Claims()\n" + "\n".join(
-        f"claims.claim('it gains, {verdict}', values['a'], at_least={bound})"
+        f"claims.measured('it gains, {verdict}', values['a'], at_least={bound}, "
+        "rival=('it costs', 0.8))"
         for verdict, bound in BOUNDS.items()
     )
     proofs = {name: (measured, wrong) for name, (measured, wrong, _) in PROOFS.items()}

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from lab_services.report.claim import Claim as Stated
+from lab_services.report.claim import Kind, Rival
 from lab_services.report.claims import as_row
 from lab_services.report.stats import Interval
 from lab_services.runs.steadiness import claims, in_words
+
+NOBODY = Rival("it is far away", -99.0, -99.0)
 
 
 def row(value: float | None, text: str = "it gains", **bounds: float) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def row(value: float | None, text: str = "it gains", **bounds: float) -> dict[st
         else Interval(value, value - 0.1, value + 0.1, 100, "ratio")
     )
     ends = {"least": 1.0, "most": float("inf"), **bounds}
-    return as_row(Stated(text, measured, **ends))
+    return as_row(Stated(text, Kind.REPLAYED, measured, **ends, rival=NOBODY))
 
 
 def run(profile: str, *rows: dict[str, Any], **faults: str) -> dict[str, Any]:
