@@ -30,7 +30,7 @@ from lab_services.book.sources import STEADY
 from lab_services.errors import LabError
 from lab_services.report import numbers
 from lab_services.report.claim import Verdict
-from lab_services.report.claims import counted, rival_of
+from lab_services.report.claims import counted
 from lab_services.runs import steadiness
 from lab_services.runs.run import FILE, Run
 
@@ -167,7 +167,7 @@ def _verdicts(chapter: Chapter) -> Iterator[nodes.Node]:
         return
     rows = []
     for claim in chapter.runs[0].claims:
-        cells = [_cell(claim["text"], claim["bound"], rival_of(claim), claim["kind"])]
+        cells = [_cell(claim["text"], claim["bound"], f"rival: {claim['rival']}", claim["kind"])]
         for run in chapter.runs:
             found = next((c for c in run.claims if c["text"] == claim["text"]), None)
             repeated = steadiness.in_words(chapter.steady, run.runtime, found) if found else ""

@@ -24,15 +24,10 @@ class _Measured(TypedDict):
     text: str
 
 
-class _Rival(TypedDict):
-    text: str
-    found: str
-
-
 class _Row(TypedDict):
     text: str
     kind: str
-    rival: _Rival
+    rival: str
     bound: str
     verdict: str
     reason: str
@@ -59,7 +54,7 @@ def read(file: Path) -> dict[str, PublishedLab]:
     except (OSError, msgspec.MsgspecError) as error:
         raise LabError(
             f"{file} does not hold the claims of a book: {error}",
-            f"Give the {FILE} of a published book: it lies beside the first page.",
+            f"Give the {FILE} of a book of this version: it lies beside the first page.",
         ) from None
 
 

@@ -5,7 +5,9 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Required, TypedDict, Unpack
+from functools import partialmethod
+from numbers import Real
+from typing import Any
 
 from IPython.display import display
 
@@ -14,16 +16,6 @@ from lab_services.report.measurements import as_json
 from lab_services.report.stats import Interval
 
 MIME = "application/vnd.lab-services.claims+json"
-Expected = tuple[str, float | tuple[float, float] | Interval]
-
-
-class Bound(TypedDict, total=False):
-    """What a claim must keep, and who says that it will not."""
-
-    rival: Required[Expected]
-    at_least: float
-    at_most: float
-    between: tuple[float, float]
 
 
 class Claims:
@@ -39,55 +31,54 @@ class Claims:
     >>> claims.verdicts()   # tag this cell nbval-check-output: no numbers, so runs compare
     >>> claims.check()     # the table
 
-    A claim's kind is the method that states it: `measured` on this run's services, `computed` on
-    stored data, `replayed` with a seed. It is about an interval, or about a count, which is an
-    integer. It has one bound, in the unit of what was found: `at_least`, `at_most` or `between`.
-    Its `rival` is the sentence of who expects something else, with what would be found if they were
-    right: a number or a pair of ends, or an interval where that comes from this run. All three
-    raise ValueError where nothing could break the claim: without exactly one bound, without a
-    rival, with one that the bound lets pass, for a number that has lost its interval, for a
-    measured bound in seconds or requests per second, and for a text already claimed.
+    Each of the three methods states one claim and gives it its kind: `measured` on this run's
+    services, `computed` on stored data, `replayed` with a seed. It is about an interval, or about a
+    count, which is an integer; None and nan are not known. It has one bound, a number in the unit
+    of what was found: `at_least`, `at_most` or `between` two. Its `rival` is another explanation in
+    one sentence with what it predicts: a number or a pair of ends, or an interval where that comes
+    from this run. A rival that predicts the bound itself is excluded by an interval that lies off
+    that bound: so "no effect", 0, is the rival of a direction.
+
+    All three raise ValueError for a claim without exactly one bound or without a rival, for one
+    that holds where its rival is right, for a number that has lost its interval, for a measured
+    bound in seconds or requests per second, and for a text already claimed.
     """
 
     def __init__(self) -> None:
         self._claims: list[Claim] = []
 
-    def measured(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
-        """State a claim about what was measured on this run's services."""
-        self._state(Kind.MEASURED, text, found, **bound)
-
-    def computed(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
-        """State a claim about what was computed on stored data, the same wherever it runs."""
-        self._state(Kind.COMPUTED, text, found, **bound)
-
-    def replayed(self, text: str, found: Interval | int, **bound: Unpack[Bound]) -> None:
-        """State a claim about what a replay or a simulation with a seed gave."""
-        self._state(Kind.REPLAYED, text, found, **bound)
-
     def _state(
         self,
         kind: Kind,
         text: str,
-        found: Interval | int,
+        found: Interval | int | None,
         *,
-        rival: Expected | None = None,
         at_least: float | None = None,
         at_most: float | None = None,
         between: tuple[float, float] | None = None,
+        rival: tuple[str, float | tuple[float, float] | Interval] | None = None,
     ) -> None:
-        bounds = {
-            "at_least": None if at_least is None else (at_least, math.inf),
-            "at_most": None if at_most is None else (-math.inf, at_most),
-            "between": between,
-        }
-        given = [bound for bound in bounds.values() if bound is not None]
-        if len(given) != 1:
-            raise ValueError(f"The claim {text!r} needs exactly one of {', '.join(bounds)}.")
+        if sum(bound is not None for bound in (at_least, at_most, between)) != 1:
+            raise ValueError(
+                f"The claim {text!r} needs exactly one of at_least, at_most and between."
+            )
+        least = -math.inf if at_least is None else at_least
+        most = math.inf if at_most is None else at_most
+        ends = (least, most) if between is None else tuple(between)
+        if len(ends) != 2 or not all(isinstance(end, Real) for end in ends):
+            raise ValueError(
+                f"The claim {text!r} has the bound {ends}: a bound is a number, between two. "
+                "What was measured is no bound: divide by it with .over and bound the ratio."
+            )
         if any(claim.text == text for claim in self._claims):
             raise ValueError(f"{text!r} has been claimed already.")
         interval = as_interval(text, found)
         against = as_rival(text, rival, interval.unit)
-        self._claims.append(Claim(text, kind, interval, *given[0], against))
+        self._claims.append(Claim(text, kind, interval, *ends, against))
+
+    measured = partialmethod(_state, Kind.MEASURED)
+    computed = partialmethod(_state, Kind.COMPUTED)
+    replayed = partialmethod(_state, Kind.REPLAYED)
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(tuple(self._claims))
@@ -122,10 +113,10 @@ class Claims:
     def __str__(self) -> str:
         width = max((len(claim.verdict) for claim in self._claims), default=0)
         return "\n".join(
-            f"{claim.verdict:<{width}}  {claim.text}: measured {claim.found}, "
+            f"{claim.verdict:<{width}}  {claim.text}: found {claim.found}, "
             f"claimed {claim.bound}"
             + (f"; {claim.reason}" if claim.reason else "")
-            + f"; {rival_of(as_row(claim))}"
+            + f"; rival: {claim.rival}"
             for claim in self._claims
         )
 
@@ -153,7 +144,7 @@ def as_row(claim: Claim) -> dict[str, Any]:
         "bounds": [float(e) if math.isfinite(e) else None for e in (claim.least, claim.most)],
         "reason": claim.reason,
         "kind": str(claim.kind),
-        "rival": {"text": claim.rival.text, "found": claim.rival.found},
+        "rival": str(claim.rival),
     }
 
 
@@ -175,7 +166,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     line = "border-bottom:1px solid color-mix(in srgb, currentColor 30%, transparent)"
     head = "".join(
         f'<th scope="col" style="{cell}">{title}</th>'
-        for title in ("Claim", "Measured (95 % interval)", "Verdict")
+        for title in ("Claim", "Found (95 % interval)", "Verdict")
     )
     body = ""
     for row in rows:
@@ -184,8 +175,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         if row["verdict"] != Verdict.HOLDS:
             verdict = f"<strong>{verdict}</strong>"
         cells = (
-            _cell(html.escape(row["text"]), row["bound"], rival_of(row)),
-            _cell(html.escape(row["measured"]["text"]), row["kind"]),
+            _cell(html.escape(row["text"]), row["bound"], f"rival: {row['rival']}", row["kind"]),
+            _cell(html.escape(row["measured"]["text"])),
             _cell(verdict, row["reason"]),
         )
         body += f'<tr style="{line}">'
@@ -196,11 +187,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         '<table style="border-collapse:collapse;background:transparent;color:inherit">'
         f'<thead><tr style="{line}">{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
-
-
-def rival_of(row: Mapping[str, Any]) -> str:
-    """The rival of a claim with what it predicts: `rival: a hit saves nothing (1×)`."""
-    return f"rival: {row['rival']['text']} ({row['rival']['found']})"
 
 
 def _cell(main: str, *small: str) -> str:

@@ -9,7 +9,7 @@ from lab_services.runs.run import Run
 
 def claim(text: str, verdict: str) -> dict[str, Any]:
     measured = {"text": "1.4×"}
-    rival = {"text": "nothing is gained", "found": "1×"}
+    rival = "nothing is gained (1×)"
     words = {"bound": "", "reason": "", "kind": "measured on this run's services", "rival": rival}
     return {"text": text, "verdict": verdict, "measured": measured, **words}
 

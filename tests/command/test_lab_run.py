@@ -44,7 +44,7 @@ def notebook(folder: Path, *cells: str) -> str:
         (
             (FAILS, "claims"),
             3,
-            "Two is more than one: measured 0,",
+            "Two is more than one: found 0,",
         ),  # nobody called settle()
         ((UNCLEAR, "claims.check()"), 4, "Not enough evidence for 1 of 1"),
         ((HOLDS, "claims.check()", "1 / 0"), 5, "ZeroDivisionError"),

@@ -6,14 +6,17 @@ import math
 import numpy as np
 import pytest
 
+from lab_services import report
 from lab_services.report.claim import Verdict
 from lab_services.report.claims import MIME, Claims
 from lab_services.report.stats import Interval
 
+NOTHING = ("nothing comes of it", -9)
 
-def state(claims, text, found, *, rival=("nothing comes of it", -9), **bounds):
+
+def state(claims, text, found, *, rival=NOTHING, **bounds):
     """A claim whose rival predicts what no bound of these tests lets pass."""
-    if "at_most" in bounds and rival[1] == -9:
+    if "at_most" in bounds and rival == NOTHING:
         rival = (rival[0], 99)
     claims.measured(text, found, rival=rival, **bounds)
 
@@ -68,17 +71,17 @@ def test_bad_evidence_is_not_enough():
     claims = Claims()
     state(claims, "it is so", unknown, at_least=1)
     assert str(claims).endswith(
-        "measured not known, claimed at least 1×; 5 requests are too few; "
+        "found not known, claimed at least 1×; 5 requests are too few; "
         "rival: nothing comes of it (-9×)"
     )
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, Interval.exact(math.nan)])
 @pytest.mark.parametrize("bounds", [{"at_least": 1}, {"at_most": 1}, {"between": (0, 1)}])
 def test_what_is_not_known_bears_nothing_out(value, bounds, capsys):
     """A table that cannot be drawn or kept, or a verdict, from no number at all."""
     claims = Claims()
-    state(claims, "it is so", Interval.exact(value), **bounds)
+    state(claims, "it is so", value, **bounds)
     claims.check()
     (row,) = claims._repr_mimebundle_()[MIME]["claims"]
     assert (row["verdict"], row["measured"]["text"]) == ("not enough evidence", "not known")
@@ -96,12 +99,14 @@ def test_what_is_not_known_bears_nothing_out(value, bounds, capsys):
         (True, "True, which is no number"),
         (np.bool_(1), "(np.)?True_?, which is no number"),
         ("3", "'3', which is no number"),
-        (None, r"None. Give Interval.unknown\(reason\)"),
+        (np.sum([]), "the bare number 0"),
     ],
 )
 def test_a_number_without_an_interval_is_refused(found, why):
     """An estimate that is judged as if it had been counted."""
-    with pytest.raises(ValueError, match=f"'it is so' is about {why}.* count with an int"):
+    with pytest.raises(
+        ValueError, match=rf"'it is so' is about {why}.*int\(...\) where it was counted"
+    ):
         state(Claims(), "it is so", found, at_least=1)
 
 
@@ -115,8 +120,10 @@ def test_a_count_is_an_integer(count):
     ("found", "expected"),
     [
         (Interval.exact(0.83), Verdict.NOT_ENOUGH),
-        (Interval.exact(2.0, "ratio"), Verdict.NOT_ENOUGH),
-        (Interval.exact(2, "jobs"), Verdict.HOLDS),
+        (Interval.exact(2.0, "calls"), Verdict.NOT_ENOUGH),
+        (report.t_interval([3, 3, 3], "calls"), Verdict.NOT_ENOUGH),
+        (report.quotient(9, 3), Verdict.NOT_ENOUGH),
+        (Interval.exact(2, "calls"), Verdict.HOLDS),
     ],
 )
 def test_an_estimate_has_an_interval(found, expected):
@@ -130,19 +137,31 @@ def test_a_measured_bound_in_seconds_is_refused(unit):
     slow = Interval(0.2, 0.1, 0.3, 50, unit)
     with pytest.raises(ValueError, match=f"has a bound in {unit}.*as a ratio"):
         state(Claims(), "it is so", slow, at_most=0.5)
-    assert verdict(slow, at_least=0) is Verdict.HOLDS  # a direction
     simulated = Claims()
     simulated.replayed("it is so", slow, at_most=0.5, rival=("it is slow", 1.0))
     assert [claim.verdict for claim in simulated] == [Verdict.HOLDS]
 
 
+def test_no_effect_is_the_rival_of_a_direction():
+    """A direction that needs an effect the wrong way round as its rival; one that 0 bears out."""
+    none = ("it changes nothing", 0)
+    faster = Interval(0.2, 0.1, 0.3, 50, "s")
+    touching = Interval(0.2, 0, 0.3, 50, "s")
+    assert verdict(faster, at_least=0, rival=none) is Verdict.HOLDS
+    assert verdict(touching, at_least=0, rival=none) is Verdict.NOT_ENOUGH
+    slower = Interval(-0.2, -0.3, 0, 50, "s")
+    assert verdict(slower, at_most=0, rival=none) is Verdict.NOT_ENOUGH
+    with pytest.raises(ValueError, match="would hold if its rival were true"):
+        state(Claims(), "none is lost", 0, at_most=0, rival=("some are lost", 0))
+
+
 @pytest.mark.parametrize(
     ("predicts", "bounds"),
     [
-        (3, {"at_least": 3}),
-        (3.5, {"at_least": 3}),
+        (3.1, {"at_least": 3}),
         ((1, 3.5), {"at_least": 3}),
         ((1, math.inf), {"between": (3, 4)}),
+        (3, {"between": (3, 3)}),
         (0.2, {"at_most": 0.5}),
     ],
 )
@@ -152,33 +171,59 @@ def test_a_rival_that_would_pass_is_refused(predicts, bounds):
         state(Claims(), "it is so", interval(3.2, 3.4), rival=("it is not", predicts), **bounds)
 
 
-@pytest.mark.parametrize("rival", [None, "it is not", ("it is not",), 3.0])
-def test_a_claim_without_a_rival_is_refused(rival):
-    """A sentence that nobody denies."""
-    with pytest.raises(ValueError, match=r"needs its rival.*rival=\(.the network"):
-        Claims().measured("it is so", 3, at_least=3, rival=rival)
-    with pytest.raises(ValueError, match=r"needs its rival"):
-        Claims().measured("it is so", 3, at_least=3)
-    with pytest.raises(ValueError, match=r"predicts 'much', not a number or two ends"):
-        Claims().measured("it is so", 3, at_least=3, rival=("it is not", "much"))
+@pytest.mark.parametrize(
+    ("rival", "why"),
+    [
+        (None, r"needs a rival.*rival=\(.the network"),
+        ("it is not", "needs a rival"),
+        (("it is not",), "needs a rival"),
+        (3.0, "needs a rival"),
+        (("", 1.0), "has no sentence"),
+        (("it is not", "much"), "predicts 'much', not a number or two ends"),
+        (("it is not", True), "predicts True, not a number"),
+        (("it is not", (2, 1)), "the lower end first"),
+        (("it is not", math.inf), "one that is a number"),
+        (("it is not", (-math.inf, math.inf)), "one that is a number"),
+        (("it is not", Interval(1, 0.9, 1.1, 9, "s")), "the claim is in 'ratio'.*in one unit"),
+    ],
+)
+def test_a_rival_that_says_nothing_is_refused(rival, why):
+    """A sentence that nobody denies, or with which nobody can be wrong."""
+    with pytest.raises(ValueError, match=why):
+        Claims().measured("it is so", interval(3, 4), at_least=3, rival=rival)
+
+
+def test_a_share_has_a_rival_that_a_share_can_be():
+    """A bound that no share can break."""
+    most = Interval(0.9, 0.8, 0.95, 50, "share")
+    with pytest.raises(ValueError, match="which no share can be"):
+        state(Claims(), "it is so", most, at_most=1, rival=("it is not", 2))
+
+
+OTHER = interval(1, 2)
+ALIKE = interval(1, 3.1)
+NONE = Interval.unknown("nothing came", "ratio")
+LATE = interval(1, 2, note="late traffic")
 
 
 @pytest.mark.parametrize(
-    ("predicted", "reason"),
+    ("predicted", "found", "expected", "reason"),
     [
-        (interval(1, 2), ""),
-        (interval(1, 3.1), "the rival would pass here, too"),
-        (Interval.unknown("nothing came", "ratio"), "what the rival predicts is not known"),
+        (OTHER, interval(3.2, 3.4), Verdict.HOLDS, ""),
+        (ALIKE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "the rival would pass here, too"),
+        (NONE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "of the rival: nothing came"),
+        (LATE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "of the rival: late traffic"),
+        (ALIKE, interval(1.2, 1.4), Verdict.FAILS, "misses the bound by at least 1.60×"),
+        (NONE, interval(1.2, 1.4), Verdict.FAILS, "misses the bound by at least 1.60×"),
+        (ALIKE, interval(2.9, 3.4), Verdict.NOT_ENOUGH, "the interval reaches over the bound"),
     ],
 )
-def test_a_rival_that_is_measured_is_judged_with_the_run(predicted, reason):
-    """A lab that breaks off where two theories happen to agree; one that holds there."""
+def test_a_rival_from_this_run_is_judged_with_it(predicted, found, expected, reason):
+    """A lab that breaks off where two theories happen to agree; a failure that this hides."""
     claims = Claims()
-    rival = ("a copy of it does as well", predicted)
-    claims.measured("it is so", interval(3.2, 3.4), at_least=3, rival=rival)
+    state(claims, "it is so", found, at_least=3, rival=("a copy of it does as well", predicted))
     (claim,) = claims
-    assert claim.reason == reason
-    assert (claim.verdict is Verdict.HOLDS) == (not reason)
+    assert (claim.verdict, claim.reason) == (expected, reason)
 
 
 def test_kind_and_rival_are_kept_and_shown():
@@ -192,7 +237,7 @@ def test_kind_and_rival_are_kept_and_shown():
     rows = bundle[MIME]["claims"]
     kinds = ["measured on this run's services", "computed on stored data", "replayed with a seed"]
     assert [row["kind"] for row in rows] == kinds
-    assert rows[0]["rival"] == {"text": "it costs <nothing>", "found": "0.5× to 1.2×"}
+    assert rows[0]["rival"] == "it costs <nothing> (0.5× to 1.2×)"
     assert "rival: it costs &lt;nothing&gt; (0.5× to 1.2×)" in bundle["text/html"]
     assert kinds[2] in bundle["text/html"]
     assert "rival: it costs <nothing> (0.5× to 1.2×)" in bundle["text/plain"]
@@ -262,11 +307,20 @@ def test_table_is_escaped_and_complete():
     assert "fails" in bundle["text/plain"]
 
 
-@pytest.mark.parametrize("bounds", [{}, {"at_least": 1, "at_most": 2}, {"between": (2, 1)}])
-def test_unclear_bounds_are_refused(bounds):
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        ({}, "exactly one of"),
+        ({"at_least": 1, "at_most": 2}, "exactly one of"),
+        ({"between": (2, 1)}, r"wrong order: between=\(2, 1\)"),
+        ({"between": (2,)}, "a bound is a number, between two"),
+        ({"at_least": interval(1, 2)}, r"divide by it with \.over"),
+    ],
+)
+def test_unclear_bounds_are_refused(bounds, why):
     """A claim that nothing can break."""
-    with pytest.raises(ValueError):
-        state(Claims(), "it is so", 1, **bounds)
+    with pytest.raises(ValueError, match=why):
+        Claims().measured("it is so", 1, rival=NOTHING, **bounds)
 
 
 def test_claims_are_told_apart():
