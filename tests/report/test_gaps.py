@@ -73,7 +73,7 @@ def right(found: Interval) -> None:
         assert math.isnan(found.low) and math.isnan(found.high)
     json.dumps(as_json(found), allow_nan=False)
     claims = Claims()
-    rival = ("it is not", -math.inf)
+    rival = ("it is not", Interval.exact(-1e9))
     claims.replayed("it is so", found, at_least=found.value, rival=rival)
     (claim,) = claims
     assert found.known or (claim.verdict, claim.reason) == (Verdict.NOT_ENOUGH, found.note)
