@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from typing import NoReturn
 
+import psutil
 import psycopg
 import pytest
 from redis import Redis
@@ -67,6 +68,16 @@ def pytest_collection_finish() -> None:
     """From here on garbage is looked for among what the tests make."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Told to end, a process that has others test for it tells them: by themselves they go on for
+    5 s."""
+    told_to_end = exitstatus == pytest.ExitCode.INTERRUPTED
+    if told_to_end and session.config.pluginmanager.has_plugin("dsession"):
+        for worker in psutil.Process().children():
+            worker.send_signal(signal.SIGINT)
 
 
 @pytest.hookimpl(wrapper=True)
