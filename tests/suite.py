@@ -5,6 +5,7 @@ missing on this machine is named at the end with the way to get it; tests that n
 and fail where CI is set. Whether claims hold is another question: `make prove`.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ PYTEST = ("pytest", "--durations=20", "--durations-min=2")
 
 
 def alone() -> list[str]:
-    """The files that hold a test marked `alone`: all others take 15 s to import."""
+    """The files that hold a test marked `alone`: all others take long to import."""
     files = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
     units = [file for file in files if file.parts[1] not in APART]
     return [str(file) for file in units if "pytest.mark.alone" in (ROOT / file).read_text()]
@@ -45,6 +46,8 @@ def main() -> int:
     """Run the steps; 1 when one fails."""
     ending.by_exception()
     ending.with_parent()
+    # Hundreds of processes import the same modules, and each would compile them anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     lines, failed = [], False
     for name, (program, *words) in STEPS.items():
         say(f"\n== {name}: {program} {' '.join(words)}")

@@ -113,8 +113,15 @@ def _read(file: IO[str]) -> str:
 
 
 def _serve(orders: socket.socket) -> None:
+    # Here, so that whoever asks for programs imports none of this.
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    from lab_services.runs import page
+
     for module in _MODULES:
         importlib.import_module(module)
+    # The first page compiles what all others use: patterns, lexers.
+    page.render(new_notebook(cells=[new_code_cell("1"), new_markdown_cell("# One")]), "One")
     gc.freeze()  # else each fork copies all of it, to free it at its end: half a second of work
     while True:
         message, fds, _, _ = socket.recv_fds(orders, 1 << 17, 2)

@@ -122,6 +122,10 @@ class ZygoteClient:
     def close(self) -> None:
         """End the zygote, and with it whatever it still runs."""
         self.kill_all()
+        if self._lock.acquire(blocking=False):
+            # Nothing is being started, so it has nothing to end: its imports are not waited for.
+            self._zygote.kill()
+            self._lock.release()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         try:

@@ -1,6 +1,7 @@
 """Generator processes as the caller sees them: started, given frames, kept warm, ended."""
 
 import atexit
+import math
 import os
 import select
 import subprocess
@@ -60,6 +61,7 @@ class Generator:
         # A full pipe shows then, and does not hold whoever writes.
         os.set_blocking(self._process.stdin.fileno(), False)
         self.heard = time.monotonic()  # when it last said something
+        self._patience_until = math.inf  # then it must have ended
         self._sink: Frames | None = None
         self._place = 0
         self._reader = threading.Thread(target=self._read, name="traffic frames", daemon=True)
@@ -91,13 +93,19 @@ class Generator:
         except BrokenPipeError as error:
             raise self.died() from error
 
-    def end(self) -> None:
-        """Close its input and see it go; kill it when it does not."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+    def let_go(self) -> None:
+        """Close its input, and it ends."""
+        assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has gone already, with a frame unread
             self._process.stdin.close()
+        self._patience_until = min(self._patience_until, time.monotonic() + _PATIENCE)
+
+    def end(self) -> None:
+        """Let it go and see it gone; kill it when it does not, or has been found to hang."""
+        assert self._process.stdout is not None
+        self.let_go()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(max(0.0, self._patience_until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -119,6 +127,7 @@ class Generator:
 
     def hangs(self, how: str) -> GeneratorDied:
         """The error to raise for this generator where it lives and does not go on."""
+        self._patience_until = 0.0
         return GeneratorDied(
             f"A traffic generator (process {self.pid}) {how}.",
             "\n".join(filter(None, [_AGAIN, self._last_words()])),
@@ -161,8 +170,7 @@ def generator_processes(count: int, *, keep: bool = True) -> Iterator[list[Gener
         with _lock:
             while keep and taken and len(_idle) < _KEPT:
                 _idle.append(taken.pop())
-        for generator in taken:
-            generator.end()
+        _end(taken)
 
 
 @atexit.register
@@ -170,5 +178,12 @@ def end_idle() -> None:
     """End the generators that wait for another run."""
     with _lock:
         ending, _idle[:] = _idle[:], []
-    for generator in ending:
+    _end(ending)
+
+
+def _end(generators: list[Generator]) -> None:
+    """End them side by side: where several hang, one's patience is that of all."""
+    for generator in generators:
+        generator.let_go()
+    for generator in generators:
         generator.end()

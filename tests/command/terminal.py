@@ -1,10 +1,14 @@
 """The `lab` command as a user has it: a process of its own, with exit code and two outputs."""
 
+import contextlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -23,6 +27,19 @@ class Terminal:
         self._warm = warm
         self.environment = {**os.environ, "LAB_STATE": str(state)}
         self.environment.pop("LAB_RUNTIME", None)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, warm: Warm) -> Iterator["Terminal"]:
+        """One whose supervisors end, and take their stacks down, with the block."""
+        # Not tmp_path: the path of a socket may have 104 bytes on macOS.
+        state = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
+        terminal = cls(state, warm)
+        yield terminal
+        for supervisor in terminal.supervisors():
+            supervisor.send_signal(signal.SIGTERM)
+            supervisor.wait(30)
+        shutil.rmtree(state)
 
     def begin(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """Start the command and do not wait."""

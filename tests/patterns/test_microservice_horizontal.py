@@ -15,9 +15,6 @@ from lab_services.models.features import EXAMPLE, FEATURES
 from lab_services.patterns.serving.microservice_horizontal import parts
 from lab_services.services.worker import Job
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 PACKAGE = "lab_services.patterns.serving.microservice_horizontal"
 
 
@@ -145,6 +142,7 @@ def test_a_wider_fan_makes_as_many_calls(front):
     assert front.client.get("/joins").json()[-1]["sent"] == 16
 
 
+@pytest.mark.alone
 def test_at_the_deadline_what_has_arrived_is_the_answer(front):
     """One branch that holds up the others, or a partial answer that looks like a whole one."""
     front.branches.behave = {"weather": never, "hour": fails}
@@ -172,6 +170,7 @@ def test_an_error_of_our_own_is_not_taken_for_a_missing_branch(front):
         ask(front)
 
 
+@pytest.mark.alone
 def test_a_slow_call_is_made_once_more_and_a_fast_one_is_not(front):
     """A hedge that never comes, that waits for the first call, or that doubles the load."""
     front.branches.behave = {"weather": slow_at_first}
@@ -181,6 +180,7 @@ def test_a_slow_call_is_made_once_more_and_a_fast_one_is_not(front):
     assert front.client.get("/joins").json()[-1]["sent"] == 5
 
 
+@pytest.mark.alone
 def test_a_hedge_answers_where_the_first_call_fails_late(front):
     """A request that fails with the first failure, although its hedge would have answered."""
 
@@ -194,6 +194,7 @@ def test_a_hedge_answers_where_the_first_call_fails_late(front):
     assert front.branches.asked.count("route") == 2
 
 
+@pytest.mark.alone
 def test_a_hedged_call_keeps_to_the_deadline(front):
     """A second call that waits for ever, when both are slow."""
     front.branches.behave = {"weather": never}
@@ -209,6 +210,7 @@ def test_a_branch_that_fails_again_and_again_is_not_asked(front):
     assert front.branches.asked.count("hour") == 6
 
 
+@pytest.mark.alone
 def test_a_late_branch_trips_the_breaker_too(front):
     """Lateness that is no failure: the breaker for stalls would not see one."""
     front.branches.behave = {"weather": never}

@@ -18,9 +18,6 @@ from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
 from tests.patterns.fake_service import Answer, fake_service
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 CHAIN = "lab_services.patterns.serving.microservice_vertical.app"
 STAGE = "lab_services.patterns.serving.microservice_vertical.stages"
 
@@ -112,6 +109,7 @@ def test_a_failing_stage_ends_the_chain(chain, stages, stage, partial, status):
         assert stage in answer.json()["detail"]
 
 
+@pytest.mark.alone
 def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
     """Stages that are told the caller's time and not what is left of it."""
     stages.seconds = dict.fromkeys(STAGES, 0.05)
@@ -121,6 +119,7 @@ def test_the_deadline_shrinks_from_stage_to_stage(chain, stages):
     assert all(0.04 < before - after < 0.2 for before, after in itertools.pairwise(waits))
 
 
+@pytest.mark.alone
 def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     """A stage that may use up the time of those behind it."""
     stages.says = dict.fromkeys(STAGES, 0.3)
@@ -132,6 +131,7 @@ def test_looking_ahead_leaves_out_the_work_of_the_stages_to_come(chain, stages):
     assert waits[2] > waits[0]
 
 
+@pytest.mark.alone
 def test_a_stage_that_cannot_be_in_time_is_not_asked(chain, stages):
     """Work behind a slow stage for a caller who has left."""
     stages.seconds["forecast"] = 0.5

@@ -16,9 +16,6 @@ from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.fake_service import Answer, fake_service
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 APP = "lab_services.patterns.serving.prediction_circuit_break.app"
 PREDICTOR = "lab_services.patterns.serving.prediction_circuit_break.predictor"
 FROM_PREDICTOR = {"probability": 0.9, "late": True}
@@ -72,6 +69,7 @@ def states(caller):
 PROTECTED = ("limit/30", "envoy", "replicas", "fallback", "breaker", "breaker/7")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["unprotected", *PROTECTED])
 def test_a_sound_predictor_answers(caller, way):
     """A fallback that answers although nothing is wrong, or that is not told apart."""
@@ -90,6 +88,7 @@ def test_refusals_and_failures_are_answered_by_the_rough_model(caller, predictor
     assert answer.json()["probability"] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.alone
 def test_a_late_predictor_is_not_waited_for(caller, predictor):
     """A deadline that does not hold."""
     predictor.seconds = 0.5
@@ -108,6 +107,7 @@ def test_the_limit_reaches_the_proxy(caller, predictor):
     assert [asked.headers["x-limit"] for asked in predictor.asked] == ["30"]
 
 
+@pytest.mark.alone
 def test_the_circuit_opens_and_does_not_ask(caller, predictor):
     """A breaker that never trips, trips too soon, or asks while it is open."""
     predictor.status = 503
@@ -121,6 +121,7 @@ def test_the_circuit_opens_and_does_not_ask(caller, predictor):
     assert 'circuit_open{circuit="2"} 1.0' in caller.get("/metrics").text
 
 
+@pytest.mark.alone
 def test_a_success_begins_the_count_anew(caller, predictor):
     """Failures that are counted although they are not in a row."""
     for status in (503, 200, 503):
@@ -129,6 +130,7 @@ def test_a_success_begins_the_count_anew(caller, predictor):
     assert states(caller) == []
 
 
+@pytest.mark.alone
 def test_half_open_closes_after_a_success_and_opens_after_a_failure(caller, predictor):
     """A circuit that stays open for ever, or closes although the predictor is still ill."""
     predictor.status = 503

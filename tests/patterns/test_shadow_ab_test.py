@@ -21,9 +21,6 @@ from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.fake_service import Answer, fake_service
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 PATTERN = "lab_services.patterns.qa.shadow_ab_test"
 PRODUCTION, CANDIDATE = b'{"late":true}', b'{"late":false}'
 
@@ -97,6 +94,7 @@ def test_the_user_gets_what_production_says(front, way):
     assert copy.path == ("/unmarked/predict" if way == "naive" else "/predict")
 
 
+@pytest.mark.alone
 def test_a_candidate_that_throws_fails_users_of_the_naive_way_only(front):
     """A guarded shadow that passes on an error; a naive one that would be harmless."""
     front.status = 503
@@ -113,6 +111,7 @@ def test_a_candidate_that_is_not_there(front):
     wait_for(lambda: told(front, "copies", "failed") == 1)
 
 
+@pytest.mark.alone
 def test_a_candidate_that_hangs_is_not_waited_for(front):
     """A copy that its user awaits; copies without limit; copies that stay for ever."""
     front.free.clear()

@@ -18,9 +18,6 @@ from lab_services.stack import compose
 from lab_services.stack.catalogue import compose_path
 from tests.patterns.fake_service import Answer, fake_service
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 APP = "lab_services.patterns.serving.synchronous.app"
 PREDICTOR = "lab_services.patterns.serving.synchronous.predictor"
 WAYS = ("waits", "bulkhead", "deadline", "guarded")
@@ -83,6 +80,7 @@ def until(condition):
         time.sleep(0.005)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", [*WAYS, "threads/3", "within/500"])
 def test_a_sound_predictor_answers(web, way):
     """A fallback that answers although nothing is wrong."""
@@ -108,6 +106,7 @@ def test_without_a_fallback_the_user_gets_the_failure(web, predictor, way):
     assert show(web, way).status_code == 503
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", TIMED)
 def test_a_late_answer_is_not_waited_for_and_is_nobodys(web, predictor, way):
     """A deadline that does not hold; then the late answer taken for that of the next request."""
@@ -152,6 +151,7 @@ def test_behind_a_bulkhead_they_do_not(web, predictor, users):
     assert [board.result(5).status_code for board in boards] == [200, 200]
 
 
+@pytest.mark.alone
 def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users):
     """A deadline on the call alone: who queues waits for those before him, and then once more."""
     predictor.free.clear()

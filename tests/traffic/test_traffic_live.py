@@ -13,8 +13,6 @@ from lab_services import traffic
 from lab_services.errors import LabError
 from lab_services.traffic.send_status import SendStatus
 
-pytestmark = pytest.mark.alone
-
 CODE = """
 from lab_services import traffic
 recording = traffic.send(
@@ -31,6 +29,7 @@ def kernel():
     manager.shutdown_kernel(now=True)
 
 
+@pytest.mark.alone
 def test_a_terminal_gets_one_line_that_changes(service):
     """Seen on a real pseudo-terminal; standard output stays free for results."""
     ours, theirs = pty.openpty()
@@ -67,6 +66,7 @@ def test_a_log_gets_one_line(service):
     assert result.stderr.startswith("baseline: 100 requests in 1.0 s, 0 errors, p50 ")
 
 
+@pytest.mark.alone
 def test_a_notebook_gets_one_output_that_changes(service, kernel):
     """A cell must not grow by an output with every update."""
     _, client = kernel
@@ -81,6 +81,7 @@ def test_a_notebook_gets_one_output_that_changes(service, kernel):
     assert "baseline: 100 requests" in final["content"]["data"]["text/plain"]
 
 
+@pytest.mark.alone
 def test_a_count_is_shown_as_one(service, monkeypatch):
     """Infinite seconds, or requests of the warm-up among the count."""
     said = []

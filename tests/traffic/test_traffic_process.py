@@ -18,8 +18,6 @@ from lab_services.traffic.generators import GeneratorDied, end_idle
 from lab_services.traffic.schedules import Schedule
 from tests.traffic.conftest import generators_of
 
-pytestmark = pytest.mark.alone
-
 SEND = """
 import os, sys
 from lab_services import traffic
@@ -57,6 +55,7 @@ def test_a_generator_is_used_again(requests):
     assert first & {process.pid for process in generators_of(os.getpid())}
 
 
+@pytest.mark.alone
 def test_many_runs_leave_no_growth(requests):
     """Descriptors, threads and memory of caller and generator stay flat."""
 
@@ -209,6 +208,7 @@ def test_a_generator_that_is_stopped_is_ended_and_its_rows_are_kept(requests, mo
     assert traffic.send(requests, traffic.constant(100, 0.05)).table["ok"].all()
 
 
+@pytest.mark.alone
 def test_a_caller_that_stood_still_blames_no_generator(script, service):
     """Ctrl-Z and fg, or a paused machine: the caller's own silence, taken for a generator's."""
     process = script(
@@ -302,6 +302,7 @@ def test_a_fault_of_the_recorder_ends_the_run(requests, altered, send):
     assert "no room for the row" in caught.value.hint
 
 
+@pytest.mark.alone
 def test_a_worker_that_is_through_leaves_its_users_to_nobody(service, altered):
     """Locust's master gives the users of a worker that it misses to the others."""
     altered(
@@ -334,6 +335,7 @@ def test_a_late_generator_is_found_out(requests):
     assert len(recording) == 100
 
 
+@pytest.mark.alone
 def test_more_than_all_connections_wait_and_are_told(script, service):
     """With too few connections an arrival is late or not sent, but never without a row."""
     process = script(
@@ -463,6 +465,7 @@ traffic.send(traffic.requests("{service.url()}", [{{}}]), traffic.constant(100, 
     subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=30, cwd=tmp_path)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["SleepTimer", "Timer"])
 def test_an_alarm_never_rings_early(name):
     """Requests before their time would make a schedule of their own; macOS takes SleepTimer."""

@@ -13,8 +13,6 @@ from lab_services import traffic
 from lab_services.errors import LabError
 from lab_services.traffic.collector import Collector
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def requests(service):
@@ -78,6 +76,7 @@ def test_one_row_for_each_arrival(service, requests):
     assert traffic.last() is recording
 
 
+@pytest.mark.alone
 def test_connections_are_kept(service, requests):
     """A connection for each request would measure the handshake."""
     traffic.send(requests, traffic.constant(100, 1), connections=4)
@@ -92,6 +91,7 @@ def test_connections_grow_when_all_are_busy(service):
     assert len({port for port, _, _ in service.seen()}) >= 8
 
 
+@pytest.mark.alone
 def test_a_stall_shows_in_every_latency_it_caused(service, requests):
     """Coordinated omission: counting from the actual start would hide the waiting."""
     times = []
@@ -161,6 +161,7 @@ def test_nobody_listening_is_recorded(closed_port):
     assert not table["ok"].any()
 
 
+@pytest.mark.alone
 def test_a_request_is_given_up_in_time(service):
     """`timeout` counts from the intended start and bounds the whole run."""
     hanging = traffic.requests(service.url("/hang"), [{}])
@@ -171,6 +172,7 @@ def test_a_request_is_given_up_in_time(service):
     assert table["latency"].between(0.3, 1.5).all()
 
 
+@pytest.mark.alone
 def test_a_dripping_answer_is_given_up_too(raw_server):
     """A byte now and then must not renew the time that a request has."""
 
@@ -213,6 +215,7 @@ def test_a_body_without_its_length_ends_with_the_connection(raw_server):
     assert (table["bytes"] == 5).all()
 
 
+@pytest.mark.alone
 def test_who_answered_is_kept_with_the_request(raw_server):
     """An answer whose header is lost, or ends in another request's row."""
     named = [b"x-answered-by: rough\r\n", b"", b"X-Answered-By: good\r\n"]
@@ -228,6 +231,7 @@ def test_who_answered_is_kept_with_the_request(raw_server):
     assert table["answered_by"].tolist() == ["rough", "", "good"]
 
 
+@pytest.mark.alone
 def test_actions_run_at_their_time(service, requests):
     """Seconds count from the end of the warm-up; a slow action does not delay the next."""
     called = {}
@@ -268,6 +272,7 @@ def sends_all_in_turn(service):
     return len(bodies) if counts.max() - counts.min() <= 3 else 0
 
 
+@pytest.mark.alone
 def test_closed_users_wait_for_their_answers(service):
     """Four users with 50 ms an answer send no more than 80 a second, and stop in time."""
     slow = traffic.requests(service.url("/slow"), [{"n": n} for n in range(8)], kind="slow")
@@ -283,6 +288,7 @@ def test_closed_users_wait_for_their_answers(service):
     assert sends_all_in_turn(service)
 
 
+@pytest.mark.alone
 def test_locust_workers_give_one_recording(service):
     """Master and workers: users are shared, and every row comes home."""
     slow = traffic.requests(service.url("/slow"), [{"n": n} for n in range(8)])

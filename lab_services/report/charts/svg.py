@@ -6,6 +6,7 @@ import html
 import io
 import re
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Drawn in this colour, shown in the text colour of the page, light or dark.
@@ -19,7 +20,11 @@ SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lab-services", "svg.id": No
 def inline(figure: Figure, name: str, title: str, alt: str) -> str:
     """The figure as one `<svg>` element; call it with `SETTINGS` in force."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # Not by `savefig`, which draws it all once more, to no effect, before it writes.
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(  # type: ignore[no-untyped-call]
+        buffer, metadata={"Date": None, "Creator": None}
+    )
     drawn = buffer.getvalue()
     body = drawn[drawn.index("<svg") :]
     opening, _, body = body.partition(">")

@@ -331,7 +331,6 @@ def test_a_platform_without_proc_tells_no_processor_and_no_memory():
     assert math.isnan(told.processor) and math.isnan(told.memory)
 
 
-@pytest.mark.alone
 def test_locust_runs_counts_and_goes():
     """Processes that stay, users of the wrong kind, or a count that loses a worker's part."""
     with fake_service(lambda asked: Answer([{"probability": 0.1, "late": False}])) as service:
@@ -353,6 +352,7 @@ def test_locust_runs_counts_and_goes():
 
 def test_of_no_request_locust_tells_no_times(monkeypatch):
     """Locust's N/A taken for a number; a run without an answer that never ends."""
+    monkeypatch.setattr(swarm.python, "command", lambda *_: ["true"])  # Locust is not asked
     with closing(swarm.Swarm("http://127.0.0.1:9", [[EXAMPLE]], workers=1)) as locust:
         none = b"Name,Request Count,Failure Count,Median Response Time,95%\nAggregated,0,0,0,N/A\n"
         monkeypatch.setattr(locust, "_ask", lambda path, form=None: none)

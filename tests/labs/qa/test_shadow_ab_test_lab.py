@@ -12,10 +12,6 @@ from lab_services.report import Interval
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
-
 # --- what the lab reads off -----------------------------------------------------------------------
 
 
@@ -199,6 +195,7 @@ async def asks_nobody(ask_production, ask_candidate):
     return await ask_production()
 
 
+@pytest.mark.alone
 def test_only_a_shadow_is_harmless():
     """A shadow that a hang stops; one that never asks; something that is no coroutine."""
     assert lab.is_harmless(task_of_its_own)

@@ -14,9 +14,6 @@ from lab_services.report import charts
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
 DELAYS = {"weather": (0.07, 0.3), "route": (0.3, 0.2)}
 
 

@@ -9,10 +9,6 @@ from lab_services.models import build
 from lab_services.report.stats import Interval
 from lab_services.traffic.recording import Recording
 
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
-
 # --- the stages ----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,5 @@
 """Helpers of the lab `serving/prediction-circuit-break`: what it reads off, and the theory."""
 
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,35 +7,8 @@ import pytest
 import yaml
 
 from lab_services.labs.serving import prediction_circuit_break as lab
-from lab_services.models import build
 from lab_services.stack.catalogue import compose_path
-from tests.patterns.fake_service import Answer, fake_service
 from tests.recordings import ROWS, recorded
-
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-FROM_PREDICTOR = {"probability": 0.9, "late": True}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models():
-    """The rough and the good model."""
-    return build.ensure("rough", "good")
-
-
-@pytest.fixture
-def predictor():
-    """A predictor behind a proxy, as ill as the test wants it."""
-    ill = SimpleNamespace(status=200, seconds=0.0)
-
-    def answer(asked):
-        time.sleep(ill.seconds)
-        return Answer(FROM_PREDICTOR, ill.status)
-
-    with fake_service(answer) as service:
-        ill.url, ill.asked = service.url, service.asked
-        yield ill
-
 
 # --- the stack's files ---------------------------------------------------------------------------
 

@@ -6,17 +6,6 @@ import pytest
 
 from lab_services import traffic
 from lab_services.labs.serving import synchronous as lab
-from lab_services.models import build
-
-# Deadlines of a few hundred milliseconds.
-pytestmark = pytest.mark.alone
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models():
-    """The rough and the good model."""
-    return build.ensure("rough", "good")
-
 
 # --- reading and theory --------------------------------------------------------------------------
 
