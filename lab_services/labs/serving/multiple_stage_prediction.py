@@ -1,7 +1,7 @@
 """What the lab sends and reads off a run; no service imports this module."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from lab_services.models import features, store
 from lab_services.models.scoring import scorer
+from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval
 from lab_services.services.forecasts import changes, sampled
@@ -158,14 +159,15 @@ def work(stack: Stack) -> pd.DataFrame:
 # --- delays --------------------------------------------------------------------------------------
 
 
-def service_time(done: pd.DataFrame) -> float:
-    """Seconds from one finish to the next while jobs were waiting: the median, for a pile of jobs.
+def gaps(done: pd.DataFrame) -> Numbers:
+    """Seconds from one finish to the next: of a pile of jobs, the service times; nan for no two."""
+    between = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
+    return between if len(between) else np.array([math.nan])
 
-    nan for fewer than two jobs.
-    """
-    if len(done) < 2:
-        return math.nan
-    return float(np.median(np.diff(np.sort(done["finished"].to_numpy(dtype=float)))))
+
+def median(seconds: Numbers) -> Interval:
+    """Their median in seconds, by bootstrap."""
+    return resampled(lambda drawn: float(np.median(drawn[0])), seconds, unit="s")
 
 
 def delays(recording: Recording, stage: str, **labels: object) -> Numbers:
@@ -346,6 +348,42 @@ def expected_drain(pause: float, rate: float, service: float, limit: float) -> f
     if not busy < 1:
         return math.nan
     return max(0.0, (busy * pause + service - limit) / (1 - busy))
+
+
+def theory_of(theory: Callable[[float], float], measured: Interval, unit: str) -> Interval:
+    """What a theory without a turning point says of a measured number, and of its interval's ends.
+
+    Unknown where the number is, or where the theory knows nothing of it or of an end.
+    """
+    if not measured.known:
+        return Interval.unknown(measured.note, unit, measured.n)
+    value, *ends = (theory(each) for each in (measured.value, measured.low, measured.high))
+    if not np.isfinite(ends).all():
+        return Interval.unknown("theory gives no number", unit, measured.n)
+    return Interval(value, min(ends), max(ends), measured.n, unit, measured.note)
+
+
+def felt_for(screens: pd.DataFrame, end: float, limit: float) -> Interval:
+    """Seconds after `end` (Unix) until the delay of a new screen has come down to `limit`.
+
+    A line through the delays of the screens that were late after it. Unknown from fewer than six,
+    and where the delays do not fall.
+    """
+    late = screens[(screens["asked"] >= end) & (screens["good"] > limit)]
+    late = late[np.isfinite(late["good"])]
+    if len(late) < 6:
+        return Interval.unknown(f"{len(late)} screens were late, a line needs 6", "s", len(late))
+
+    def crossing(drawn: Sequence[Numbers]) -> float:
+        since, took = drawn
+        if np.ptp(since) == 0:
+            return math.nan
+        slope, start = np.polyfit(since, took, 1)
+        return float((limit - start) / slope) if slope < 0 else math.nan
+
+    return resampled(
+        crossing, late["asked"].to_numpy() - end, late["good"].to_numpy(), unit="s", block=2
+    )
 
 
 def late_after(screens: pd.DataFrame, end: float, limit: float) -> tuple[float, float]:

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
+from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.charts.timeline import FaultLike
 from lab_services.report.fallbacks import FALLBACK, MODEL
 from lab_services.report.queueing import Fluid
-from lab_services.report.stats import Interval, rows
+from lab_services.report.rounds import t_interval
+from lab_services.report.stats import Interval, Requests, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 
@@ -18,6 +21,8 @@ LIMITS = (
     *(10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
     *(100, 120, 140, 160, 200, 250, 320, 400),
 )
+# Behind the door that retries: the seconds of one try, and how many there are at most (envoy.yaml).
+TRY_SECONDS, TRIES = 0.25, 4
 
 
 # --- from the running stack ----------------------------------------------------------------------
@@ -41,6 +46,29 @@ def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
 
 
 # --- from recordings -----------------------------------------------------------------------------
+
+
+def tries(recording: Requests) -> Interval:
+    """How often a predictor that is late is asked for each request, as its latency tells.
+
+    A predictor that refuses is asked again at once, which no latency shows: see
+    `attempts_per_request`.
+    """
+    waited = rows(recording)["response_time"].to_numpy(dtype=float)
+    found = np.minimum(waited // TRY_SECONDS + 1, TRIES)
+    return t_interval(found, "ratio", least=1, most=TRIES, dependent=True)
+
+
+def attempts_per_request(readings: Sequence[tuple[float, int]], recording: Requests) -> Interval:
+    """How often each request was sent on, from `readings` of `attempts`, each with its Unix time.
+
+    The mean over the times between two readings. Unknown where in one of them nobody asked.
+    """
+    times, counts = np.array(sorted(readings), dtype=float).reshape(-1, 2).T
+    asked = np.diff(np.searchsorted(rows(recording)["intended"], times))
+    if not asked.all():
+        return Interval.unknown("nobody asked between two readings", "ratio")
+    return t_interval(np.diff(counts) / asked, "ratio")
 
 
 def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> Interval:
@@ -69,20 +97,27 @@ def time_to_recover(recording: Recording, healed: float) -> Interval:
     return Interval.exact(float(answered["intended"].min()) - healed, "s")
 
 
-def opened_after(changes: Iterable[Mapping[str, Any]], circuit: str, begin: float) -> float:
-    """Seconds from `begin` to the next opening of a circuit; infinite if it stays closed."""
+def changed_after(
+    changes: Iterable[Mapping[str, Any]], circuit: str, state: str, begin: float
+) -> float:
+    """Seconds from `begin` to a circuit's next change into one of the STATES; infinite for none."""
     times = [
         change["at"] - begin
         for change in changes
-        if change["circuit"] == circuit and change["state"] == "opened" and change["at"] >= begin
+        if change["circuit"] == circuit and change["state"] == state and change["at"] >= begin
     ]
     return min(times, default=np.inf)
+
+
+def opened_after(changes: Iterable[Mapping[str, Any]], circuit: str, begin: float) -> float:
+    """Seconds from `begin` to the next opening of a circuit; infinite if it stays closed."""
+    return changed_after(changes, circuit, "opened", begin)
 
 
 def time_to_open(
     changes: Iterable[Mapping[str, Any]], circuit: str, outages: Sequence[FaultLike]
 ) -> Interval:
-    """Mean seconds from the beginning of an outage until a circuit opens, shortest to longest.
+    """Mean seconds from the beginning of an outage until a circuit opens.
 
     Unknown where it stayed closed in one of them: how long it would have taken nobody has seen.
     """
@@ -92,7 +127,45 @@ def time_to_open(
     if closed or not took:
         reason = f"the circuit stayed closed in {closed} of {len(took)} outages"
         return Interval.unknown(reason, "s", len(took))
-    return Interval(float(np.mean(took)), min(took), max(took), len(took), "s")
+    return t_interval(took, "s", least=0)
+
+
+def seconds_per_failure(
+    changes: Iterable[Mapping[str, Any]], thresholds: Iterable[int], outages: Sequence[FaultLike]
+) -> Interval:
+    """Seconds for each failure that circuits count until they open, over all of the outages.
+
+    Failures come as their requests do, at random, so the time until so many of them has a gamma
+    distribution, and the interval is exact (Garwood, Biometrika 28, 1936). Unknown where a circuit
+    stayed closed in one of the outages.
+    """
+    told, counted = list(changes), list(thresholds)
+    took = sum(opened_after(told, str(k), outage.start) for k in counted for outage in outages)
+    failures = sum(counted) * len(outages)
+    if not failures or np.isinf(took):
+        return Interval.unknown("a circuit stayed closed in an outage", "s")
+    tail = (1 - CONFIDENCE) / 2
+    # In units of the mean time of one failure.
+    most, least = (float(scipy.special.gammaincinv(failures, q)) for q in (1 - tail, tail))
+    return Interval(took / failures, took / most, took / least, failures, "s")
+
+
+def time_to_close(
+    changes: Iterable[Mapping[str, Any]], thresholds: Iterable[int], outages: Sequence[FaultLike]
+) -> Interval:
+    """Mean seconds from the end of an outage until a circuit closes that it has opened.
+
+    Unknown where none was open, and where one was not seen to close.
+    """
+    told = list(changes)
+    took = []
+    for outage in outages:
+        # One that goes on has no end, and nobody has seen a circuit close after it.
+        end = np.inf if outage.end is None else outage.end
+        for circuit in map(str, thresholds):
+            if outage.start + opened_after(told, circuit, outage.start) < end:
+                took.append(changed_after(told, circuit, "closed", end))
+    return t_interval(took, "s", least=0)
 
 
 # --- theory --------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lab_services.report.queueing import Fluid, Queue
-from lab_services.report.stats import Interval, rows
+from lab_services.report.resampling import resampled
+from lab_services.report.rounds import t_interval
+from lab_services.report.stats import Interval, Requests, rows
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
@@ -35,8 +37,8 @@ def boards(
 def returned(recording: Recording, after: float) -> Interval:
     """Answers that came back per second, from `after` seconds on until the last was sent.
 
-    It is what comes out under overload, where a queue hides what goes in. Counted exactly; unknown
-    from fewer than two answers.
+    It is what comes out under overload, where a queue hides what goes in. The interval is of up to
+    eight stretches with as many answers each. Unknown from fewer than two answers.
     """
     table = rows(recording)
     begin = float(table["intended"].min()) + after
@@ -45,8 +47,35 @@ def returned(recording: Recording, after: float) -> Interval:
     if len(inside) < 2 or inside[0] == inside[-1]:
         few = f"{len(inside)} answers came back in that time, a rate needs two"
         return Interval.unknown(few, "requests/s", len(inside))
-    rate = (len(inside) - 1) / (inside[-1] - inside[0])
-    return Interval(rate, rate, rate, len(inside), "requests/s")
+    each = max(1, (len(inside) - 1) // 8)
+    return t_interval(each / np.diff(inside[::each]), "requests/s", least=0)
+
+
+def busy(worked: Sequence[tuple[float, float]]) -> Interval:
+    """Share of the time at work, from one reading (seconds, processor seconds) to the next."""
+    times, used = np.array(sorted(worked)).T
+    return t_interval(np.diff(used) / np.diff(times), "share", least=0)
+
+
+def halfway(requests: Requests) -> Interval:
+    """Seconds that the answer takes for who comes halfway, where a queue grows all the time.
+
+    The line through all answers at that place: their median is as sure, but blocks that are drawn
+    of values with a trend do not know that. Unknown from fewer than 20 answers.
+    """
+    table = rows(requests)
+    table = table[table["ok"].astype(bool)]
+    if len(table) < 20:
+        return Interval.unknown(f"{len(table)} answers, a line needs 20", "s", len(table))
+    came, took = table["intended"].to_numpy(), table["latency"].to_numpy()
+    since = came - (came[0] + came[-1]) / 2
+    return resampled(
+        lambda drawn: float(np.polyfit(drawn[0], drawn[1], 1)[1]),
+        since,
+        took,
+        unit="s",
+        block=len(took) // 10,
+    )
 
 
 def slower(latencies: npt.ArrayLike, seconds: float) -> float:

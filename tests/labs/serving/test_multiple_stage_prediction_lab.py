@@ -9,7 +9,7 @@ import pytest
 from lab_services.labs.serving import multiple_stage_prediction as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.report import charts
+from lab_services.report import Interval, charts
 from lab_services.stack.messages import Fault
 from lab_services.traffic import constant
 from lab_services.traffic.recording import Recording
@@ -103,8 +103,32 @@ def test_a_screen_is_told_by_the_worker_s_clock():
 def test_the_service_time_is_that_between_two_finishes():
     """The first job, whose wait for the worker is none of the service."""
     done = pd.DataFrame({"finished": [9.0, 9.1, 9.2, 9.3]})
-    assert lab.service_time(done) == pytest.approx(0.1)
-    assert math.isnan(lab.service_time(done[:1]))
+    assert lab.gaps(done) == pytest.approx([0.1] * 3)
+    found = lab.median(lab.gaps(done))
+    assert (found.value, found.unit) == (pytest.approx(0.1), "s")
+    assert np.isnan(lab.gaps(done[:1])).all()
+    assert not lab.median(lab.gaps(done[:1])).known
+
+
+def test_theory_hands_on_the_interval_of_what_it_is_given():
+    """A theory of an estimate that is taken as exact, or ends in the wrong order."""
+    given = Interval(2.0, 1.0, 4.0, 9, "s")
+    found = lab.theory_of(lambda x: 1 / x, given, "share")
+    assert (found.value, found.low, found.high, found.n) == (0.5, 0.25, 1.0, 9)
+    assert not lab.theory_of(lambda x: math.nan, given, "share").known
+    assert not lab.theory_of(lambda x: x, Interval.unknown("too few", "s"), "s").known
+
+
+def test_how_long_a_backlog_is_felt():
+    """The last late screen, whose place is chance, or a line through those that were in time."""
+    random, since = np.random.default_rng(0), np.arange(0, 2, 0.05)
+    took = 1.5 - 0.5 * since + random.normal(0, 0.02, len(since))
+    told = pd.DataFrame({"asked": 100 + since, "good": np.maximum(took, 0.8)})
+    found = lab.felt_for(told, 100, limit=1.0)
+    assert found.low < 1.0 < found.high < 1.2
+    assert found.value == pytest.approx(1.0, abs=0.1)
+    assert not lab.felt_for(told[:5], 100, limit=1.0).known
+    assert not lab.felt_for(told.assign(good=2 + since), 100, limit=1.0).known
 
 
 def test_theory_says_who_still_looks():

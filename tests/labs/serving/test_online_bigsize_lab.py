@@ -126,11 +126,26 @@ def test_loads_are_read_out_of_the_logs():
     assert not lab.load_time("Uvicorn\n").known
 
 
+def test_what_was_measured_more_often_is_compared_as_often_as_the_other():
+    """A run that ends in a traceback where one of two was measured once more."""
+    found = lab.times([6.0, 8.0], [3.0, 4.0, 9.0])
+    assert (found.value, found.n) == (pytest.approx(2), 2)
+    assert not lab.times([6.0], [3.0, 4.0]).known
+
+
 def test_one_worker_serves_one_after_another():
     """Latencies of the forest itself in the place of those that theory expects."""
     recording = recorded([0.5, 0.5], Schedule(np.array([0.0, 0.2]), 1.0, "two"))
     alone = lab.expected(recording, 0.3)
     assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
+
+
+def test_a_theory_at_the_ends_of_what_was_measured():
+    """An interval that theory takes for one number, or one that ends before it begins."""
+    found = lab.by_ends(lambda x: 12 / x, Interval(3.0, 2.0, 4.0, 9, "s"))
+    assert (found.value, found.low, found.high) == (1.0, 0.75, 1.5)
+    assert not lab.by_ends(lambda x: 0.0, Interval(3.0, 2.0, 4.0, 9, "s")).known
+    assert not lab.by_ends(lambda x: x, Interval.unknown("too few", "s")).known
 
 
 def test_results_are_timed_from_when_they_were_asked_for():
@@ -170,7 +185,7 @@ def test_answers_that_never_come_are_unknown(redis_server, monkeypatch, answers,
     done = lab.finished(stack, ["a", "b"], patience=0.1)
     assert np.isnan(done).sum() == 2 - len(answers)
     monkeypatch.setattr(lab, "finished", lambda *_: done)
-    took = lab.window(stack, [{"id": "a"}, {"id": "b"}])
+    took = lab.window(lab.night(stack, [{"id": "a"}, {"id": "b"}]))
     assert took.known == window
     if not window:
         assert f"{2 - len(answers)} of 2 answers are missing" in took.note

@@ -67,17 +67,72 @@ def test_the_next_opening_of_a_circuit():
 
 
 def test_a_circuit_that_stays_closed_in_an_outage_has_no_time_to_open():
-    """A mean over the outages in which it did open, or of none at all."""
+    """A mean over the outages in which it did open, of none at all, or without its spread."""
     changes = [
         {"circuit": "5", "state": "opened", "at": 1.5},
         {"circuit": "5", "state": "opened", "at": 3.25},
     ]
     outages = [SimpleNamespace(**{**vars(SLOW), "start": start}) for start in (1.0, 3.0, 9.0)]
     found = lab.time_to_open(changes, "5", outages[:2])
-    assert (found.value, found.low, found.high, found.n) == (0.375, 0.25, 0.5, 2)
+    assert (found.value, found.n) == (0.375, 2)
+    assert found.low == 0 < 0.5 < found.high
     for seen in (outages, []):
         assert not lab.time_to_open(changes, "5", seen).known
     assert "in 1 of 3 outages" in lab.time_to_open(changes, "5", outages).note
+
+
+def outage(start, end):
+    return SimpleNamespace(**{**vars(SLOW), "start": start, "end": end})
+
+
+def change(circuit, state, at):
+    return {"circuit": circuit, "state": state, "at": at}
+
+
+def test_the_pace_of_failures_holds_the_true_one():
+    """An interval of the time to open that is too narrow for how few failures it comes from."""
+    random, held, trials, rate = np.random.default_rng(2), 0, 300, 20.0
+    for _ in range(trials):
+        took = {k: random.exponential(1 / rate, k).sum() for k in (1, 2, 4)}
+        changes = [change(str(k), "opened", 1 + seconds) for k, seconds in took.items()]
+        found = lab.seconds_per_failure(changes, took, [outage(1.0, 9.0)])
+        assert found.value == pytest.approx(sum(took.values()) / 7)
+        held += found.low <= 1 / rate <= found.high
+    assert 0.91 < held / trials < 0.99
+    assert not lab.seconds_per_failure(changes, [1, 8], [outage(1.0, 9.0)]).known
+    assert not lab.seconds_per_failure(changes, [1], []).known
+
+
+def test_the_time_to_close_is_of_circuits_that_were_open():
+    """A circuit that never opened, or one that nobody has seen close, as one that closed."""
+    changes = [
+        change("1", "opened", 1.1),
+        change("2", "opened", 1.2),
+        change("1", "closed", 2.2),
+        change("2", "closed", 2.4),
+        change("8", "closed", 2.3),
+    ]
+    found = lab.time_to_close(changes, [1, 2, 8], [outage(1.0, 2.0)])
+    assert (found.value, found.n) == (pytest.approx(0.3), 2)
+    assert not lab.time_to_close(changes[:3], [1, 2], [outage(1.0, 2.0)]).known
+    assert not lab.time_to_close(changes, [1, 2], [outage(1.0, None)]).known
+
+
+def test_tries_follow_from_the_latency():
+    """A late request that counts once, or more often than the proxy tries."""
+    table = recorded(ROWS).table.iloc[:4].assign(response_time=[0.1, 0.3, 0.8, 2.0])
+    found = lab.tries(table)
+    assert (found.value, found.unit) == ((1 + 2 + 4 + 4) / 4, "ratio")
+
+
+def test_attempts_are_set_against_the_requests_of_their_time():
+    """Attempts of one time over the requests of another, or a division by no request."""
+    table = recorded(ROWS).table.iloc[:3].assign(intended=[1.5, 2.2, 2.7])
+    # In another order than they were asked for: each is read by a thread of its own.
+    found = lab.attempts_per_request([(2.0, 13), (1.0, 10), (3.0, 21)], table)
+    assert (found.value, found.n) == ((3 / 1 + 8 / 2) / 2, 2)
+    for readings in ([], [(1.0, 10)], [(1.0, 10), (2.0, 13), (2.1, 14)]):
+        assert not lab.attempts_per_request(readings, table).known
 
 
 def test_the_time_until_a_run_of_failures_against_chance():

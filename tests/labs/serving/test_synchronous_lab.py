@@ -48,6 +48,34 @@ def test_too_few_answers_make_no_rate():
     assert "a rate needs two" in lab.returned(together, 0).note
 
 
+def test_a_rate_knows_its_spread():
+    """The rate of a pause and a rush, as exact as that of a clock."""
+    steady = lab.returned(recorded([(n / 10, 0.01, True) for n in range(100)]), 0)
+    assert steady.high - steady.low < 0.01
+    random = np.random.default_rng(0)
+    rates = [
+        lab.returned(recorded([(at, 0, True) for at in np.cumsum(random.exponential(0.1, 200))]), 0)
+        for _ in range(100)
+    ]
+    assert 85 < sum(rate.low <= 10 <= rate.high for rate in rates) <= 100
+
+
+def test_who_comes_halfway_waits_for_half_of_what_piles_up():
+    """An interval as wide as the queue grows, or a line through what was never answered."""
+    random = np.random.default_rng(0)
+    grows = [(n / 10, 1 + n / 10 + random.normal(0, 0.1), n % 10 > 0) for n in range(100)]
+    found = lab.halfway(recorded(grows))
+    assert found.value == pytest.approx(1 + 99 / 20, abs=0.2)
+    assert 0 < found.high - found.low < 0.3
+    assert not lab.halfway(recorded(grows[:20])).known
+
+
+def test_how_busy_the_predictors_were():
+    """Readings in the order of the threads that took them."""
+    found = lab.busy([(2.0, 5.5), (0.0, 4.0), (1.0, 5.0)])
+    assert (found.value, found.unit, found.n) == (pytest.approx(0.75), "share", 2)
+
+
 def test_late_boards_after_a_fault():
     """Requests from before, or answers in time, counted as lost."""
     recording = recorded([(1, 0.9, True), (2, 0.9, True), (3, 0.1, True), (4, 0.1, False)])

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -15,6 +15,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.style import COLOURS, MARK, MARKERS, SIZES, WIDTH, Chart
 from lab_services.report.charts.svg import INK
 from lab_services.report.queueing import lindley
+from lab_services.report.rounds import paired_ratio
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
@@ -35,6 +36,12 @@ def load_time(logs: str) -> Interval:
         if '"model loaded"' in line:
             return Interval.exact(float(json.loads(brace + rest)["seconds"]), "s")
     return Interval.unknown("the logs tell of no model that was loaded", "s")
+
+
+def times(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """By how many times `a` is above `b`, of as many values as both have."""
+    pairs = min(len(a), len(b))
+    return paired_ratio(a[:pairs], b[:pairs])
 
 
 # --- the queue -----------------------------------------------------------------------------------
@@ -59,19 +66,23 @@ def finished(stack: Stack, idents: Sequence[str], patience: float = 30) -> Numbe
             time.sleep(0.05)
 
 
-def window(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> Interval:
-    """Seconds from the moment a night's list is handed over until its last answer is there.
+def night(stack: Stack, questions: Sequence[Mapping[str, Any]]) -> Numbers:
+    """Seconds from the moment a night's list is handed over until each answer is there, in order.
 
-    Unknown where an answer is missing.
+    Those that are missing are nan, and last.
     """
     began = time.time()
     loopback.post(
         stack.url("front", "/nights"), json=list(questions), timeout=30
     ).raise_for_status()
-    done = finished(stack, [one["id"] for one in questions])
-    if missing := int(np.isnan(done).sum()):
-        return Interval.unknown(f"{missing} of {len(done)} answers are missing", "s", len(done))
-    return Interval.exact(float(done.max() - began), "s")
+    return np.sort(finished(stack, [one["id"] for one in questions])) - began
+
+
+def window(there: Numbers) -> Interval:
+    """How long a `night` took, in seconds; unknown where an answer is missing."""
+    if missing := int(np.isnan(there).sum()):
+        return Interval.unknown(f"{missing} of {len(there)} answers are missing", "s", len(there))
+    return Interval.exact(float(there.max()), "s")
 
 
 def completed(recording: Recording, done: Numbers) -> Recording:
@@ -94,6 +105,14 @@ def expected(recording: Recording, service: float) -> Recording:
     table = rows(recording)
     waits = lindley(table["intended"], np.full(len(table), service))
     return replace(recording, table=table.assign(latency=waits + service))
+
+
+def by_ends(theory: Callable[[float], float], measured: Interval) -> Interval:
+    """What a theory says at the ends of a measured interval, over what it says of its value."""
+    if not (measured.known and theory(measured.value) > 0):
+        return Interval.unknown(measured.note or "theory says nothing", "ratio", measured.n)
+    ends = [theory(end) / theory(measured.value) for end in (measured.low, measured.high)]
+    return Interval(1.0, min(ends), max(ends), measured.n, "ratio", measured.note)
 
 
 # --- charts --------------------------------------------------------------------------------------
