@@ -1,9 +1,9 @@
 """What the lab fills, changes and reads off; no service imports this."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from timeit import Timer
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from lab_services import report
 from lab_services.models import dataset, features, scoring, store
 from lab_services.patterns.serving.data_cache import preparing, warehouse
 from lab_services.patterns.serving.data_cache.preparing import NUMBERS, WANTED, Dossier, Prepare
-from lab_services.report import Interval
+from lab_services.report import P50, P95, Interval
 from lab_services.stack import Stack
 from lab_services.stack.tables import append
 from lab_services.traffic import Recording, Request
@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 FOREVER = 3600.0  # an entry that does not expire while the lab runs
 BY_WRITER = "by-writer"  # the policy whose entries are deleted by who writes, if he knows of them
 _AT_ONCE = 10  # questions to the cache
+_QUEUE = 20  # neighbours in a recording that wait for the same reads
 _SCHEDULE = ["carrier", "origin", "destination", "weekday", "departs", "distance"]
 
 
@@ -239,9 +240,12 @@ def with_staleness(answers: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
 def share_by_flight(table: pd.DataFrame, column: str) -> Interval:
     """The mean over flights of the share of `column`; flights are independent, requests are not.
 
-    Unknown where no flight has a request.
+    Where all flights have the same share their spread tells nothing, and the requests count
+    instead. Unknown where no flight has a request.
     """
     shares = table.groupby("flight")[column].mean()
+    if len(shares) > 1 and shares.nunique() == 1:
+        return report.share(table[column])
     return report.t_interval(shares, "share", least=0.0, most=1.0)
 
 
@@ -256,6 +260,24 @@ def fit_by_flight(table: pd.DataFrame, column: str, foretold: str) -> Interval:
         return Interval.unknown("nothing is foretold of a flight", "ratio", len(sums))
     ratios = sums[column] / sums[foretold]
     return report.t_interval([float(ratio) for ratio in ratios], "ratio")
+
+
+def in_reads(after: Recording, reads: Recording) -> Interval:
+    """The p95 of `after` in medians of `reads`, each of which waited for no other one."""
+    slow = P95(after)
+    if not slow.known:
+        return Interval.unknown(slow.note, "ratio", slow.n)
+    latencies = [
+        np.concatenate([*P95.rounds(each).values(), np.empty(0)]) for each in (after, reads)
+    ]
+    times = report.resampled(
+        lambda both: P95.of(both[0]) / P50.of(both[1]),
+        *latencies,
+        unit="ratio",
+        block=_QUEUE,
+        paired=False,
+    )
+    return replace(times, note=times.note or slow.note)
 
 
 def each_took(processor: float, reads: int) -> Interval:
@@ -294,15 +316,20 @@ def loaded_prepare(name: str = "good") -> Prepare:
 # --- a cache of a given size ---------------------------------------------------------------------
 
 
-def bytes_per_entry(cache: "redis.Redis", form: str, policy: str = "plain") -> float:
-    """Mean memory of an entry with its key, as Redis tells it; nan where there is none."""
-    keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
-    if not keys:
-        return math.nan
-    with cache.pipeline(transaction=False) as pipe:
-        for key in keys:
-            pipe.memory_usage(key, samples=0)
-        return float(np.mean(pipe.execute()))
+def entry_bytes(cache: "redis.Redis", forms: Sequence[str], policy: str = "plain") -> pd.DataFrame:
+    """Memory of each entry with its key, as Redis tells it: a row a flight, a column a form.
+
+    nan where a flight has no entry in this form.
+    """
+    found: dict[str, dict[int, float]] = {form: {} for form in forms}
+    for form, by_flight in found.items():
+        keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
+        with cache.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.memory_usage(key, samples=0)
+            flights = [int(key.rsplit(b":", 1)[1]) for key in keys]
+            by_flight.update(zip(flights, map(float, pipe.execute()), strict=True))
+    return pd.DataFrame(found, dtype=float)
 
 
 class Sized:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from redis import Redis
 
 from lab_services import traffic
 from lab_services.labs.serving import data_cache as lab
@@ -65,6 +66,38 @@ def test_where_no_flight_was_asked_for_nothing_is_known():
     ]
     assert not any(found.known for found in unknown)
     assert "foretold" in unknown[-1].note
+
+
+def test_flights_that_agree_are_counted_by_their_requests():
+    """No interval, as if it were certain, where not one hit of any flight was stale."""
+    table = pd.DataFrame({"flight": [1, 1, 2, 2], "stale": False})
+    share = lab.share_by_flight(table, "stale")
+    assert (share.value, share.low, share.n) == (0.0, 0.0, 4) and 0.5 < share.high < 0.7
+
+
+def test_an_entry_is_paired_with_the_other_forms_of_its_flight(redis_server):
+    """Memory of one flight over that of another one."""
+    with Redis.from_url(redis_server) as cache:
+        cache.flushall()
+        for key, size in (("rows:plain:17", 900), ("rows:plain:2", 100), ("tensor:plain:2", 50)):
+            cache.set(key, b"x" * size)
+        found = lab.entry_bytes(cache, ["rows", "tensor", "packed"])
+    assert found.loc[17, "rows"] > 900 > found.loc[2, "rows"] > 100 > found.loc[2, "tensor"] > 50
+    assert np.isnan(found.loc[17, "tensor"]) and found["packed"].isna().all()
+
+
+def latencies(*seconds):
+    table = pd.DataFrame({"intended": np.arange(len(seconds)), "latency": seconds, "ok": True})
+    return Recording(table.assign(warmup=False), 0.0, 1.0)
+
+
+def test_waiting_is_counted_in_reads():
+    """A p95 of too few requests, or one without an interval."""
+    reads = latencies(*[0.02] * 50)
+    found = lab.in_reads(latencies(*np.linspace(0, 0.4, 400)), reads)
+    assert found.value == pytest.approx(19, rel=0.01) and found.low < found.value < found.high
+    assert "needs 200" in lab.in_reads(latencies(*[0.1] * 100), reads).note
+    assert "too few" in lab.in_reads(latencies(*[0.1] * 400), latencies(0.02)).note
 
 
 def test_a_read_that_the_clock_does_not_tell_is_unknown():

@@ -14,9 +14,9 @@ from lab_services.labs.serving.prep_pred import lab, versions
 from lab_services.models import build, store
 from lab_services.models.features import EXAMPLE
 from lab_services.report.fit import Line
-from lab_services.report.stats import Interval
 from lab_services.stack import compose, envoy
 from lab_services.stack.catalogue import compose_path
+from lab_services.traffic.recording import Recording
 from tests.patterns.fake_service import Answer, fake_service
 
 HERE = "lab_services.patterns.serving.prep_pred"
@@ -158,15 +158,37 @@ def test_hours_that_make_a_ratio():
 def test_of_no_request_nothing_is_said():
     """A phase that the traffic did not reach, in which nothing was wrong."""
     found = pd.Series(["right", "right", "refused"])
-    assert lab.share(found, "right").value == pytest.approx(2 / 3)
     assert lab.count(found, "right").value == 2
+    assert lab.others([found, found], "right").value == 2
     one = pd.DataFrame({"status": [200], "ok": [True], "answered_by": ["a+a"]})
     none = lab.outcomes(one.iloc[:0])
-    assert "no request" in lab.share(none, "right").note
     assert "no request" in lab.count(none, "right").note
-    whole, half, unknown = (Interval.exact(v, "share") for v in (1.0, 0.5, None))
-    assert lab.least([whole, half]).value == 0.5
-    assert not lab.least([whole, unknown, half]).known
+    assert "no request" in lab.others([found, none], "right").note
+
+
+def latencies(added):
+    """A recording of a service that does both halves in 10 ms, and of halves that add to it."""
+    spread = np.linspace(-1e-4, 1e-4, 21)
+    table = pd.DataFrame(
+        {
+            "intended": np.arange(42.0),
+            "latency": np.concatenate([0.01 + added + spread, 0.01 + spread]),
+            "ok": True,
+            "way": ["halves"] * 21 + ["whole"] * 21,
+        }
+    )
+    return Recording(table.assign(warmup=False), 0.0, 42.0)
+
+
+def test_what_a_hop_adds_over_its_line():
+    """A line that forgets the serialisation, or the error of the two points it goes through."""
+    # 1 ms and 1 µs a byte; of 2,000 bytes that is 3 ms, and 2 ms to encode and decode them.
+    small, large, timings = latencies(0.001), latencies(0.002), np.full(9, 0.002)
+    found = lab.over_line(latencies(0.005), small, large, timings, (0, 1000, 2000))
+    assert found.value == pytest.approx(1.0, rel=0.01)
+    assert found.low < 0.99 and found.high > 1.01
+    few = lab.over_line(latencies(0.005), small, large, timings[:1], (0, 1000, 2000))
+    assert not few.known
 
 
 def test_changes_made_at_once_are_all_made_and_errors_come_back():

@@ -16,20 +16,19 @@ from lab_services.models.features import Flight
 from lab_services.patterns.serving.prep_pred.preparing import Preparation
 from lab_services.patterns.serving.prep_pred.wire import WIRES, Encoding
 from lab_services.report.fit import Line
-from lab_services.report.stats import Interval
+from lab_services.report.resampling import resampled
+from lab_services.report.stats import P50, Interval
 from lab_services.services.predictor import Rows
 from lab_services.traffic.recording import Recording
 
+Seconds = npt.NDArray[np.float64]
 REFUSED = 409  # what a handshake answers that fails
 
 # --- the hop -------------------------------------------------------------------------------------
 
 
-def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
-    """Seconds to encode these rows and decode them again, in this process: the least of `times`.
-
-    The rest of a measurement is what else the machine did meanwhile, so the least is nearest.
-    """
+def serialisation(encoding: Encoding, rows: Rows, times: int = 15) -> Seconds:
+    """Seconds to encode these rows and decode them again, in this process: one value a time."""
     wire = WIRES[encoding]
 
     def once() -> float:
@@ -37,7 +36,36 @@ def serialisation(encoding: Encoding, rows: Rows, times: int = 7) -> float:
         wire.decode(wire.encode(rows))
         return time.perf_counter() - began
 
-    return min(once() for _ in range(times))
+    return np.array([once() for _ in range(times)])
+
+
+def median(series: Sequence[Seconds]) -> float:
+    """The median of the only series, for `report.resampled`."""
+    return float(np.median(series[0]))
+
+
+def over_line(
+    found: Recording,
+    small: Recording,
+    large: Recording,
+    serialisation: Seconds,
+    body: tuple[int, int, int],
+) -> Interval:
+    """What the hop has added in `found`, over what the line expects of a body of its size.
+
+    The line goes through the `small` and the `large` body of a tensor, and `serialisation` is added
+    to it. `body` has the bytes of the small one, the large one and that of `found`.
+    """
+    asked = [both.where(way=way) for both in (found, small, large) for way in ("halves", "whole")]
+    latencies = [np.concatenate([*P50.rounds(each).values(), np.empty(0)]) for each in asked]
+
+    def times(series: Sequence[Seconds]) -> float:
+        *medians, alone = (float(np.median(each)) for each in series)
+        added = [halves - whole for halves, whole in zip(medians[::2], medians[1::2], strict=True)]
+        line = Line.through(dict(zip(body[:2], added[1:], strict=True)))
+        return added[0] / (line(body[2]) + alone)
+
+    return resampled(times, *latencies, serialisation, unit="ratio", paired=False)
 
 
 # --- the split -----------------------------------------------------------------------------------
@@ -103,13 +131,6 @@ def outcomes(table: pd.DataFrame) -> "pd.Series[Any]":
     return pd.Series(found, index=table.index)
 
 
-def share(found: "pd.Series[Any]", kind: str) -> Interval:
-    """The share of the requests of which this became, as counted; unknown of none."""
-    if found.empty:
-        return Interval.unknown("no request was meant for that time", "share")
-    return Interval.exact(float((found == kind).mean()), "share")
-
-
 def count(found: "pd.Series[Any]", kind: str) -> Interval:
     """Of how many requests this became; unknown of none."""
     if found.empty:
@@ -117,9 +138,11 @@ def count(found: "pd.Series[Any]", kind: str) -> Interval:
     return Interval.exact(int((found == kind).sum()), "requests")
 
 
-def least(shares: Sequence[Interval]) -> Interval:
-    """The smallest of these, or the first that is unknown."""
-    return min(shares, key=lambda each: each.value if each.known else -math.inf)
+def others(phases: "Sequence[pd.Series[Any]]", kind: str) -> Interval:
+    """Of how many requests something else became; unknown where one of the phases had none."""
+    if any(found.empty for found in phases):
+        return Interval.unknown("no request was meant for that time", "requests")
+    return Interval.exact(sum(int((found != kind).sum()) for found in phases), "requests")
 
 
 def answers(flights: Sequence[Flight]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
