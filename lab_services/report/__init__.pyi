@@ -47,4 +47,5 @@ from .stats import ratio as ratio
 from .stats import requests_needed as requests_needed
 from .stats import throughput as throughput
 from .table import summary as summary
+from .theory import furthest as furthest
 from .windows import window as window

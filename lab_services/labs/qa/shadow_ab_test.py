@@ -22,6 +22,7 @@ from lab_services.traffic import Recording, Request
 
 Flights = Sequence[Mapping[str, Any]]
 Counts = npt.NDArray[np.int64]
+Costs = npt.NDArray[np.float64]
 Shadow = Callable[[Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """A coroutine function of two others: one asks production, the other the candidate."""
 
@@ -202,9 +203,18 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-def narrower(one: Interval, other: Interval) -> Interval:
-    """The width of the one over that of the other; unknown where nothing varies."""
-    return report.quotient(width(one), width(other))
+def narrower(costs: pd.DataFrame) -> Interval:
+    """The width of the interval from pairs over that from a split; unknown where nothing varies.
+
+    Flights are drawn with repetition.
+    """
+
+    def of(drawn: Sequence[Costs]) -> float:
+        flights = pd.DataFrame(dict(zip(costs.columns, drawn, strict=True)))
+        split = width(saved_split(flights, ""))
+        return width(saved_paired(flights, "")) / split if split else math.nan
+
+    return report.resampled(of, *(costs[model].to_numpy() for model in costs), unit="ratio")
 
 
 def worst(shares: Sequence[Interval]) -> Interval:

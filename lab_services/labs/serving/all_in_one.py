@@ -18,6 +18,7 @@ from lab_services.report.charts.timeline import Change
 from lab_services.report.fit import Line
 from lab_services.report.queueing import Queue, lindley
 from lab_services.report.resampling import resampled
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, Mean, Requests, rows
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -73,14 +74,18 @@ def lifetime(recording: Recording, arm: str) -> Interval:
 
     A platform sees it later; an engine of containers, under load, by more than a second. Those who
     wait in a queue when the service dies fail at that moment, whenever they came; those who gave up
-    waiting tell nothing of a death. Unknown where none fails.
+    waiting tell nothing of a death. Its interval is that of as many explanations at random. Unknown
+    where none fails.
     """
     table = rows(recording)
-    lost = table[(table["arm"] == arm) & (table["model"] == "reasons") & ~table["ok"].astype(bool)]
-    lost = lost[~lost["error"].str.startswith("no answer within")]
+    asked = table[(table["arm"] == arm) & (table["model"] == "reasons")]
+    lost = asked[~asked["ok"].astype(bool) & ~asked["error"].str.startswith("no answer within")]
     if lost.empty:
         return Interval.unknown("no explanation has failed: it has not died", "s")
-    return Interval.exact(float((lost["intended"] + lost["latency"]).min()) - recording.begin, "s")
+    died = float((lost["intended"] + lost["latency"]).min())
+    back = (asked["intended"] + asked["latency"])[asked["ok"].astype(bool)]
+    gaps = np.diff([recording.begin, *np.sort(back[back < died]), died])
+    return t_interval(gaps, "s").scaled(len(gaps), "s")
 
 
 def outcome(table: pd.DataFrame) -> "pd.Series[Any]":
@@ -139,6 +144,25 @@ def explained(
     block = max(bootstrap.block_length(series) for series in pair)
     found = resampled(lambda s: float(s[0].mean() / s[1].mean()), *pair, unit="ratio", block=block)
     return replace(found, note=found.note or Mean(scale=max(services.values()))(part).note)
+
+
+def by_mean_time(
+    recording: Recording, services: Mapping[str, float], model: str, alone: float
+) -> Interval:
+    """What one queue would give the model's requests if all took the mean time, over what it gives.
+
+    So much says who squares the mean service time, and not each. Unknown where `alone` is.
+    """
+    table = rows(recording)
+    mean = float(table["model"].map(services).mean())
+    if math.isnan(alone) or math.isnan(mean):
+        return Interval.unknown("what it takes alone is not known", "ratio", len(table))
+    pair = [
+        expected_latencies(recording, each, model, alone)
+        for each in (dict.fromkeys(services, mean), services)
+    ]
+    block = max(bootstrap.block_length(series) for series in pair)
+    return resampled(lambda s: float(s[0].mean() / s[1].mean()), *pair, unit="ratio", block=block)
 
 
 @dataclass(frozen=True)
@@ -280,18 +304,21 @@ class Platform:
 
 
 def growth(seen: Mapping[float, float]) -> Interval:
-    """Bytes per second by which memory has grown: the line through the samples, without the
-    fraction of a byte that rounding leaves where nothing grows. Unknown of fewer than two of them.
+    """Bytes per second by which memory has grown from one look to the next, on average.
+
+    Unknown of fewer than two looks.
     """
     if len(seen) < 2:
         return Interval.unknown(f"memory was looked at {len(seen)} times, growth needs 2", "bytes")
-    return Interval.exact(round(Line.through(seen).each), "bytes")
+    return t_interval(np.diff(list(seen.values())) / np.diff(list(seen)), "bytes")
 
 
 def fastest(*grown: Interval, either_way: bool = False) -> Interval:
-    """The largest growth, with `either_way` or shrinking; unknown where one of them is."""
+    """The growth that may be the largest, with `either_way` or shrinking; unknown where one is."""
     for each in grown:
         if not each.known:
             return each
-    values = [each.value for each in grown]
-    return Interval.exact(max(map(abs, values) if either_way else values), "bytes")
+    if either_way:
+        nothing = Interval.exact(0, "bytes")
+        grown = tuple(nothing.minus(each) if each.value < 0 else each for each in grown)
+    return max(grown, key=lambda each: each.high)

@@ -207,12 +207,17 @@ def completion(recording: Recording, done: pd.DataFrame) -> Recording:
 def service_time(done: pd.DataFrame) -> Interval:
     """Seconds from one finish to the next while jobs were waiting, with a 95 % t interval.
 
-    Unknown from fewer than three finishes.
+    What slows down one job slows down the next one, too. Unknown from fewer than three finishes.
     """
     gaps = np.diff(np.sort(done["finished"].to_numpy(dtype=float)))
     if len(gaps) < 2:
         return Interval.unknown(f"{len(done)} jobs done, a service time needs 3", "s", len(done))
-    return t_interval(gaps, "s")
+    return t_interval(gaps, "s", dependent=True)
+
+
+def capacity(service: Interval) -> Interval:
+    """How many jobs a second a worker does that needs so many seconds for one."""
+    return replace(Interval.exact(1).over(service), unit="jobs/s")
 
 
 def depth(done: pd.DataFrame, at: Times) -> Times:
@@ -221,13 +226,17 @@ def depth(done: pd.DataFrame, at: Times) -> Times:
     return open_at(first["queued"], first["finished"], at).astype(float)
 
 
-def slope(done: pd.DataFrame, begin: float, end: float, slices: int = 10) -> Interval:
+def slope(done: pd.DataFrame, begin: float, end: float) -> Interval:
     """Jobs per second by which the queue grows from `begin` to `end` (Unix seconds).
 
-    The mean over equal slices of that time, so that the interval shows how even the growth was.
+    What comes less what is done, each by the times from one job to the next. Unknown where there
+    are too few of them.
     """
-    edges = np.linspace(begin, end, slices + 1)
-    return t_interval(np.diff(depth(done, edges)) / np.diff(edges), "jobs/s")
+    came, gone = (
+        capacity(t_interval(np.diff(at[(at >= begin) & (at <= end)]), "s", dependent=True))
+        for at in (np.sort(done[column].to_numpy(dtype=float)) for column in ("queued", "finished"))
+    )
+    return came.minus(gone)
 
 
 def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
@@ -243,6 +252,17 @@ def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
     if not len(empty):
         return Interval.unknown("the queue has not drained", "s")
     return Interval.exact(float(empty[0] - since), "s")
+
+
+def fall(done: pd.DataFrame, since: float) -> Interval:
+    """Jobs per second by which the queue falls from `since` until it has drained; see `slope`.
+
+    Unknown where `drain_seconds` is.
+    """
+    drain = drain_seconds(done, since)
+    if not drain.known:
+        return Interval.unknown(drain.note, "jobs/s")
+    return Interval.exact(0, "jobs/s").minus(slope(done, since, since + drain.value))
 
 
 def done_again(done: pd.DataFrame, kills: int) -> Interval:
@@ -265,12 +285,17 @@ def overtaken(done: pd.DataFrame) -> tuple[int, int]:
     return int((places < np.maximum.accumulate(places)).sum()), len(places)
 
 
-def rate(moments: "pd.Series[float]", begin: float, end: float) -> Interval:
-    """Events per second from `begin` to `end` (Unix seconds); unknown where that is no time."""
+def rate(moments: "pd.Series[float]", begin: float, end: float, every: float = 0.25) -> Interval:
+    """Events per second from `begin` to `end` (Unix seconds); unknown where that is no time.
+
+    The mean over equal slices of that time, of about `every` seconds as those of `rates`, so that
+    the interval shows how even it was.
+    """
     if not begin < end:
         return Interval.unknown("it ended before it could be measured", "jobs/s")
-    counted = int(moments.between(begin, end).sum())
-    return Interval.exact(counted / (end - begin), "jobs/s")
+    slices = max(2, round((end - begin) / every))
+    counted, edges = np.histogram(moments.to_numpy(dtype=float), slices, (begin, end))
+    return t_interval(counted / np.diff(edges), "jobs/s", least=0)
 
 
 def rates(

@@ -18,6 +18,7 @@ from lab_services.patterns.serving.batch.job import Order
 from lab_services.report import numbers
 from lab_services.report.charts import style
 from lab_services.report.fit import Line
+from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.stack.tables import append, read
@@ -153,15 +154,32 @@ def expected_seconds(flights: int, chunk: float, workers: int, cost: Line, start
     return start + max(busy)
 
 
-def farthest_off(seconds: Sequence[float], expected: Sequence[float]) -> Interval:
-    """The largest factor by which measured times lie above or below the expected ones.
+def farthest_off(
+    flights: int,
+    one: Mapping[int, Sequence[float]],
+    two: Mapping[int, Sequence[float]],
+    starts: Sequence[float],
+    cores: int,
+) -> Interval:
+    """The largest factor by which the times of two workers lie above or below the expected ones.
 
-    Unknown where a time is not expected to be above 0: then noise has made a cost negative.
+    `one` and `two` workers' seconds round by round, by the size of a part, and the runs' `starts`.
+    All of them are resampled, those from which the theory is made included. Unknown where a time is
+    not expected to be above 0: then noise has made a cost negative.
     """
-    if not all(each > 0 for each in expected):
-        return Interval.unknown("the cost of a part cannot be told from noise", "ratio")
-    ratios = [took / due for took, due in zip(seconds, expected, strict=True)]
-    return Interval.exact(max(max(ratio, 1 / ratio) for ratio in ratios), "ratio")
+
+    def off(series: Sequence[npt.NDArray[np.float64]]) -> float:
+        start, *means = (float(each.mean()) for each in series)
+        cost = part_cost(flights, dict(zip(one, means, strict=False)), start)
+        due = [expected_seconds(flights, chunk, min(2, cores), cost, start) for chunk in two]
+        if not all(each > 0 for each in due):
+            return math.nan
+        ratios = [took / each for took, each in zip(means[len(one) :], due, strict=True)]
+        return max(max(ratio, 1 / ratio) for ratio in ratios)
+
+    rounds = [np.array(each) for each in (starts, *one.values(), *two.values())]
+    # Thousands of parts are dealt out for each draw.
+    return resampled(off, *rounds, unit="ratio", paired=False, draws=200)
 
 
 def crossover(a_start: float, a_row: float, a_request: float) -> Interval:
@@ -189,25 +207,74 @@ def amdahl(workers: float, serial: float, cores: int) -> float:
     return 1 / (serial + (1 - serial) / min(workers, cores))
 
 
-class Night(NamedTuple):
-    """What came of one night: shares of its flights, and seconds after its beginning."""
+def over_amdahl(
+    seconds: Mapping[int, Sequence[float]],
+    starts: Sequence[float],
+    cores: int,
+    *,
+    few: int,
+    many: int,
+) -> Interval:
+    """What `many` workers gain over `few`, against what Amdahl's law allows them to.
 
-    recomputed: float
-    finished: float
-    stale: float
+    From the runs' `seconds` by their workers and their `starts`, round by round; the law needs the
+    seconds of one. Rounds are resampled, so that it knows that its serial share is measured, too.
+    """
+
+    def gained(series: Sequence[npt.NDArray[np.float64]]) -> float:
+        start, of_one, of_few, of_many = (float(each.mean()) for each in series)
+        allowed = [amdahl(workers, start / of_one, cores) for workers in (few, many)]
+        return of_few / of_many / (allowed[1] / allowed[0])
+
+    rounds = [np.array(each) for each in (starts, seconds[1], seconds[few], seconds[many])]
+    return resampled(gained, *rounds, unit="ratio")
+
+
+class Night(NamedTuple):
+    """What came of one night: flights predicted again, seconds from its beginning until each flight
+    was fresh, and seconds from one part that it wrote to the next."""
+
+    recomputed: int
+    waited: npt.NDArray[np.float64]
+    steps: npt.NDArray[np.float64]
+
+    @property
+    def finished(self) -> float:
+        """When the last flight was fresh."""
+        return float(self.waited.max())
+
+    @property
+    def stale(self) -> float:
+        """How long a mean flight had to do with an older prediction."""
+        return float(self.waited.mean())
 
 
 def night_of(parts: pd.DataFrame, night: int, began: float, flights: int) -> Night:
-    """How a night went: flights predicted again, when the last was fresh, how long a mean flight
-    had to do with an older prediction.
+    """How a night went that `began` then (Unix seconds).
 
     A flight that this night never reached is fresh when a later one reaches it.
     """
     own = parts[parts["night"] == night]
     fresh = _fresh_at(parts[parts["night"] >= night], flights)
     reached = int((_fresh_at(own, flights) < math.inf).sum())
-    again = (int(own["flights"].sum()) - reached) / flights
-    return Night(again, float(fresh.max() - began), float(fresh.mean() - began))
+    again = int(own["flights"].sum()) - reached
+    return Night(again, fresh - began, np.diff(np.sort(own["at"].to_numpy()), prepend=began))
+
+
+def finish_ratio(one: Night, other: Night) -> Interval:
+    """By how many times later one night has written its last part than the other.
+
+    The longest step of each is the wait until the row was mended, which is planned; of the others,
+    neighbours are drawn together, as two workers write in turns.
+    """
+    waits = [each.steps.max() for each in (one, other)]
+    steps = [np.delete(each.steps, each.steps.argmax()) for each in (one, other)]
+
+    def later(series: Sequence[npt.NDArray[np.float64]]) -> float:
+        ends = [wait + each.sum() for wait, each in zip(waits, series, strict=True)]
+        return float(ends[0] / ends[1])
+
+    return resampled(later, *steps, unit="ratio", paired=False, block=4)
 
 
 def nights(
@@ -259,14 +326,14 @@ def _fresh_at(parts: pd.DataFrame, flights: int) -> npt.NDArray[np.float64]:
     return fresh
 
 
-def most_at_once(runs: pd.DataFrame) -> int:
-    """The largest number of runs that were at work at the same moment; 0 where none was."""
-    worked = runs[runs["status"] != "skipped"]
-    at_once = [
-        int(((worked["began"] <= began) & (worked["ended"] > began)).sum())
-        for began in worked["began"]
-    ]
-    return max(at_once, default=0)
+def most_at_once(parts: pd.DataFrame) -> int:
+    """The largest number of runs that were at work at the same moment; 0 where none was.
+
+    A run is at work from its first part to its last: it asks for the lock after it has begun.
+    """
+    begins = (parts["at"] - parts["seconds"]).groupby(parts["run"]).min()
+    ends = parts.groupby("run")["at"].max()
+    return max((int(((begins <= at) & (ends > at)).sum()) for at in begins), default=0)
 
 
 def freshness(

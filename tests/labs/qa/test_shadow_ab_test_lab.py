@@ -75,11 +75,12 @@ def test_pairs_tell_more_than_a_split():
     production = random.normal(size=4000)
     candidate = production + random.normal(scale=0.5, size=4000)
     costs = pd.DataFrame({"production": production, "candidate": candidate})
-    paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
-    assert paired.value == pytest.approx(0, abs=0.05)
+    assert lab.saved_paired(costs, "").value == pytest.approx(0, abs=0.05)
     # Variances for n flights: 0.25 / n of the pairs, (1 + 1.25) / (n / 2) of the split.
     expected = math.sqrt(0.25 / (2 * 2.25))
-    assert lab.narrower(paired, split).value == pytest.approx(expected, rel=0.1)
+    found = lab.narrower(costs)
+    assert found.value == pytest.approx(expected, rel=0.1)
+    assert found.low < found.value < found.high < math.sqrt(0.5)
 
 
 def test_nothing_is_narrower_than_what_does_not_vary():
@@ -87,7 +88,7 @@ def test_nothing_is_narrower_than_what_does_not_vary():
     costs = lab.costs(joined(*[(True, True)] * 6).assign(late=True), missed=4)
     paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
     assert (paired.value, split.value) == (0, 0)
-    assert not lab.narrower(paired, split).known
+    assert not lab.narrower(costs).known
 
 
 def test_what_is_not_known_may_be_the_worst():

@@ -89,6 +89,19 @@ def test_what_theory_explains_is_compared_request_by_request():
     assert (ratio.low, ratio.high) == pytest.approx((1.2, 1.2))
 
 
+def test_who_forgets_the_square_expects_less():
+    """A rival that predicts what the right theory does, which then proves nothing."""
+    random = np.random.default_rng(3)
+    services = {"board": 0.0002, "advice": 0.015}
+    models = random.choice(["board", "advice"], 3000, p=[0.75, 0.25])
+    seen = recording(np.cumsum(random.exponential(1 / 160, 3000)), models)
+    rival = lab.by_mean_time(seen, services, "board", alone=0.001)
+    assert 0.2 < rival.low < rival.high < 0.5
+    alike = lab.by_mean_time(seen, {"board": 0.002, "advice": 0.002}, "board", alone=0.001)
+    assert (alike.low, alike.high) == pytest.approx((1.0, 1.0))
+    assert not lab.by_mean_time(seen, services, "board", np.nan).known
+
+
 def test_what_cannot_be_explained_is_unknown():
     """A traceback where a request failed, or where nobody knows what the board takes alone."""
     services = {"board": 0.0002, "advice": 0.015}
@@ -132,6 +145,8 @@ def test_the_fastest_growth():
     grown = [report.Interval.exact(value, "bytes") for value in (3, -7)]
     assert lab.fastest(*grown).value == 3
     assert lab.fastest(*grown, either_way=True).value == 7
+    sure, open_ = report.Interval.exact(3, "bytes"), report.Interval(2, -np.inf, np.inf, 1, "bytes")
+    assert lab.fastest(sure, open_) == open_
 
 
 # --- what was lost -------------------------------------------------------------------------------
@@ -161,7 +176,8 @@ def test_failures_are_counted_by_model():
 
 def test_a_death_is_dated_by_the_first_explanation_that_fails():
     """A death that is dated by a platform which looks once in a while."""
-    assert lab.lifetime(leaking(), "one").value == pytest.approx(3.001)
+    lived = lab.lifetime(leaking(), "one")
+    assert lived.value == pytest.approx(3.001) and lived.low < 3 < lived.high
     assert lab.lifetime(leaking(), "apart").value == pytest.approx(6.001)
     alive = lab.lifetime(recording([0, 1], "reasons", arm="one"), "one")
     assert not alive.known and "has not died" in alive.note

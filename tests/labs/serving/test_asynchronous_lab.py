@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lab_services.labs.serving import asynchronous as lab
+from lab_services.report import Interval
 
 
 def test_a_rate_over_no_time_is_not_known():
@@ -13,6 +14,37 @@ def test_a_rate_over_no_time_is_not_known():
     assert lab.rate(moments, 0.0, 4.0).value == 0.75
     for end in (5.0, 4.0):
         assert "before it could be measured" in lab.rate(moments, 5.0, end).note
+
+
+def worked(queued, finished):
+    jobs = pd.DataFrame({"queued": queued, "finished": finished, "again": False})
+    return jobs.astype({"queued": float, "finished": float})
+
+
+def test_the_queue_grows_by_what_comes_less_what_is_done():
+    """Arrivals or finishes outside of the time counted, or a slope that falls upwards."""
+    queued = np.arange(0, 1, 0.01)
+    done = worked(queued, 0.005 + np.arange(100) * 0.02)
+    growing = lab.slope(done, 0.0, 1.0)
+    assert growing.value == pytest.approx(50)
+    assert (growing.low, growing.high) == pytest.approx((50, 50))
+    falls = worked(np.append(queued, [1.5, 2.0, 2.5]), np.append(done["finished"], [2.1, 2.2, 2.6]))
+    assert lab.slope(falls, 1.0, 1.9).note
+    assert lab.fall(worked([0, 0.1], [0.2, 0.3]), 1.0).note.startswith("no job was waiting")
+
+
+def test_a_fall_is_what_is_done_less_what_comes():
+    """A queue that drains, and is said to grow."""
+    at = np.arange(0, 2.5, 0.1)
+    done = worked(np.concatenate([np.full(40, -1.0), at]), np.arange(65) * 0.04 + 0.04)
+    assert lab.fall(done, 0.0).value == pytest.approx(25 - 10, rel=0.02)
+
+
+def test_a_capacity_has_the_ends_of_its_service_time_turned_round():
+    """The slow end of a time taken for the low end of a rate."""
+    found = lab.capacity(Interval(0.1, 0.08, 0.2, 9, "s"))
+    assert (found.low, found.value, found.high) == pytest.approx((5, 10, 12.5))
+    assert found.unit == "jobs/s"
 
 
 def test_rates_are_steps_that_hold_every_event():

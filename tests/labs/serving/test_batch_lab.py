@@ -3,6 +3,7 @@
 import math
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,13 +13,13 @@ BAD = 28
 
 
 def test_runs_are_at_work_at_once():
-    """One that begins when another ends, or that left at once, counted as overlap."""
-    rows = [(0.0, 1.0, "succeeded"), (1.0, 2.0, "failed"), (1.2, 1.2, "skipped")]
-    runs = pd.DataFrame(rows, columns=["began", "ended", "status"])
-    assert lab.most_at_once(runs) == 1
-    runs.loc[1, "began"] = 0.9
-    assert lab.most_at_once(runs) == 2
-    assert lab.most_at_once(runs[runs["status"] == "skipped"]) == 0
+    """One that begins when another ends, or that waits for the lock, counted as overlap."""
+    rows = [(1, 0.5, 0.5), (1, 1.0, 0.5), (2, 1.5, 0.5), (2, 2.0, 0.5)]
+    parts = pd.DataFrame(rows, columns=["run", "at", "seconds"])
+    assert lab.most_at_once(parts) == 1
+    parts.loc[2, "seconds"] = 0.6
+    assert lab.most_at_once(parts) == 2
+    assert lab.most_at_once(parts[:0]) == 0
 
 
 def test_the_time_of_a_run_follows_from_two_numbers():
@@ -32,9 +33,41 @@ def test_the_time_of_a_run_follows_from_two_numbers():
 
 def test_how_far_off_the_times_are():
     """Times that are too short and count as near; costs below nothing, of which one cannot say."""
-    assert lab.farthest_off([1.0, 2.0], [1.0, 4.0]).value == 2.0
-    for expected in (0.0, -1.0, math.nan):
-        assert "noise" in lab.farthest_off([1.0, 2.0], [1.0, expected]).note
+    starts, one = [0.1, 0.1], {10: [1.3, 1.3], 100: [0.31, 0.31]}
+    due = lab.expected_seconds(1000, 100, 2, lab.part_cost(1000, {10: 1.3, 100: 0.31}, 0.1), 0.1)
+    for took in (due / 2, 2 * due):
+        off = lab.farthest_off(1000, one, {100: [took, took]}, starts, cores=2)
+        assert (off.low, off.high) == pytest.approx((2.0, 2.0))
+    negative = {10: [0.31, 0.31], 100: [0.5, 0.5]}
+    off = lab.farthest_off(1000, negative, {1: [0.2, 0.2]}, [0.0, 0.0], cores=2)
+    assert not off.known and "cannot be computed" in off.note
+
+
+def test_how_a_night_went():
+    """A rerun that makes stale what was fresh, or a flight that stays stale in the next night."""
+    rows = [(1, 0, 1, 11.0), (1, 0, 1, 14.0), (2, 2, 3, 21.0)]
+    parts = pd.DataFrame(rows, columns=["night", "first", "last", "at"]).assign(flights=2)
+    night = lab.night_of(parts, 1, 10.0, flights=4)
+    assert (night.recomputed, night.finished, night.stale) == (2, 11.0, 6.0)
+    assert night.steps.tolist() == [1.0, 3.0]
+
+
+def test_the_planned_wait_is_not_drawn():
+    """An interval as wide as if the row might be mended never, or twice."""
+    waited = np.zeros(1)
+    one, other = (lab.Night(0, waited, np.array([5.0] + [1.0] * n)) for n in (45, 20))
+    ratio = lab.finish_ratio(one, other)
+    assert (ratio.low, ratio.high) == pytest.approx((2.0, 2.0))
+
+
+def test_what_workers_gain_is_held_against_the_law():
+    """A law of other workers than those measured, or one without the start of a run."""
+    seconds, starts = {1: [1.0, 2.0], 2: [0.6, 1.2], 4: [0.6, 1.2]}, [0.2, 0.4]
+    found = lab.over_amdahl(seconds, starts, cores=2, few=1, many=2)
+    assert (found.low, found.high) == pytest.approx((1.0, 1.0))  # 1 / (0.2 + 0.8 / 2)
+    assert lab.over_amdahl(seconds, starts, cores=2, few=2, many=4).value == pytest.approx(1.0)
+    on_four = lab.over_amdahl(seconds, starts, cores=4, few=2, many=4)
+    assert on_four.value == pytest.approx(0.4 / 0.6)
 
 
 def test_a_crossover_there_is_only_between_a_start_and_a_saving():
