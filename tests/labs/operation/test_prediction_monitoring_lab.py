@@ -7,7 +7,6 @@ import pytest
 
 from lab_services.labs.operation.prediction_monitoring import live_traffic, months
 from lab_services.labs.operation.prediction_monitoring.live_traffic import Phase
-from lab_services.report.claim import Claim, Verdict
 from lab_services.report.stats import Interval
 from lab_services.traffic import spans
 
@@ -46,15 +45,34 @@ def test_seconds_on_and_first_on():
     assert live_traffic.first_on(on, (3.0, 5.0)) == math.inf
 
 
-def test_an_alarm_that_stays_silent_is_no_number_and_fails_its_claim():
-    """An infinite delay that is kept; a claim that an alarm which never came leaves undecided."""
+def test_an_alarm_that_stays_silent_has_no_delay():
+    """An infinite delay that is kept."""
     assert live_traffic.delay(1.5) == Interval.exact(1.5, "s")
     assert not live_traffic.delay(math.inf).known
-    assert live_traffic.latest([1.5, 0.5], 8.0) == Interval.exact(1.5, "s")
-    claim = Claim(
-        "It is noticed", live_traffic.latest([1.5, math.inf], 8.0).scaled(1 / 8, ""), -math.inf, 1
-    )
-    assert claim.verdict is Verdict.FAILS
+
+
+class Remembers:
+    """A stack whose Prometheus has one rule, and one counter that a test gives the values of."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def json(self, service, path):
+        if "query_range" not in path:
+            return {"data": {"groups": [{"name": "input", "rules": [{"name": "Drift"}]}]}}
+        found = [{"metric": {}, "values": self.values}] if self.values else []
+        return {"data": {"result": found}}
+
+
+def test_a_counter_is_read_inside_of_its_span():
+    """Answers of the phase before; a traceback where nobody has answered yet."""
+    told = [(100.0, "5"), (101.0, "7"), (102.0, "12"), (103.0, "20")]
+    memory = live_traffic.Memory(Remembers(told), begin=100.0, seconds=4.0)
+    assert memory.watches == {"Drift": "input"}
+    assert memory.counted("answers", (1.0, 3.0)) == 5
+    assert memory.counted("answers", (9.0, 9.5)) == 0
+    assert live_traffic.Memory(Remembers([]), 100.0, 4.0).counted("answers", (0.0, 4.0)) == 0
+    assert memory.mean("answers", (1.0, 3.0)) == 9.5
 
 
 def test_the_graph_page_has_every_expression():
@@ -98,6 +116,17 @@ def test_independent_windows_keep_to_the_theory():
         measured = months.share_above(threshold, 100, usual, "wind", of)
         theory = months.share_above_theory(threshold, 100, usual, "wind")
         assert measured.value == pytest.approx(theory, abs=0.06)
+
+
+def test_windows_that_depend_on_each_other_count_for_fewer():
+    """An interval for as many independent windows as were cut, where neighbours are alike."""
+    of, usual = made(400, 100), made(400, 100).reference()
+    spells = np.random.default_rng(0).permutation(np.repeat([1.0, 1.5], 10))  # of twenty days
+    wind = of.columns["wind"] * spells[of.day // 20]
+    windy = months.replace(of, columns={**of.columns, "wind": wind})
+    found = months.share_above(0.25, 100, usual, "wind", windy)
+    assert found.value == pytest.approx(0.5, abs=0.02) and found.n == 400
+    assert found.high - found.low > 0.2  # of 400 independent windows it would be 0.1
 
 
 def alarm(factor=1.5, window=1, lag=0):

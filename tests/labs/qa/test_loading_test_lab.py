@@ -125,6 +125,17 @@ def test_of_no_request_nobody_knows_how_many_suffered():
     assert not lab.slower(recording([]), 0.2).known
 
 
+def test_a_tail_is_compared_with_the_stall_in_it():
+    """An interval for a stall that might as well not have come, which reaches down to none."""
+    usual = np.random.default_rng(0).normal(0.02, 0.001, 300)
+    stalled = usual.copy()
+    stalled[100:180] = np.linspace(1.0, 0.1, 80)
+    found = lab.times_slower(recording(stalled), recording(usual), report.Quantile(0.9))
+    assert 15 < found.low < found.value < found.high < 45 and found.unit == "ratio"
+    few = lab.times_slower(recording(stalled[:50]), recording(usual), report.Quantile(0.9))
+    assert not few.known and "50 requests" in few.note
+
+
 def test_a_closed_loop_gives_users_over_latency():
     """A throughput that depends on where the window ends."""
     found = lab.closed_throughput(recording([0.02, 0.03, 0.02, 0.03]), users=4)
@@ -150,6 +161,16 @@ def test_the_law_is_found_again(truth):
     assert found.alone == pytest.approx(law.alone, rel=1e-6)
     assert found.contention == pytest.approx(law.contention, abs=1e-6)
     assert found.coherence == pytest.approx(law.coherence, abs=1e-6)
+
+
+def test_what_the_law_foretells_is_as_sure_as_what_it_was_fitted_to():
+    """A prediction that is taken as exact; one that was fitted to the load it is compared with."""
+    law, random = lab.Law(40, 0.1, 0.002), np.random.default_rng(0)
+    loops = {n: recording(n / law(n) * random.normal(1, 0.1, 200)) for n in (1, 2, 4, 8, 20)}
+    found = lab.foretold({**loops, 12: recording([9.0] * 5)}, 12)
+    assert found.low < law(12) < found.high and found.unit == "requests/s"
+    assert 0.01 < (found.high - found.low) / law(12) < 0.2
+    assert not lab.foretold({**loops, 4: recording([])}, 12).known
 
 
 def test_the_law_has_a_peak_only_where_agreeing_costs_something():
@@ -263,6 +284,15 @@ def test_the_gate_stops_the_slower_and_lets_the_same_pass(builds):
     assert lab.alarms(again, old, slower=0.25, **gate).value > 0.99
 
 
+def test_more_draws_are_no_more_evidence(builds):
+    """An error rate of two thousand builds as sure as if two thousand had been measured."""
+    old, again, _ = builds
+    found = lab.alarms(again, old, rounds=10, tolerance=0.05, slower=0.07)
+    assert found.n == 20
+    assert found.high - found.low > 0.2  # of 2,000 measured builds it would be below 0.05
+    assert found.low <= found.value <= found.high
+
+
 def test_the_naive_gate_tosses_a_coin():
     """An error rate that depends on the latencies, where it cannot."""
     latencies = np.random.default_rng(1).exponential(size=400)
@@ -329,6 +359,22 @@ def test_a_platform_without_proc_tells_no_processor_and_no_memory():
     told = lab.said(Told('request_seconds_count{path="/a",status="200"} 7.0'), "/a")
     assert told.requests == 7
     assert math.isnan(told.processor) and math.isnan(told.memory)
+
+
+def test_a_pace_has_the_spread_between_its_parts(monkeypatch):
+    """Time before the first request counted as idleness; a platform's silence as well."""
+    clock = iter(range(100))
+    monkeypatch.setattr(lab.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(lab.time, "sleep", lambda seconds: None)
+    count = 'request_seconds_count{path="/a",status="200"}'
+    told = [f"process_cpu_seconds_total {n / 4}\n{count} {30 * n + n % 2}\n" for n in range(1, 6)]
+    waiting = [f"{count} 0\n"] * 3
+    busy, rate = lab.pace(Told(*waiting, told[0], *told), "/a", 9.0, parts=4)
+    assert (busy.value, busy.unit) == (0.25, "share")
+    assert (rate.value, rate.unit) == (30, "requests/s") and rate.low < 30 < rate.high
+    silent = [f"{count} {n}\n" for n in range(5)]
+    busy, rate = lab.pace(Told(*silent), "/a", 2.0, parts=2)
+    assert not busy.known and rate.value == 1
 
 
 def test_locust_runs_counts_and_goes():

@@ -57,13 +57,21 @@ class Memory:
 
     def mean(self, expression: str, span: Span) -> float:
         """The mean of an expression over a span; nan where it had no value."""
-        values = [
+        values = self._during(expression, span)
+        return sum(values) / len(values) if values else float("nan")
+
+    def counted(self, expression: str, span: Span) -> int:
+        """By how much a counter grew over a span; 0 where it was not there."""
+        values = self._during(expression, span)
+        return round(values[-1] - values[0]) if values else 0
+
+    def _during(self, expression: str, span: Span) -> list[float]:
+        return [
             value
             for _, found in self.series(expression)
             for at, value in found
             if span[0] <= at < span[1]
         ]
-        return sum(values) / len(values) if values else float("nan")
 
     def series(self, expression: str) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
         """Labels and (seconds, value) of each series that an expression gives."""
@@ -118,17 +126,6 @@ def delay(seconds: float) -> Interval:
     if math.isinf(seconds):
         return Interval.unknown("no alarm while it lasted", "s")
     return Interval.exact(seconds, "s")
-
-
-def latest(delays: Sequence[float], lasted: float) -> Interval:
-    """The longest of the seconds to alarms on faults that `lasted` so long.
-
-    One that stayed silent (infinite) came after the fault, at the STEP after its end or later.
-    """
-    longest = max(delays)
-    if math.isinf(longest):
-        return Interval(lasted + STEP, lasted + STEP, math.inf, len(delays), "s")
-    return Interval.exact(longest, "s")
 
 
 def graph(address: str, *expressions: str, minutes: int = 2) -> str:

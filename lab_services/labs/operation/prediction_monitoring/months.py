@@ -22,7 +22,8 @@ from lab_services.patterns.operation.prediction_monitoring.drift import (
     psi,
     repeated_share,
 )
-from lab_services.report.proportions import share
+from lab_services.report.bootstrap import design_effect
+from lab_services.report.proportions import proportion, share
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 
@@ -154,13 +155,19 @@ def trailing(counts: Counts, days: int) -> Counts:
 def share_above(
     threshold: float, size: int, reference: Reference, column: str, of: Predictions
 ) -> Interval:
-    """The share of windows of `size` consecutive predictions whose PSI is above the threshold."""
+    """The share of windows of `size` consecutive predictions whose PSI is above the threshold.
+
+    Neighbours share their weather: windows count for as many as their dependence leaves.
+    """
     windows = len(of) // size
     places = reference.places(column, of.columns[column][: windows * size])
     bins = reference.bins(column)
     cells = np.repeat(np.arange(windows), size) * bins + places
     counts = np.bincount(cells, minlength=windows * bins).reshape(-1, bins)
-    return share(psi(reference.counts[column], counts.astype(float)) > threshold)
+    above = psi(reference.counts[column], counts.astype(float)) > threshold
+    independent = round(windows / design_effect(above.astype(float)))
+    found = proportion(round(above.mean() * independent), independent)
+    return replace(found, value=float(above.mean()), n=windows)
 
 
 def share_above_theory(threshold: float, size: float, reference: Reference, column: str) -> float:
@@ -375,8 +382,8 @@ def statistics(year: Year, days: Sequence[Predictions]) -> dict[str, Values]:
     }
 
 
-def matrix(year: Year, seed: int = 0, every: int = 1) -> pd.DataFrame:
-    """The share of days on which each detector (columns) finds each fault (rows).
+def matrix(year: Year, seed: int = 0, every: int = 1) -> tuple[pd.DataFrame, int]:
+    """On how many days each detector (columns) finds each fault (rows), and of how many days.
 
     A detector's thresholds are the largest values of all odd days without a fault, so all
     detectors are equally careful; what they find is counted on the even days. With `every` above 1,
@@ -385,13 +392,13 @@ def matrix(year: Year, seed: int = 0, every: int = 1) -> pd.DataFrame:
     usual = statistics(year, [day for day in year.serving.days if day.day[0] % 2][::every])
     found = {}
     for fault, predictions in planted(year, year.serving, seed).items():
-        even = [day for day in predictions.days if day.day[0] % 2 == 0]
-        told = statistics(year, even[::every])
+        even = [day for day in predictions.days if day.day[0] % 2 == 0][::every]
+        told = statistics(year, even)
         found[fault] = {
-            name: float((told[name] > usual[name].max(axis=0)).any(axis=1).mean())
+            name: int((told[name] > usual[name].max(axis=0)).any(axis=1).sum())
             for name in DETECTORS
         }
-    return pd.DataFrame(found).T
+    return pd.DataFrame(found).T, len(even)
 
 
 # --- slow drift, and many tests at once -----------------------------------------------------------

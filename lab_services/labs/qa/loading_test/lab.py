@@ -5,8 +5,10 @@ No service imports this. Rates are requests per second, times are seconds.
 
 import bisect
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +22,20 @@ from lab_services.report.concurrency import in_flight
 from lab_services.report.fit import Line
 from lab_services.report.proportions import share
 from lab_services.report.queueing import lindley
+from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
-from lab_services.report.stats import Interval, rows
+from lab_services.report.stats import Interval, Quantile, rows
 from lab_services.stack import Stack
 from lab_services.traffic.parts import Part, places, spans
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.schedules import Schedule
+from lab_services.waiting import tries
 
 Floats = npt.NDArray[np.float64]
 Board = list[Mapping[str, Any]]
 DRAWS = 2000
+GROUPS = 20
 NEIGHBOURS = 21
 
 
@@ -162,14 +167,42 @@ def corrected(recording: Recording, usual: float) -> Recording:
     return replace(recording, table=joined.sort_values("intended", ignore_index=True))
 
 
-def slower(recording: Recording, seconds: float) -> Interval:
-    """Requests that took longer than `seconds`, or were not answered; unknown without any."""
-    table = rows(recording)
-    if table.empty:
-        return Interval.unknown(recording.note or "no request", "requests")
-    return Interval.exact(
-        int(((table["latency"] > seconds) | ~table["ok"].astype(bool)).sum()), "requests"
+def times_slower(one: Recording, other: Recording, tail: Quantile) -> Interval:
+    """The `tail` of one tester over that of another, who both met the same stall.
+
+    The stall is part of the test and no accident: what differs from run to run is which of its
+    moments were asked in. So requests are drawn one by one, and not in blocks that hold all of a
+    stall or nothing of it. Unknown where one of the tails is.
+    """
+    tails = tail(one), tail(other)
+    if not all(each.known for each in tails):
+        return tails[0].over(tails[1])
+    latencies = (
+        table.loc[table["ok"].astype(bool), "latency"] for table in map(rows, (one, other))
     )
+    return resampled(
+        lambda drawn: tail.of(drawn[0]) / tail.of(drawn[1]),
+        *(each.to_numpy(float) for each in latencies),
+        unit="ratio",
+        paired=False,
+    )
+
+
+def slow(recording: Recording, seconds: float) -> npt.NDArray[np.bool_]:
+    """Which requests took longer than `seconds`, or were not answered."""
+    table = rows(recording)
+    found: npt.NDArray[np.bool_] = (
+        (table["latency"] > seconds) | ~table["ok"].astype(bool)
+    ).to_numpy()
+    return found
+
+
+def slower(recording: Recording, seconds: float) -> Interval:
+    """How many requests are `slow`; unknown without any."""
+    found = slow(recording, seconds)
+    if not len(found):
+        return Interval.unknown(recording.note or "no request", "requests")
+    return Interval.exact(int(found.sum()), "requests")
 
 
 def closed_throughput(recording: Recording, users: int) -> Interval:
@@ -179,7 +212,8 @@ def closed_throughput(recording: Recording, users: int) -> Interval:
     the mean may be 0.
     """
     table = rows(recording)
-    mean = t_interval(table.loc[table["ok"].astype(bool), "latency"], least=0.0)
+    answered = table.loc[table["ok"].astype(bool), "latency"]
+    mean = t_interval(answered, least=0.0, dependent=True)
     if not mean.known:
         return Interval.unknown(recording.note or "no answer", "requests/s")
     high = users / mean.low if mean.low > 0 else math.inf
@@ -231,6 +265,28 @@ def fit_law(measured: Mapping[float, float]) -> Law:
     if inverse <= 0:
         return Law(math.nan, math.nan, math.nan)
     return Law(1 / inverse, queued / inverse, agreed / inverse)
+
+
+def foretold(recordings: Mapping[int, Recording], unseen: int) -> Interval:
+    """What the law says of `unseen` users, fitted to closed loops with other numbers of them.
+
+    Answers that come one after the other have shared a queue, so up to GROUPS groups of neighbours
+    are drawn of each loop. Unknown where one has too few answers.
+    """
+    others = sorted(set(recordings) - {unseen})
+    means = []
+    for n in others:
+        table = rows(recordings[n])
+        latencies = table.loc[table["ok"].astype(bool), "latency"].to_numpy(float)
+        groups = np.array_split(latencies, GROUPS)
+        means.append(np.array([group.mean() for group in groups if len(group)]))
+
+    def from_law(drawn: Sequence[Floats]) -> float:
+        latencies = (float(each.mean()) for each in drawn)
+        came_out = {float(n): n / mean for n, mean in zip(others, latencies, strict=True)}
+        return fit_law(came_out)(unseen)
+
+    return resampled(from_law, *means, unit="requests/s", paired=False)
 
 
 # --- tests in shapes ----------------------------------------------------------------------------
@@ -359,19 +415,30 @@ def alarms(
     """The share of DRAWS builds that the gate stops, each of `rounds` rounds drawn from those kept.
 
     It stops one when the lower end of new over old is above 1 + `tolerance`. `slower` makes the new
-    ones slower by that share, for changes that nobody has built.
+    ones slower by that share, for changes that nobody has built. More draws are no more evidence:
+    the interval is as wide as other rounds, drawn from those kept, would make it.
     """
     fresh = np.asarray(new, dtype=float) * (1 + slower)
     stale = np.asarray(old, dtype=float)
-    picks = np.random.default_rng(seed).integers(0, len(fresh), (DRAWS, rounds))
-    stopped = lower_ends(fresh[picks], stale[picks]) > 1 + tolerance
-    return share(stopped)
+    random = np.random.default_rng(seed)
+
+    def stopped(kept: Sequence[Floats], builds: int) -> npt.NDArray[np.bool_]:
+        picks = random.integers(0, len(kept[0]), (builds, rounds))
+        return lower_ends(kept[0][picks], kept[1][picks]) > 1 + tolerance
+
+    drawn = share(stopped((fresh, stale), DRAWS))
+    kept = resampled(
+        lambda kept: float(stopped(kept, DRAWS // 10).mean()), fresh, stale, unit="share", draws=200
+    )
+    low, high = min(drawn.low, kept.low), max(drawn.high, kept.high)
+    return replace(drawn, low=low, high=high, n=len(fresh))
 
 
 def naive_alarms(latencies: npt.ArrayLike, *, requests: int, q: float, seed: int = 0) -> Interval:
     """The share of DRAWS builds that are stopped because their quantile is above the last one's.
 
     Both sides are drawn from the same latencies, so nothing has changed and every alarm is false.
+    It is a replay, and its interval that of the draws alone.
     """
     values = np.asarray(latencies, dtype=float)
     random = np.random.default_rng(seed)
@@ -449,4 +516,34 @@ def said(stack: Stack, path: str) -> Said:
         found.get("process_resident_memory_bytes", math.nan),
         found.get("request_seconds_count", 0.0),
         found.get("request_seconds_sum", 0.0),
+    )
+
+
+class Pace(NamedTuple):
+    """How a predictor worked for a while."""
+
+    busy: Interval
+    """The share of a core's time that it took."""
+    rate: Interval
+    """Requests to a path per second."""
+
+
+def pace(stack: Stack, path: str, seconds: float, parts: int = 5) -> Pace:
+    """How the predictor works for `seconds`, with the spread between so many parts of them.
+
+    They begin with the first request, for which it waits as long. What the predictor does not tell
+    of itself is unknown, as with `said`.
+    """
+    idle = said(stack, path).requests
+    for _ in tries(seconds):
+        if said(stack, path).requests > idle:
+            break
+    told = [(time.monotonic(), said(stack, path))]
+    for _ in range(parts):
+        time.sleep(seconds / parts)
+        told.append((time.monotonic(), said(stack, path)))
+    passed = [(after - before, now.since(then)) for (before, then), (after, now) in pairwise(told)]
+    return Pace(
+        t_interval([since.processor / lasted for lasted, since in passed], "share", least=0.0),
+        t_interval([since.requests / lasted for lasted, since in passed], "requests/s", least=0.0),
     )

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lab_services.labs.qa.offline_only.users import points
 from lab_services.models import dataset, features, scoring, store, subprocess_training
 from lab_services.models.build import ExportDiffers
-from lab_services.report.ranking import auc
+from lab_services.report.ranking import auc_interval
+from lab_services.report.stats import Interval
 
 TODAY = "rough"
 PLAIN, LEAK, DAYS, ECHO = "offline-plain", "offline-leak", "offline-days", "offline-echo"
@@ -103,6 +104,12 @@ def offline(name: str) -> dict[str, float]:
     return told
 
 
+def own_auc(name: str) -> Interval:
+    """The AUC of a candidate in the test of those who made it. Raises as `offline` does."""
+    told = offline(name)
+    return Interval(told["auc"], told["auc_low"], told["auc_high"], int(told["flights"]))
+
+
 def knowing(content: bytes, fill: float) -> bytes:
     """The model of twelve columns as one of eleven, with `fill` in the place of the last.
 
@@ -179,7 +186,12 @@ def _tested(tested: Flights, said: Said) -> dict[str, float]:
     found = {"late": float(tested.late.mean()), "flights": float(len(said))}
     for whose, told in (("", said), ("_of_today", today(tested))):
         warned = told > LATE_ABOVE
-        found[f"auc{whose}"] = auc(tested.late, told)
+        ranked = auc_interval(tested.late, told)
+        found |= {
+            f"auc{whose}": ranked.value,
+            f"auc_low{whose}": ranked.low,
+            f"auc_high{whose}": ranked.high,
+        }
         found[f"points{whose}"] = float(points(warned, tested.late, everybody).mean())
         found[f"warned{whose}"] = float(warned.mean())
     return {name: round(value, 4) for name, value in found.items()}
