@@ -232,9 +232,11 @@ def slope(done: pd.DataFrame, begin: float, end: float) -> Interval:
     What comes less what is done, each by the times from one job to the next. Unknown where there
     are too few of them.
     """
+    first = done[~done["again"]]
+    moments = [np.sort(first[column].to_numpy(dtype=float)) for column in ("queued", "finished")]
     came, gone = (
         capacity(t_interval(np.diff(at[(at >= begin) & (at <= end)]), "s", dependent=True))
-        for at in (np.sort(done[column].to_numpy(dtype=float)) for column in ("queued", "finished"))
+        for at in moments
     )
     return came.minus(gone)
 
@@ -242,7 +244,8 @@ def slope(done: pd.DataFrame, begin: float, end: float) -> Interval:
 def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
     """Seconds from `since` until at most one job was left.
 
-    Unknown where there were no more then already, and where more were left to the end.
+    It is as many times from one finish to the next, which give it its interval. Unknown where there
+    were no more jobs then already, and where more were left to the end.
     """
     if depth(done, np.array([since]))[0] <= 1:
         return Interval.unknown("no job was waiting that could have drained", "s")
@@ -251,18 +254,8 @@ def drain_seconds(done: pd.DataFrame, since: float) -> Interval:
     empty = moments[depth(done, moments) <= 1]
     if not len(empty):
         return Interval.unknown("the queue has not drained", "s")
-    return Interval.exact(float(empty[0] - since), "s")
-
-
-def fall(done: pd.DataFrame, since: float) -> Interval:
-    """Jobs per second by which the queue falls from `since` until it has drained; see `slope`.
-
-    Unknown where `drain_seconds` is.
-    """
-    drain = drain_seconds(done, since)
-    if not drain.known:
-        return Interval.unknown(drain.note, "jobs/s")
-    return Interval.exact(0, "jobs/s").minus(slope(done, since, since + drain.value))
+    gaps = np.diff([since, *moments[moments <= empty[0]]])
+    return t_interval(gaps, "s", dependent=True).scaled(len(gaps), "s")
 
 
 def done_again(done: pd.DataFrame, kills: int) -> Interval:
@@ -293,7 +286,7 @@ def rate(moments: "pd.Series[float]", begin: float, end: float, every: float = 0
     """
     if not begin < end:
         return Interval.unknown("it ended before it could be measured", "jobs/s")
-    slices = max(2, round((end - begin) / every))
+    slices = max(4, round((end - begin) / every))
     counted, edges = np.histogram(moments.to_numpy(dtype=float), slices, (begin, end))
     return t_interval(counted / np.diff(edges), "jobs/s", least=0)
 

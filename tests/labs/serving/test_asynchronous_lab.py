@@ -28,16 +28,18 @@ def test_the_queue_grows_by_what_comes_less_what_is_done():
     growing = lab.slope(done, 0.0, 1.0)
     assert growing.value == pytest.approx(50)
     assert (growing.low, growing.high) == pytest.approx((50, 50))
-    falls = worked(np.append(queued, [1.5, 2.0, 2.5]), np.append(done["finished"], [2.1, 2.2, 2.6]))
-    assert lab.slope(falls, 1.0, 1.9).note
-    assert lab.fall(worked([0, 0.1], [0.2, 0.3]), 1.0).note.startswith("no job was waiting")
+    assert not lab.slope(done, 1.0, 1.9).known
 
 
-def test_a_fall_is_what_is_done_less_what_comes():
-    """A queue that drains, and is said to grow."""
-    at = np.arange(0, 2.5, 0.1)
-    done = worked(np.concatenate([np.full(40, -1.0), at]), np.arange(65) * 0.04 + 0.04)
-    assert lab.fall(done, 0.0).value == pytest.approx(25 - 10, rel=0.02)
+def test_a_queue_has_drained_when_one_job_is_left():
+    """A drain that ends with the traffic, or that is as sure as a count."""
+    done = worked(np.full(41, -1.0), np.arange(41) * 0.04 + 0.04)
+    drain = lab.drain_seconds(done, 0.0)
+    assert (drain.low, drain.value, drain.high) == pytest.approx((1.6, 1.6, 1.6))
+    uneven = worked(np.full(41, -1.0), np.cumsum([0.02, 0.06] * 20 + [0.04]))
+    drain = lab.drain_seconds(uneven, 0.0)
+    assert drain.value == pytest.approx(1.6) and drain.low < 1.5 and drain.high > 1.7
+    assert lab.drain_seconds(done, 2.0).note.startswith("no job was waiting")
 
 
 def test_a_capacity_has_the_ends_of_its_service_time_turned_round():
