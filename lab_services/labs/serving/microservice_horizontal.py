@@ -18,7 +18,7 @@ from lab_services.patterns.serving.microservice_horizontal.parts import (
     in_the_place_of,
     log_odds,
 )
-from lab_services.report.counts import quotient
+from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, rows
 from lab_services.stack import Stack
 from lab_services.traffic.mixing import interleave
@@ -156,7 +156,8 @@ def extra_load(recording: Recording, fan: int) -> Interval:
     """Calls beyond one for each branch, as a share of those, where the front noted them."""
     sent = rows(recording)["sent"]
     sent = sent[sent > 0]
-    return quotient(sent.sum() - fan * len(sent), fan * len(sent), "share")
+    # Requests that stand in one queue are late together, and asked again together.
+    return t_interval(sent / fan - 1, "share", least=0, dependent=True)
 
 
 # --- theory -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scipy import optimize, signal
 from lab_services.models.scoring import predict_proba
 from lab_services.patterns.serving.microservice_vertical.messages import STAGES
 from lab_services.patterns.serving.microservice_vertical.mixing import mixed
+from lab_services.report import bootstrap
 from lab_services.report.proportions import proportion
 from lab_services.report.ranking import auc
 from lab_services.report.resampling import resampled
@@ -142,6 +143,17 @@ def stages_share(table: pd.DataFrame) -> Interval:
     )
 
 
+def of_independent(table: pd.DataFrame, q: float) -> Interval:
+    """The latency's quantile over that of `independent` parts."""
+    return _resampled(
+        table,
+        ["latency", *PARTS],
+        lambda one: quantile(one[0], q) / independent(one[1:])(q),
+        "ratio",
+        draws=200,
+    )
+
+
 def slow_share_gain(table: pd.DataFrame, longer: float) -> Interval:
     """Share of requests with a slow stage over the share that is slow in one stage, on average.
 
@@ -160,13 +172,27 @@ def slow_share_gain(table: pd.DataFrame, longer: float) -> Interval:
 def ratio(a: "pd.Series[float]", b: "pd.Series[float]", of: Callable[[Times], float]) -> Interval:
     """A number of `a` over that of `b`, each resampled by itself; unknown of fewer than two."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    return resampled(lambda s: of(s[0]) / of(s[1]), first, second, unit="ratio", paired=False)
+    return resampled(
+        lambda s: of(s[0]) / of(s[1]),
+        first,
+        second,
+        unit="ratio",
+        block=bootstrap.block_length(min(first, second, key=len)),
+        paired=False,
+    )
 
 
 def _resampled(
-    table: pd.DataFrame, columns: list[str], of: Callable[[Sequence[Times]], float], unit: str
+    table: pd.DataFrame,
+    columns: list[str],
+    of: Callable[[Sequence[Times]], float],
+    unit: str,
+    draws: int = bootstrap.REPLICATES,
 ) -> Interval:
-    return resampled(of, *table[columns].to_numpy(dtype=float).T, unit=unit)
+    # Requests that follow one another stand in the same queues.
+    block = bootstrap.block_length(table["latency"].to_numpy(dtype=float))
+    series = table[columns].to_numpy(dtype=float).T
+    return resampled(of, *series, unit=unit, block=block, draws=draws)
 
 
 # --- early exit ----------------------------------------------------------------------------------
@@ -219,6 +245,19 @@ class Judged:
             sure: Interval(value, value - by, value + by, n)
             for sure, value, by in zip(thresholds, found[0].tolist(), spread.tolist(), strict=True)
         }
+
+    def lost_by_each(self, sure: float, draws: int = 200) -> Interval:
+        """AUC lost for each flight that ends below a chance, over what each loses where all end."""
+
+        def over_all(series: Sequence[Times]) -> float:
+            late, rough, whole = series[0].astype(bool), series[1], series[2]
+            ends = rough < sure
+            best = auc(late, whole)
+            lost = best - auc(late, np.where(ends, rough, whole))
+            return float(lost / ends.mean() / (best - auc(late, rough)))
+
+        series = (self._late, self._rough, self._whole)
+        return resampled(over_all, *series, unit="ratio", draws=draws)
 
 
 # --- availability --------------------------------------------------------------------------------

@@ -50,11 +50,22 @@ def test_the_share_with_the_new_version_is_counted():
 def test_the_distance_from_the_line():
     """A claim that no fleet could fail."""
     even = updates(np.linspace(0, 2, 41))
-    assert lab.distance(even, 100, 2.0) < 0.05
+    assert lab.distance(even, 100).value < 0.05
     together = updates([1.9] * 41)
-    assert lab.distance(together, 100, 2.0) == pytest.approx(0.95)
+    assert lab.distance(together, 100).value == pytest.approx(0.95)
     never_in_time = updates([5.0] * 41)
-    assert lab.distance(never_in_time, 100, 2.0) == pytest.approx(1)
+    assert lab.distance(never_in_time, 100).value == pytest.approx(1)
+    # Those who look half as often have it half as soon, and are on the line as well.
+    both = pd.concat([even, updates(np.linspace(0, 4, 41), every=4.0)])
+    assert lab.distance(both, 100).value < 0.05
+
+
+def test_the_distance_holds_the_true_one():
+    """A fleet of a few devices whose distance looks certain."""
+    random = np.random.default_rng(0)
+    found = [lab.distance(updates(2 * random.random(50) ** 2), 100) for _ in range(200)]
+    # Of squares a share of sqrt(x) is below x, which is above x by 1/4 at most.
+    assert np.mean([each.low <= 0.25 <= each.high for each in found]) >= 0.95
 
 
 def test_devices_that_have_not_updated_are_no_traceback():
@@ -62,8 +73,8 @@ def test_devices_that_have_not_updated_are_no_traceback():
     half_there = updates([0.5, 1.0, np.inf, np.inf])
     shares = lab.spread(half_there, 100, [2.0])["looks every 2 s"]
     assert shares[2.0].value == 0.5
-    assert lab.distance(half_there, 100, 2.0) == pytest.approx(0.5)
-    assert np.isnan(lab.distance(half_there, 100, 4.0))  # nobody looks so often
+    assert lab.distance(half_there, 100).value == pytest.approx(0.5)
+    assert not lab.distance(half_there[:0], 100).known  # nobody looks so often
 
 
 def test_who_answered_and_with_which_model():

@@ -32,6 +32,19 @@ def test_the_sum_of_independent_times_is_their_convolution():
     assert lab.together(parts, 0.95) == pytest.approx(0.150, abs=0.001)
 
 
+def test_the_chain_is_held_to_the_sum_of_its_own_times():
+    """A theory taken for certain, or one that every chain fulfils."""
+    random = np.random.default_rng(0)
+    times = {part: random.exponential(0.002, 2000) for part in lab.PARTS}
+    alone = pd.DataFrame({p: t + 0.05 * (random.random(2000) < 0.12) for p, t in times.items()})
+    alone["latency"] = alone.sum(axis=1)
+    found = lab.of_independent(alone, 0.9)
+    assert found.low < found.value < found.high and found.value == pytest.approx(1, abs=0.05)
+    alike = pd.DataFrame(dict.fromkeys(lab.PARTS, alone["screen"]))
+    alike["latency"] = alike.sum(axis=1)
+    assert lab.of_independent(alike, 0.9).low > 1.5
+
+
 def test_requests_are_joined_with_what_the_chain_noted():
     """Times of one request put to another."""
     sent = pd.DataFrame(
@@ -76,6 +89,10 @@ def test_ending_early_is_judged_by_the_flights(paths):
     lost = judged.lost([0.0, 0.15, 1.0], draws=5)
     assert lost[0.0] == Interval(0.0, 0.0, 0.0, 3000)
     assert abs(lost[0.15].value) < abs(lost[1.0].value) < 0.1
+    by_each = judged.lost_by_each(0.15, draws=5).value
+    ended = 1 - judged.goes_on(0.15)
+    assert by_each * ended * lost[1.0].value == pytest.approx(lost[0.15].value)
+    assert judged.lost_by_each(1.0, draws=5) == Interval(1.0, 1.0, 1.0, 3000, "ratio")
 
 
 def test_theory_of_nothing_is_unknown():

@@ -15,6 +15,7 @@ from lab_services.models.features import Flight
 from lab_services.models.scoring import scorer
 from lab_services.patterns.serving.edge_prediction import packages
 from lab_services.report import proportions
+from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
 from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
@@ -177,17 +178,22 @@ def spread(
     return found
 
 
-def distance(updated: pd.DataFrame, released: float, every: float) -> float:
-    """The largest distance of the share that has it from min(1, t/T): Kolmogorov's.
+def distance(updated: pd.DataFrame, released: float) -> Interval:
+    """The largest distance of the share that has it from min(1, t/T): Kolmogorov's, as a share.
 
-    nan where no device looks so often.
+    Each device counts by its own interval. The interval is that of Dvoretzky, Kiefer and Wolfowitz
+    with the constant of Massart, Annals of Probability 18, 1990: how far the share of so many
+    devices may lie from the true one. Unknown without a device.
     """
-    after = np.sort(updated.loc[updated["every"] == every, "at"].to_numpy() - released)
-    expected = np.clip(after / every, 0, 1)
-    if not (count := len(after)):
-        return math.nan
+    count = len(updated)
+    if not count:
+        return Interval.unknown("no device looks so often", "share")
+    after = np.sort((updated["at"] - released) / updated["every"])
+    expected = np.clip(after, 0, 1)
     steps = np.arange(count + 1) / count
-    return float(max(abs(steps[1:] - expected).max(), abs(steps[:-1] - expected).max()))
+    found = float(max(abs(steps[1:] - expected).max(), abs(steps[:-1] - expected).max()))
+    reach = math.sqrt(math.log(2 / (1 - CONFIDENCE)) / (2 * count))
+    return Interval(found, max(0.0, found - reach), min(1.0, found + reach), count, "share")
 
 
 # --- traffic -------------------------------------------------------------------------------------
