@@ -1,6 +1,7 @@
 """What the lab does to its stack and what theory expects; no service imports this."""
 
 import math
+import resource
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -306,11 +307,16 @@ class Platform:
 def growth(seen: Mapping[float, float]) -> Interval:
     """Bytes per second by which memory has grown from one look to the next, on average.
 
-    Unknown of fewer than two looks.
+    It is counted in pages: by one of them it may have grown where it seems the same. Unknown of
+    fewer than two looks.
     """
     if len(seen) < 2:
         return Interval.unknown(f"memory was looked at {len(seen)} times, growth needs 2", "bytes")
-    return t_interval(np.diff(list(seen.values())) / np.diff(list(seen)), "bytes")
+    at = list(seen)
+    grown = t_interval(np.diff(list(seen.values())) / np.diff(at), "bytes")
+    page = resource.getpagesize() / (at[-1] - at[0])
+    low, high = min(grown.low, grown.value - page), max(grown.high, grown.value + page)
+    return replace(grown, low=low, high=high)
 
 
 def fastest(*grown: Interval, either_way: bool = False) -> Interval:

@@ -125,7 +125,8 @@ def test_memory_of_many_models():
     with pytest.raises(ValueError, match="two points"):
         lab.Memory.fit({1: 60e6})
     assert lab.growth({0.0: 10.0, 1.0: 30.0, 2.0: 50.0}).value == 20
-    assert lab.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3}).value == 0
+    still = lab.growth({0.1: 1e7 / 3, 0.2: 1e7 / 3, 0.4: 1e7 / 3, 0.7: 1e7 / 3})
+    assert still.value == 0 and still.low < 0 < still.high < 1e6
 
 
 @pytest.mark.parametrize("seen", [{}, {0.4: 10.0}])
