@@ -1,6 +1,5 @@
 """Data cache: what is kept and how, who reads the warehouse, what is stale, and the theory."""
 
-import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -239,6 +238,6 @@ def test_a_sized_cache_throws_out_and_is_normal_afterwards(stack):
     assert 0.2 < np.mean(hits) < 0.65
     assert stack.cache.config_get("maxmemory")["maxmemory"] == "0"
     assert stack.cache.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
-    assert math.isnan(lab.bytes_per_entry(stack.cache, "features"))
+    assert lab.entry_bytes(stack.cache, ["features"]).empty
     ask(stack)
-    assert 48 < lab.bytes_per_entry(stack.cache, "features") < 400
+    assert lab.entry_bytes(stack.cache, ["features"])["features"].between(48, 400).all()

@@ -200,7 +200,7 @@ def test_of_an_experiment_without_a_note_nothing_is_known(postgres_server, log):
     paired, split = lab.saved_paired(costs, ""), lab.saved_split(costs, "")
     for found in (
         *(lab.agreement(table), lab.answered(table), lab.first_silent(table)),
-        *(paired, split, lab.narrower(paired, split)),
+        *(paired, split, lab.narrower(costs)),
     ):
         assert not found.known
         assert found.note

@@ -319,16 +319,16 @@ def loaded_prepare(name: str = "good") -> Prepare:
 def entry_bytes(cache: "redis.Redis", forms: Sequence[str], policy: str = "plain") -> pd.DataFrame:
     """Memory of each entry with its key, as Redis tells it: a row a flight, a column a form.
 
-    nan where a flight has no entry in this form.
+    nan where a flight has no entry in this form, or its entry has gone while it was asked after.
     """
-    found: dict[str, dict[int, float]] = {form: {} for form in forms}
+    found: dict[str, dict[int, float | None]] = {form: {} for form in forms}
     for form, by_flight in found.items():
         keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
         with cache.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.memory_usage(key, samples=0)
             flights = [int(key.rsplit(b":", 1)[1]) for key in keys]
-            by_flight.update(zip(flights, map(float, pipe.execute()), strict=True))
+            by_flight.update(zip(flights, pipe.execute(), strict=True))
     return pd.DataFrame(found, dtype=float)
 
 
