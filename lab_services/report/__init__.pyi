@@ -48,4 +48,5 @@ from .stats import requests_needed as requests_needed
 from .stats import throughput as throughput
 from .table import summary as summary
 from .theory import furthest as furthest
+from .theory import through as through
 from .windows import window as window

@@ -1,6 +1,7 @@
-"""How near to theory lies what was measured, replayed or counted."""
+"""Theory beside what was measured: how far apart they lie, and formulas of estimates."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 from lab_services.report.stats import Interval
 
@@ -28,3 +29,19 @@ def furthest(found: Iterable[Interval], expected: Iterable[float]) -> Interval:
     value = max(abs(each.value - theory) for each, theory in pairs)
     notes = "; ".join(dict.fromkeys(each.note for each in values if each.note))
     return Interval(value, least, most, min(each.n for each in values), values[0].unit, notes)
+
+
+def through(formula: Callable[[float], float], given: Interval, unit: str) -> Interval:
+    """What a formula without a turning point makes of an estimate and of its interval's ends.
+
+    Unknown where the estimate is, and where the formula gives no number for it or for an end.
+
+    >>> through(lambda seconds: 1 / seconds, Interval(2.0, 1.0, 4.0, 9, "s"), "requests/s")
+    0.50 requests/s (0.25 to 1.00 requests/s)
+    """
+    if not given.known:
+        return Interval.unknown(given.note, unit, given.n)
+    value, *ends = (formula(each) for each in (given.value, given.low, given.high))
+    if not all(map(math.isfinite, (value, *ends))):
+        return Interval.unknown("the formula gives no number", unit, given.n)
+    return Interval(value, min(ends), max(ends), given.n, unit, given.note)

@@ -1,4 +1,6 @@
-"""How far intervals are from theory."""
+"""How far intervals are from theory, and what theory makes of them."""
+
+import math
 
 import pytest
 
@@ -25,3 +27,12 @@ def test_what_is_not_known_may_be_the_furthest() -> None:
     assert noted.note == "the generator was late"
     with pytest.raises(ValueError):
         report.furthest([Interval.exact(1)], [])
+
+
+def test_theory_hands_on_the_interval_of_what_it_is_given() -> None:
+    """A theory of an estimate that is taken as exact, or ends in the wrong order."""
+    given = Interval(2.0, 1.0, 4.0, 9, "s")
+    found = report.through(lambda x: 1 / x, given, "share")
+    assert (found.value, found.low, found.high, found.n) == (0.5, 0.25, 1.0, 9)
+    assert not report.through(lambda x: math.nan, given, "share").known
+    assert not report.through(lambda x: x, Interval.unknown("too few", "s"), "s").known

@@ -1,7 +1,7 @@
 """What the lab sends and reads off a run; no service imports this module."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -348,19 +348,6 @@ def expected_drain(pause: float, rate: float, service: float, limit: float) -> f
     if not busy < 1:
         return math.nan
     return max(0.0, (busy * pause + service - limit) / (1 - busy))
-
-
-def theory_of(theory: Callable[[float], float], measured: Interval, unit: str) -> Interval:
-    """What a theory without a turning point says of a measured number, and of its interval's ends.
-
-    Unknown where the number is, or where the theory knows nothing of it or of an end.
-    """
-    if not measured.known:
-        return Interval.unknown(measured.note, unit, measured.n)
-    value, *ends = (theory(each) for each in (measured.value, measured.low, measured.high))
-    if not np.isfinite(ends).all():
-        return Interval.unknown("theory gives no number", unit, measured.n)
-    return Interval(value, min(ends), max(ends), measured.n, unit, measured.note)
 
 
 def felt_for(screens: pd.DataFrame, end: float, limit: float) -> Interval:

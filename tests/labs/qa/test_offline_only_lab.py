@@ -10,7 +10,6 @@ from lab_services.labs.qa.offline_only import candidates, lab, users
 from lab_services.models import dataset, features, scoring, subprocess_training
 from lab_services.report import Change
 from lab_services.report.ranking import auc, auc_interval
-from lab_services.report.stats import Interval
 
 
 def test_travellers_do_what_answers_and_patience_let_them():
@@ -163,24 +162,6 @@ def test_the_chart_of_promises_names_both_scores():
     assert "leak: offline 0.920" in chart.alt
     with pytest.raises(ValueError, match="same"):
         lab.promises({"plain": 0.7}, live, name="p", title="T")
-
-
-def test_the_farthest_point():
-    """A curve that is praised because nothing was compared with it."""
-    points = {1.0: Interval(1.1, 0.9, 1.2, 50), 2.0: Interval(2.5, 2.2, 2.7, 40)}
-    found = lab.farthest(points, lambda x: x)
-    ends = (found.value, found.low, found.high)
-    assert ends == pytest.approx((0.5, 0.2, 0.7)) and found.n == 40
-    below = lab.farthest({1.0: Interval(0.4, 0.3, 0.8, 50)}, lambda x: x)
-    assert (below.value, below.low, below.high) == pytest.approx((0.6, 0.2, 0.7))
-    through = lab.farthest({1.0: points[1.0]}, lambda x: x)
-    assert (through.low, through.high) == pytest.approx((0.0, 0.2))
-    with pytest.raises(ValueError, match="Nothing"):
-        lab.farthest({}, lambda x: x)
-    for order in ((3.0, 1.0), (1.0, 3.0)):  # wherever it stands, it may be the farthest
-        some = {at: points.get(at, Interval.unknown("nobody came")) for at in order}
-        found = lab.farthest(some, lambda x: x)
-        assert not found.known and found.note == "nobody came"
 
 
 # --- the candidates ------------------------------------------------------------------------------

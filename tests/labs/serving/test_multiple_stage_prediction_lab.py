@@ -9,7 +9,7 @@ import pytest
 from lab_services.labs.serving import multiple_stage_prediction as lab
 from lab_services.models import build
 from lab_services.models.features import EXAMPLE
-from lab_services.report import Interval, charts
+from lab_services.report import charts
 from lab_services.stack.messages import Fault
 from lab_services.traffic import constant
 from lab_services.traffic.recording import Recording
@@ -108,15 +108,6 @@ def test_the_service_time_is_that_between_two_finishes():
     assert (found.value, found.unit) == (pytest.approx(0.1), "s")
     assert np.isnan(lab.gaps(done[:1])).all()
     assert not lab.median(lab.gaps(done[:1])).known
-
-
-def test_theory_hands_on_the_interval_of_what_it_is_given():
-    """A theory of an estimate that is taken as exact, or ends in the wrong order."""
-    given = Interval(2.0, 1.0, 4.0, 9, "s")
-    found = lab.theory_of(lambda x: 1 / x, given, "share")
-    assert (found.value, found.low, found.high, found.n) == (0.5, 0.25, 1.0, 9)
-    assert not lab.theory_of(lambda x: math.nan, given, "share").known
-    assert not lab.theory_of(lambda x: x, Interval.unknown("too few", "s"), "s").known
 
 
 def test_how_long_a_backlog_is_felt():

@@ -140,14 +140,6 @@ def test_one_worker_serves_one_after_another():
     assert alone.table["latency"].to_numpy() == pytest.approx([0.3, 0.4])
 
 
-def test_a_theory_at_the_ends_of_what_was_measured():
-    """An interval that theory takes for one number, or one that ends before it begins."""
-    found = lab.by_ends(lambda x: 12 / x, Interval(3.0, 2.0, 4.0, 9, "s"))
-    assert (found.value, found.low, found.high) == (1.0, 0.75, 1.5)
-    assert not lab.by_ends(lambda x: 0.0, Interval(3.0, 2.0, 4.0, 9, "s")).known
-    assert not lab.by_ends(lambda x: x, Interval.unknown("too few", "s")).known
-
-
 def test_results_are_timed_from_when_they_were_asked_for():
     """Tickets' latencies shown as those of results."""
     tickets = recorded([0.01] * 30)

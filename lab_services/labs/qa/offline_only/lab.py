@@ -211,30 +211,6 @@ def seen_at(warned: Truths, expected: float) -> int | None:
     return int(np.argmax(below)) + 1 if below.any() else 0
 
 
-def farthest(measured: Mapping[float, Interval], expected: Callable[[float], float]) -> Interval:
-    """The largest distance of measured points from a curve, which all of them lie within.
-
-    Its ends are those that the points' intervals leave open. Unknown where one of the points is
-    not known. Raises ValueError without a point.
-    """
-    if not measured:
-        raise ValueError("Nothing was measured.")
-    points = list(measured.values())
-    curve = np.array([expected(x) for x in measured])
-    value, low, high = (
-        np.array([getattr(p, end) for p in points]) - curve for end in ("value", "low", "high")
-    )
-    # The curve may pass through an interval: then its distance may be none.
-    nearest = np.maximum(0.0, np.maximum(low, -high))
-    return Interval(
-        float(np.abs(value).max()),
-        float(nearest.max()),
-        float(np.maximum(-low, high).max()),
-        min(p.n for p in points),
-        note="; ".join(dict.fromkeys(p.note for p in points if not p.known)),
-    )
-
-
 def phases(table: pd.DataFrame, change: Change) -> dict[str, pd.DataFrame]:
     """The travellers before, during and after a change, by when they meant to ask.
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -105,14 +105,6 @@ def expected(recording: Recording, service: float) -> Recording:
     table = rows(recording)
     waits = lindley(table["intended"], np.full(len(table), service))
     return replace(recording, table=table.assign(latency=waits + service))
-
-
-def by_ends(theory: Callable[[float], float], measured: Interval) -> Interval:
-    """What a theory says at the ends of a measured interval, over what it says of its value."""
-    if not (measured.known and theory(measured.value) > 0):
-        return Interval.unknown(measured.note or "theory says nothing", "ratio", measured.n)
-    ends = [theory(end) / theory(measured.value) for end in (measured.low, measured.high)]
-    return Interval(1.0, min(ends), max(ends), measured.n, "ratio", measured.note)
 
 
 # --- charts --------------------------------------------------------------------------------------
