@@ -14,6 +14,8 @@ _SHOULD = (
 )
 _RIVAL = 'rival=("the network is what costs: a hit saves nothing", 1.0)'
 _OF_THIS_MACHINE = ("s", "requests/s")
+# Bounds that every number of a unit keeps; a share may be a difference of two.
+_KEPT_BY_ALL = {"ratio": (0, math.inf), "share": (-1, 1)}
 
 
 class Verdict(StrEnum):
@@ -54,8 +56,8 @@ class Rival:
 class Claim:
     """A statement with what was measured and the bounds it must keep (in the measured unit).
 
-    Its rival is another explanation, whose prediction the bounds exclude. What no run could break
-    raises ValueError, and so does what only one machine could keep.
+    Its rival is another explanation, whose prediction the bounds exclude. Raises ValueError where
+    they do not, where whatever is found keeps them, and for what only one machine could keep.
     """
 
     text: str
@@ -76,6 +78,12 @@ class Claim:
             raise ValueError(
                 f"The claim {self.text!r} has a bound in {self.measured.unit}, which another "
                 "machine does not keep. State it as a ratio to something measured in the same run."
+            )
+        lowest, highest = _KEPT_BY_ALL.get(self.measured.unit, (-math.inf, math.inf))
+        if self._bounded and self.least <= lowest and self.most >= highest:
+            raise ValueError(
+                f"The claim {self.text!r} is kept by whatever is found: no {self.measured.unit} "
+                f"is outside of {self.bound}."
             )
         if self._bounded and self._rival_passes and not self.rival.from_this_run:
             raise ValueError(
@@ -209,8 +217,9 @@ def as_interval(text: str, found: object) -> Interval:
 def as_rival(text: str, rival: object, unit: str) -> Rival:
     """The rival of the claim of this `text`: its sentence, and what it predicts in `unit`.
 
-    That is a number, a pair of ends, or an interval where it comes from this run. Raises ValueError
-    for another form, for what no claim in this unit could be, and where there is none.
+    That is a number, a pair of ends, or an interval where it comes from this run; nan is not known.
+    Raises ValueError for another form, for what no claim in this unit could be, and where there is
+    none.
     """
     if not (isinstance(rival, tuple | list) and len(rival) == 2 and isinstance(rival[0], str)):
         raise ValueError(
@@ -221,7 +230,7 @@ def as_rival(text: str, rival: object, unit: str) -> Rival:
     if not sentence.strip():
         raise ValueError(f"The rival of {text!r} has no sentence: {_RIVAL}.")
     if isinstance(predicted, Interval):
-        if predicted.known and predicted.unit not in ("", unit):
+        if predicted.known and unit and predicted.unit not in ("", unit):
             raise ValueError(
                 f"The rival of {text!r} predicts {predicted}, and the claim is in {unit!r}. "
                 "Give both in one unit."
@@ -231,6 +240,8 @@ def as_rival(text: str, rival: object, unit: str) -> Rival:
     if len(ends) != 2 or not all(isinstance(e, Real) and not isinstance(e, bool) for e in ends):
         raise ValueError(f"The rival of {text!r} predicts {predicted!r}, not a number or two ends.")
     low, high = map(float, ends)
+    if math.isnan(low) or math.isnan(high):
+        return Rival(sentence, math.nan, math.nan, unit, from_this_run=True)
     if low > high or not (math.isfinite(low) or math.isfinite(high)):
         raise ValueError(
             f"The rival of {text!r} predicts {predicted!r}: give the lower end first, and one that "

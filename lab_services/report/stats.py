@@ -310,7 +310,8 @@ class Share(Statistic, ABC):
 
     Leaving out and drawing again give no interval at all where every request succeeds; the
     binomial one does, with as many independent requests as their dependence leaves
-    (`bootstrap.design_effect`). Of several rounds it is at least as wide as what leaving them out
+    (`bootstrap.design_effect`). Where all of them succeed, no dependence can be seen, and each
+    counts. Of several rounds it is at least as wide as what leaving them out
     gives (`leaving_out`).
     """
 
@@ -443,7 +444,7 @@ def requests_needed(q: float) -> int:
 def ratio(a: Requests, b: Requests, statistic: Statistic) -> Interval:
     """`statistic` of `a` over that of `b`, measured alternately: `ratio(slow, fast, P50)`.
 
-    Both lose the same rounds, or the same stretches of one (see `leaving_out`), so that what
+    Both are taken round by round, or lose the same stretches (see `leaving_out`), so that what
     disturbed both at the same time cancels. Unknown where one of the two may be zero.
     """
     return _compared(a, b, statistic, "ratio")

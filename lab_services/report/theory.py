@@ -9,9 +9,10 @@ from lab_services.report.stats import Interval
 def furthest(found: Iterable[Interval], expected: Iterable[float]) -> Interval:
     """How far the one that is furthest from what theory expects of it is from that, in its unit.
 
-    The lower end is the largest distance that no interval allows to be less, the upper end the
-    largest that one allows. Unknown where one of them is, and without any. Raises ValueError unless
-    there are as many expectations.
+    The upper end is the largest distance that one of the intervals allows. The lower end is the
+    largest that one of them demands; of many values some demand one by chance, so it is no 95 %
+    bound, and `at_most` is what this is for. Unknown where one of them is, or what is expected of
+    it, and without any. Raises ValueError unless there are as many expectations.
 
     >>> at = [Interval(0.5, 0.4, 0.6, 90, "share"), Interval(0.2, 0.18, 0.22, 90, "share")]
     >>> furthest(at, [0.55, 0.3])
@@ -21,9 +22,11 @@ def furthest(found: Iterable[Interval], expected: Iterable[float]) -> Interval:
     pairs = list(zip(values, expected, strict=True))
     if not values:
         return Interval.unknown("nothing to compare with theory")
-    for each in values:
+    for each, theory in pairs:
         if not each.known:
             return Interval.unknown(each.note, each.unit, each.n)
+        if not math.isfinite(theory):
+            return Interval.unknown("theory gives no number", each.unit, each.n)
     least = max(max(0.0, each.low - theory, theory - each.high) for each, theory in pairs)
     most = max(max(each.high - theory, theory - each.low) for each, theory in pairs)
     value = max(abs(each.value - theory) for each, theory in pairs)
@@ -41,7 +44,10 @@ def through(formula: Callable[[float], float], given: Interval, unit: str) -> In
     """
     if not given.known:
         return Interval.unknown(given.note, unit, given.n)
-    value, *ends = (formula(each) for each in (given.value, given.low, given.high))
-    if not all(map(math.isfinite, (value, *ends))):
+    try:
+        found = [formula(each) for each in (given.value, given.low, given.high)]
+    except (ArithmeticError, ValueError):  # 1 / 0, the logarithm of less
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
         return Interval.unknown("the formula gives no number", unit, given.n)
-    return Interval(value, min(ends), max(ends), given.n, unit, given.note)
+    return Interval(found[0], min(found), max(found), given.n, unit, given.note)

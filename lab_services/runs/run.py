@@ -136,7 +136,7 @@ class Run:
 
     def _reasons(self, verdict: Verdict) -> dict[str, str]:
         return {
-            claim["text"]: f"measured {claim['measured']['text']}, claimed {claim['bound']}; "
+            claim["text"]: f"found {claim['measured']['text']}, claimed {claim['bound']}; "
             f"{claim['reason']}"
             for claim in self.claims
             if claim["verdict"] == verdict

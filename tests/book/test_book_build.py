@@ -130,7 +130,7 @@ def test_what_does_not_hold_is_listed_and_not_published(project, runtime, verdic
     project.run(runtime, verdict=verdict)
     assert project.build() == 0
     said = capsys.readouterr().err
-    assert f"  {SLUG} on {runtime}: it gains: measured 1, claimed at least 3; by 2" in said
+    assert f"  {SLUG} on {runtime}: it gains: found 1, claimed at least 3; by 2" in said
     assert f"\n  lab run {SLUG} --runtime {runtime} --out {project.runs}\n" in said
     assert said.splitlines()[-1] == "  make book BOOK=--again"
     assert project.shown == [["docker", "process"]]

@@ -96,8 +96,8 @@ def test_both_verdicts_are_shown() -> None:
     assert "1 holds, 1 fails, 1 lacks evidence; again: 2 hold, 1 fails" in text
     lines = text.splitlines()
     at = lines.index(f"{LAB} on process: it gains")
-    assert lines[at + 1].startswith("  short: fails, measured 1.5×")
-    assert lines[at + 2].startswith("  full: fails, measured 1.5×")
+    assert lines[at + 1].startswith("  short: fails, found 1.5×")
+    assert lines[at + 2].startswith("  full: fails, found 1.5×")
     at = lines.index(f"{LAB} on process: it is")
     assert lines[at + 1].startswith("  short: not enough evidence")
     assert lines[at + 2] == "  full: holds"

@@ -142,6 +142,17 @@ def test_a_measured_bound_in_seconds_is_refused(unit):
     assert [claim.verdict for claim in simulated] == [Verdict.HOLDS]
 
 
+@pytest.mark.parametrize(
+    ("unit", "bounds"),
+    [("ratio", {"at_least": 0}), ("share", {"at_most": 1}), ("share", {"at_least": -1})],
+)
+def test_a_bound_that_all_numbers_keep_is_refused(unit, bounds):
+    """A claim that holds of whatever is measured."""
+    found = Interval(0.9, 0.8, 0.95, 50, unit)
+    with pytest.raises(ValueError, match="is kept by whatever is found"):
+        state(Claims(), "it is so", found, rival=("it is not", Interval.exact(-2)), **bounds)
+
+
 def test_no_effect_is_the_rival_of_a_direction():
     """A direction that needs an effect the wrong way round as its rival; one that 0 bears out."""
     none = ("it changes nothing", 0)
@@ -194,10 +205,17 @@ def test_a_rival_that_says_nothing_is_refused(rival, why):
 
 
 def test_a_share_has_a_rival_that_a_share_can_be():
-    """A bound that no share can break."""
+    """A rival that nobody could hold, beside which every bound looks sharp."""
     most = Interval(0.9, 0.8, 0.95, 50, "share")
     with pytest.raises(ValueError, match="which no share can be"):
-        state(Claims(), "it is so", most, at_most=1, rival=("it is not", 2))
+        state(Claims(), "it is so", most, at_most=0.99, rival=("it is not", 2))
+
+
+def test_what_could_not_be_measured_has_any_unit():
+    """A lab that breaks off because a number came back without its unit."""
+    nothing = Interval.unknown("nobody asked")
+    rival = ("a copy does as well", Interval(0.5, 0.4, 0.6, 9, "share"))
+    assert verdict(nothing, at_least=0.7, rival=rival) is Verdict.NOT_ENOUGH
 
 
 OTHER = interval(1, 2)
@@ -212,6 +230,7 @@ LATE = interval(1, 2, note="late traffic")
         (OTHER, interval(3.2, 3.4), Verdict.HOLDS, ""),
         (ALIKE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "the rival would pass here, too"),
         (NONE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "of the rival: nothing came"),
+        (math.nan, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "what the rival predicts is not known"),
         (LATE, interval(3.2, 3.4), Verdict.NOT_ENOUGH, "of the rival: late traffic"),
         (ALIKE, interval(1.2, 1.4), Verdict.FAILS, "misses the bound by at least 1.60×"),
         (NONE, interval(1.2, 1.4), Verdict.FAILS, "misses the bound by at least 1.60×"),
@@ -332,6 +351,6 @@ def test_claims_are_told_apart():
 
 
 def test_no_claims_settle_nothing():
-    """A lab that calls settle() before it claims anything."""
+    """A lab that asks for verdicts before it claims anything."""
     with pytest.raises(ValueError, match="no claims"):
         Claims().check()

@@ -74,7 +74,8 @@ def right(found: Interval) -> None:
     json.dumps(as_json(found), allow_nan=False)
     claims = Claims()
     rival = ("it is not", Interval.exact(-1e9))
-    claims.replayed("it is so", found, at_least=found.value, rival=rival)
+    around = (found.value - 0.5, found.value + 0.5)
+    claims.replayed("it is so", found, between=around, rival=rival)
     (claim,) = claims
     assert found.known or (claim.verdict, claim.reason) == (Verdict.NOT_ENOUGH, found.note)
     assert not ODD.search(str(claims))

@@ -69,9 +69,29 @@ def test_rounds_too_short_for_the_number_are_left_out_in_turn():
     assert low < -math.log(0.01) < high
 
 
-@pytest.mark.parametrize("series", [[[1.0]], [[]], [[0.0] * 30]])
-def test_what_cannot_be_told_has_no_interval(series):
-    """A traceback, or an interval of no width that looks certain, of one value or of none."""
-    with np.errstate(all="ignore"):
-        found = leaving_out.interval([[np.array(s) for s in series]], lambda s: math.nan, 2)
+@pytest.mark.parametrize("lengths", [(30, 200), (200, 30)])
+def test_the_same_places_are_left_out_of_series_of_any_length(lengths):
+    """Half of the longer series never left out, so that its spread does not count."""
+    arms = [[np.arange(n) / n] for n in lengths]  # both rise in the same way
+    value, low, high = leaving_out.interval(arms, lambda s: float(s[0].mean() - s[1].mean()), 2)
+    assert abs(value) < 0.02 and high - low < 0.02
+    _, low, high = leaving_out.interval([arms[0]], lambda s: float(s[0].mean()), 2)
+    assert high - low > 0.3
+
+
+@pytest.mark.parametrize("series", [[[1.0]], [[]]])
+def test_one_value_or_none_has_no_interval(series):
+    """A traceback, or an interval of no width that looks certain."""
+    found = leaving_out.interval([[np.array(s) for s in series]], lambda s: float(len(s[0])), 2)
     assert all(map(math.isnan, found))
+
+
+@pytest.mark.parametrize("rounds", [2, 5])
+def test_a_round_that_gives_no_number_is_not_passed_over(rounds):
+    """The worst round left out of an interval, which then looks tight."""
+
+    def rate(one):
+        return math.log(one[0].mean()) if one[0].mean() > 0 else math.nan
+
+    still = [np.full(50, 3.0)] * (rounds - 1) + [np.zeros(50)]
+    assert all(map(math.isnan, leaving_out.interval([still], rate, 2)))

@@ -23,6 +23,7 @@ def test_what_is_not_known_may_be_the_furthest() -> None:
     unknown = Interval.unknown("nobody asked", "share")
     assert not report.furthest([Interval.exact(1), unknown], [1, 1]).known
     assert not report.furthest([], []).known
+    assert not report.furthest([Interval.exact(1), Interval.exact(1)], [1, math.nan]).known
     noted = report.furthest([Interval(1, 0, 2, 9, note="the generator was late")], [1])
     assert noted.note == "the generator was late"
     with pytest.raises(ValueError):
@@ -35,4 +36,6 @@ def test_theory_hands_on_the_interval_of_what_it_is_given() -> None:
     found = report.through(lambda x: 1 / x, given, "share")
     assert (found.value, found.low, found.high, found.n) == (0.5, 0.25, 1.0, 9)
     assert not report.through(lambda x: math.nan, given, "share").known
+    assert not report.through(lambda x: 1 / x, Interval(2.0, 0.0, 4.0, 9, "s"), "share").known
+    assert not report.through(math.sqrt, Interval(2.0, -1.0, 4.0, 9, "s"), "share").known
     assert not report.through(lambda x: x, Interval.unknown("too few", "s"), "s").known

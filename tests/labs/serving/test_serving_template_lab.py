@@ -1,6 +1,7 @@
 """Helpers of the lab `serving/serving-template`: what it reads off, and the theory."""
 
 import os
+import py_compile
 import stat
 
 import pandas as pd
@@ -114,6 +115,14 @@ def test_an_unchanged_service_becomes_what_would_be_stamped_anew(bench, board):
     anew = bench.stamp("board", bench.folder / "anew", workshop.INCOMPATIBLE)
     assert updated.conflicts == 0
     assert workshop.texts(updated.folder) == workshop.texts(anew)
+
+
+def test_a_service_that_has_run_is_updated(bench):
+    """A lab that ends where Python keeps what it has compiled, which it does by default."""
+    service = bench.stamp("board", bench.folder / "has run")
+    py_compile.compile(str(service / "board.py"), doraise=True)
+    assert (service / "__pycache__").is_dir()
+    assert bench.update(service, bench.folder / "has run updated", "2.0.0").conflicts == 0
 
 
 def test_a_change_stays_or_becomes_a_question(bench, board):

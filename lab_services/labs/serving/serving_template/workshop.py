@@ -87,6 +87,9 @@ class Workshop:
                 defaults=True, overwrite=True, quiet=True,
             )  # fmt: skip
         git(to, "init", "--quiet", "--initial-branch=main")
+        # A service that has run leaves them, and Copier updates no repository that has changed.
+        (to / ".git" / "info").mkdir(exist_ok=True)
+        (to / ".git" / "info" / "exclude").write_text("__pycache__/\n")
         commit(to, f"stamped from {release}")
         _share(self.folder)
         return to
