@@ -132,6 +132,8 @@ class DockerRuntime(Runtime):
             self._check_open()
             self._process = subprocess.Popen(
                 command,
+                # Compose refuses to work where the folder of whoever started us has gone meanwhile.
+                cwd=self.folder,
                 env={**kept, "DOCKER_HOST": self._engine.host, "COMPOSE_IGNORE_ORPHANS": "true"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -119,6 +119,19 @@ def test_ports_are_on_loopback_only(make: Make) -> None:
 
 
 @pytest.mark.docker
+def test_a_folder_that_has_gone_keeps_nothing_from_starting(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stack that cannot be changed any more, since the folder of its notebook was replaced."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    runtime = make(WEB)
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    runtime.up(print)
+
+
+@pytest.mark.docker
 def test_nothing_is_interpolated_twice(make: Make) -> None:
     """A password with a dollar sign that arrives without it."""
     services = JOB % 'echo "$$SECRET" "$$HOME"' + '    environment: {SECRET: "a$$b$${c}"}\n'
