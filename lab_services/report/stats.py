@@ -548,10 +548,7 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
     unit = "ratio" if how == "ratio" else statistic.unit
     notes = "; ".join(dict.fromkeys(text for text in (note(a), note(b)) if text))
     if isinstance(statistic, Share):
-        # Their intervals need no replicates, so they hold where one of the shares is 0 or 1. That
-        # the requests are paired is left out, which widens the interval where they vary together.
-        one, other = statistic(a), statistic(b)
-        return one.over(other) if how == "ratio" else one.minus(other)
+        return _shares_compared(a, b, statistic, how)
     first, second = statistic.rounds(a), statistic.rounds(b)
     common = [key for key in first if key in second]
     sources = [[first[key] for key in common], [second[key] for key in common]]
@@ -562,25 +559,61 @@ def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Inter
                 reason = "they have no round in common"
             return Interval.unknown("; ".join(filter(None, (reason, notes))), unit, len(part))
 
-    def combined(pair: Sequence[Series]) -> float:
-        one, other = statistic.of(pair[0]), statistic.of(pair[1])
-        if how == "difference":
-            return one - other
-        # On a scale on which 2 and 1 / 2 are equally far from 1.
-        return math.log(one / other) if one > 0 and other > 0 else math.nan
-
     n = min(len(part) for part in joined)
-    value, low, high = leaving_out.interval(sources, combined, _enough(statistic))
+    value, low, high = _over_pairs(sources, statistic.of, statistic.of, how, _enough(statistic))
     if math.isnan(value):
         return Interval.unknown(_ZERO, unit, n)
-    if how == "ratio":
-        value, low, high = (math.exp(end) for end in (value, low, high))
     # What is open for one of the two alone is open for both.
     if math.isinf(statistic(a).high):
         high = math.inf
     if math.isinf(statistic(b).high):
         low = 0.0 if how == "ratio" else -math.inf
     return Interval(value, low, high, n, unit, notes)
+
+
+def _shares_compared(a: Requests, b: Requests, statistic: Share, how: str) -> Interval:
+    """Two shares by their own intervals, which hold where one of them is 0 or 1, too.
+
+    These leave out that requests are paired. Five rounds or more tell how much that matters.
+    """
+    one, other = statistic(a), statistic(b)
+    found = one.over(other) if how == "ratio" else one.minus(other)
+    first, second = statistic.rounds(a), statistic.rounds(b)
+    common = [key for key in first if key in second]
+    if not found.known or len(common) < leaving_out.ROUNDS:
+        return found
+    by, by_other = statistic.rate(a), statistic.rate(b)
+    _, low, high = _over_pairs(
+        [[first[key] for key in common], [second[key] for key in common]],
+        lambda series: by * statistic.of(series),
+        lambda series: by_other * statistic.of(series),
+        how,
+        1,
+    )
+    # Where no round differs from another, or one has none, their spread tells nothing.
+    return replace(found, low=low, high=high) if low < high else found
+
+
+def _over_pairs(
+    sources: Sequence[Sequence[Series]],
+    of: Callable[[Series], float],
+    of_other: Callable[[Series], float],
+    how: str,
+    enough: int,
+) -> tuple[float, float, float]:
+    """The ratio or difference of two sources and the ends of its interval, by leaving out."""
+
+    def combined(pair: Sequence[Series]) -> float:
+        one, other = of(pair[0]), of_other(pair[1])
+        if how == "difference":
+            return one - other
+        # On a scale on which 2 and 1 / 2 are equally far from 1.
+        return math.log(one / other) if one > 0 and other > 0 else math.nan
+
+    value, low, high = leaving_out.interval(sources, combined, enough)
+    if how == "difference":
+        return value, low, high
+    return math.exp(value), math.exp(low), math.exp(high)
 
 
 def _together(a: Interval, b: Interval) -> str:

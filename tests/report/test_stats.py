@@ -200,6 +200,27 @@ def test_ratio_pairs_rounds(record):
     assert 2.8 < found.low < 3 < found.high < 3.2
 
 
+def test_shares_of_five_rounds_are_paired(record):
+    """A drift that both arms have in common, counted as if it were a difference."""
+    random = np.random.default_rng(4)
+
+    def measured(extra):
+        return pd.concat(
+            record(
+                [0.01] * 400,
+                begin=100 * i,
+                round=i,
+                ok=random.random(400) >= p,
+            ).table
+            for i, p in enumerate(np.array([0.05, 0.1, 0.2, 0.3, 0.4]) + extra)
+        )
+
+    found = difference(measured(0.1), measured(0.0), ERRORS)
+    assert 0.04 < found.low < 0.1 < found.high < 0.16
+    none = difference(measured(-1.0), measured(-1.0), ERRORS)  # nobody fails
+    assert none.low < 0 < none.high
+
+
 def test_ratio_over_rounds_is_as_uncertain_as_the_rounds(record):
     """An interval that knows nothing of one round in which it was the other way round."""
 
