@@ -4,10 +4,13 @@ Users of an experiment are independent of one another, which requests in one que
 those see `stats`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from lab_services.report.stats import Interval
+from lab_services.report.bootstrap import design_effect
+from lab_services.report.stats import Interval, share_ends
 
 _NONE = "there was no trial"
 
@@ -26,8 +29,11 @@ def proportion(hits: int, of: int) -> Interval:
     return Interval(hits / of, float(low), float(high), of, "share")
 
 
-def share(hits: npt.ArrayLike) -> Interval:
+def share(hits: npt.ArrayLike, *, dependent: bool = False) -> Interval:
     """The share of the true ones, as `proportion` has it.
+
+    Where they are `dependent`, as those of neighbours in one queue, given in the order of time,
+    they count for as many as their dependence leaves (`bootstrap.design_effect`).
 
     >>> share([True, False, True, True])
     75.0 % (19.4 to 99.4 %)
@@ -35,7 +41,12 @@ def share(hits: npt.ArrayLike) -> Interval:
     found = np.asarray(hits)
     if found.dtype.kind == "f" and np.isnan(found).any():
         return Interval.unknown("not every value is known", "share", len(found))
-    return proportion(int(found.astype(bool).sum()), len(found))
+    found = found.astype(bool)
+    plain = proportion(int(found.sum()), len(found))
+    if not (dependent and plain.known):
+        return plain
+    low, high = share_ends(plain.value, len(found) / design_effect(found.astype(float)))
+    return replace(plain, low=low, high=high)
 
 
 def proportions_differ(hits: int, of: int, hits_before: int, of_before: int) -> Interval:

@@ -207,7 +207,7 @@ class Quantile(Statistic):
         if reason := _too_few(self, len(series)):
             return Interval.unknown(_with(reason, requests), self.unit, len(series))
         effective = len(series) / bootstrap.design_effect(self.marks(series))
-        low, high = _share_ends(self.q, effective)
+        low, high = share_ends(self.q, effective)
         ordered = np.sort(series)
         last = len(series) - 1
         # Less than one independent request above the end: it may lie anywhere.
@@ -333,7 +333,7 @@ class Share(Statistic, ABC):
         joined = np.concatenate(list(self.rounds(requests).values()))
         n = len(joined) / bootstrap.design_effect(joined)
         share = float(joined.mean())
-        low, high = _share_ends(share, n)
+        low, high = share_ends(share, n)
         told = self.note(requests)
         found = Interval(share, low, high, len(joined), self.unit, told)
         return _with_rounds(found, self, requests, most=1.0).scaled(self.rate(requests), self.unit)
@@ -636,7 +636,7 @@ def _highest_ratio(a: float, end: float, by: Interval) -> float:
     return inside / (a * b - math.sqrt(max(root, 0.0)))
 
 
-def _share_ends(share: float, n: float) -> tuple[float, float]:
+def share_ends(share: float, n: float) -> tuple[float, float]:
     """The exact binomial interval (Clopper and Pearson, Biometrika 26, 1934) of a share of `n`.
 
     `n` is an effective number of requests and need not be whole, as in surveys of dependent

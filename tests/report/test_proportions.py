@@ -1,5 +1,6 @@
 """Shares of counts and their difference."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,6 +29,17 @@ def test_a_share_is_that_of_the_true_ones() -> None:
     )
     assert not report.share([]).known
     assert not report.share([1.0, float("nan")]).known, "unknown, and no hit"
+
+
+def test_hits_that_come_in_clumps_count_as_few() -> None:
+    """Forty clumps of ten taken as four hundred: an interval three times too narrow."""
+    clumps = np.repeat(np.random.default_rng(0).random(40) < 0.3, 10)
+    plain, found = report.share(clumps), report.share(clumps, dependent=True)
+    assert found.value == plain.value and found.n == plain.n == 400
+    assert found.high - found.low > 2 * (plain.high - plain.low)
+    every = report.share([True] * 30, dependent=True)
+    assert every.low == pytest.approx(report.share([True] * 30).low) and every.high == 1
+    assert not report.share([], dependent=True).known
 
 
 @pytest.mark.parametrize(("hits", "of"), [(3, 2), (-1, 2), (1, 0)])

@@ -22,8 +22,7 @@ from lab_services.patterns.operation.prediction_monitoring.drift import (
     psi,
     repeated_share,
 )
-from lab_services.report.bootstrap import design_effect
-from lab_services.report.proportions import proportion, share
+from lab_services.report.proportions import share
 from lab_services.report.resampling import resampled
 from lab_services.report.stats import Interval
 
@@ -164,10 +163,7 @@ def share_above(
     bins = reference.bins(column)
     cells = np.repeat(np.arange(windows), size) * bins + places
     counts = np.bincount(cells, minlength=windows * bins).reshape(-1, bins)
-    above = psi(reference.counts[column], counts.astype(float)) > threshold
-    independent = round(windows / design_effect(above.astype(float)))
-    found = proportion(round(above.mean() * independent), independent)
-    return replace(found, value=float(above.mean()), n=windows)
+    return share(psi(reference.counts[column], counts.astype(float)) > threshold, dependent=True)
 
 
 def share_above_theory(threshold: float, size: float, reference: Reference, column: str) -> float:
