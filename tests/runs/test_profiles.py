@@ -92,6 +92,11 @@ def share(*processes: psutil.Process) -> float:
     return (sum(map(used, processes)) - before) / (time.monotonic() - begin)
 
 
+def held(process: psutil.Process) -> None:
+    """Waits until it has been stopped: what was just started is not known at once."""
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10, "it is held")
+
+
 def works(process: psutil.Process) -> bool:
     """Whether a process uses the processor, be it with stops."""
     before = used(process)
@@ -121,9 +126,12 @@ def test_half_without_a_quota(spinning: Callable[[], psutil.Process], without_qu
         assert how.endswith("by stopping it: no quota may be set here")
         assert helpers(duty_cycle.__name__)
         child = spinning()
+        held(child)
         assert share(child) < 0.65
         if LINUX:
-            assert share(child, spinning()) < 0.65  # of one core, not of each
+            other = spinning()
+            held(other)
+            assert share(child, other) < 0.65  # of one core, not of each
     assert runs_on(child)
     assert not helpers(duty_cycle.__name__)
 
@@ -138,7 +146,7 @@ def test_what_a_lab_has_paused_stays_paused(without_quota: None) -> None:
             )
             assert lab.stdout is not None
             runs, paused = map(psutil.Process, map(int, lab.stdout.readline().split()))
-            wait_until(lambda: runs.status() == psutil.STATUS_STOPPED, 10, "it is held")
+            held(runs)
             assert works(runs)
             assert paused.status() == psutil.STATUS_STOPPED
         assert paused.status() == psutil.STATUS_STOPPED
