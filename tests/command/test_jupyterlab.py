@@ -3,10 +3,12 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from lab_services.waiting import wait_until
 from tests.command.terminal import Terminal
 
 PREFIX = "/user/me/"  # as behind a hub
@@ -50,6 +52,23 @@ def page(chromium: str) -> Iterator[Page]:
         browser.close()
 
 
+def run(cell: Locator) -> None:
+    """Run a cell by the keyboard, wait for its end; says what it printed if it failed."""
+    prompt = cell.locator(".jp-InputPrompt")
+
+    def taken() -> bool:
+        # What has just loaded elsewhere may have the keyboard: then nobody heard the key.
+        cell.click()
+        cell.page.keyboard.press("Shift+Enter")
+        with suppress(AssertionError):
+            expect(prompt).not_to_have_text("[ ]:", timeout=2_000)
+        return prompt.inner_text() != "[ ]:"
+
+    wait_until(taken, 30, "JupyterLab has taken the key")
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
+    assert not cell.locator("[data-mime-type$=error]").count(), cell.inner_text()
+
+
 @pytest.mark.timeout(180)
 def test_a_lab_beside_what_runs(address: str, page: Page) -> None:
     """A workspace that JupyterLab restores without the page; links that only loopback knows."""
@@ -67,9 +86,7 @@ def test_a_lab_beside_what_runs(address: str, page: Page) -> None:
 
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
     for place in range(CELLS):
-        # The click brings the keyboard here, whatever has just loaded elsewhere.
-        notebook.locator(".jp-CodeCell").nth(place).click()
-        page.keyboard.press("Shift+Enter")
+        run(notebook.locator(".jp-CodeCell").nth(place))
     expect(beside.locator("main")).to_contain_text("proxy 1/1", timeout=60_000)
     assert beside.locator("svg").get_attribute("role") == "img"
     link = beside.get_by_role("link", name="proxy:9901")
