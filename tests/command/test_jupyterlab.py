@@ -66,7 +66,7 @@ def run(cell: Locator) -> None:
 
     wait_until(taken, 30, "JupyterLab has taken the key")
     expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
-    assert not cell.locator("[data-mime-type$=error]").count(), cell.inner_text()
+    assert not cell.locator("[data-mime-type$=stderr]").count(), cell.inner_text()
 
 
 @pytest.mark.timeout(180)
