@@ -65,7 +65,7 @@ def web(models, predictor, monkeypatch):
 
 @pytest.fixture
 def users():
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(12) as pool:
         yield pool
 
 
@@ -156,11 +156,12 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
     """A deadline on the call alone: who queues waits for those before him, and then once more."""
     predictor.free.clear()
     began = time.monotonic()
-    boards = [users.submit(show, web, "guarded") for _ in range(6)]
+    boards = [users.submit(show, web, "guarded") for _ in range(12)]
     assert {board.result(5).status_code for board in boards} == {203}
-    assert time.monotonic() - began < 6 * 0.15
-    # Who never got a thread has asked nobody; a deadline on the call alone would let all six ask.
-    assert len(predictor.asked) < 6
+    assert time.monotonic() - began < 12 * 0.15
+    # Who never got a thread has asked nobody; a deadline on the call alone would let all of them
+    # ask. So do a few that come late enough on a busy machine to have a moment left.
+    assert len(predictor.asked) < 12
 
 
 @pytest.mark.parametrize(
