@@ -3,6 +3,7 @@
 Read from the processor affinity and the control group (version 2, or 1 for the processor).
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -19,6 +20,23 @@ def usable_cores() -> int:
     allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
     cores = float(len(allowed(0)) if allowed else os.cpu_count() or 1)
     return max(1, int(min(cores, _quota())))
+
+
+def throttled() -> float:
+    """Seconds for which the quota of its control group has held this process back so far.
+
+    nan where that cannot be seen: there is no such group.
+    """
+    # Version 2 counts microseconds, version 1 nanoseconds.
+    for name, key, second in (
+        ("cpu.stat", "throttled_usec", 1e6),
+        ("cpu/cpu.stat", "throttled_time", 1e9),
+    ):
+        file = _GROUP / name
+        if file.exists():
+            stat = dict(line.split() for line in file.read_text().splitlines())
+            return int(stat[key]) / second if key in stat else math.nan
+    return math.nan
 
 
 def memory() -> int:

@@ -20,6 +20,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as QueueGone
 
 from lab_services.command import checks
+from lab_services.processor_time import SHARED
 from lab_services.stack import servers
 from lab_services.stack.docker import available
 from tests.warm import Warm
@@ -33,6 +34,9 @@ def _let_interrupt() -> None:
 
 
 _let_interrupt()
+
+# Tests run beside one another, and what each takes of the machine says nothing of a lab.
+os.environ.setdefault(SHARED, "1")
 
 # All that is imported and collected lives to the end: looking through it for garbage, again and
 # again, takes a quarter of the time until the first test.

@@ -133,8 +133,8 @@ def _show(url: str, recording: "Recording", save: Path | None) -> None:
     }
     statuses = recording.measured["status"].value_counts().sort_index().to_dict()
     shown["answers"] = ", ".join(f"{n} x {status or 'none'}" for status, n in statuses.items())
-    if recording.note:
-        shown["note"] = recording.note
+    if told := stats.note(recording):
+        shown["note"] = told
     click.echo(columns([(name, str(value)) for name, value in shown.items()]))
     if save is not None:
         click.echo(f"saved       {recording.save(save)}")

@@ -21,6 +21,7 @@ import scipy
 
 from lab_services.report import bootstrap, leaving_out, numbers
 from lab_services.report.bootstrap import CONFIDENCE, Series
+from lab_services.traffic.disturbance import Disturbance
 
 ROUND = "round"
 _LATE_SHARE = 0.1
@@ -38,6 +39,14 @@ class Recorded(Protocol):
     @property
     def note(self) -> str:
         """Empty, or why the traffic was not what was asked for."""
+
+    @property
+    def disturbed(self) -> str:
+        """Empty, or what else the machine did by more than the requests bear."""
+
+    @property
+    def disturbance(self) -> Disturbance:
+        """What else the machine did, slice by slice."""
 
 
 Requests = Recorded | pd.DataFrame
@@ -464,8 +473,10 @@ def rows(requests: Requests) -> pd.DataFrame:
 
 
 def note(requests: Requests) -> str:
-    """Why the traffic was not what was asked for, or nothing."""
-    return "" if isinstance(requests, pd.DataFrame) else requests.note
+    """Why the traffic was not what was asked for, and what disturbed it, or nothing."""
+    if isinstance(requests, pd.DataFrame):
+        return ""
+    return " ".join(filter(None, (requests.note, requests.disturbed)))
 
 
 def note_at(requests: Requests, deadline: float) -> str:
@@ -482,7 +493,7 @@ def _unless_late(requests: Requests, bearable: Callable[["pd.Series[float]"], bo
     if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
         table = rows(requests)
         if bearable(table["started"] - table["intended"]):
-            return ""
+            return "" if isinstance(requests, pd.DataFrame) else requests.disturbed
     return note(requests)
 
 

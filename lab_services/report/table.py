@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab_services.report.stats import ERRORS, P50, P95, P99, Goodput, Interval, Recorded, offered
+from lab_services.report.stats import (
+    ERRORS,
+    P50,
+    P95,
+    P99,
+    Goodput,
+    Interval,
+    Recorded,
+    note,
+    offered,
+)
 
 
 @dataclass(frozen=True)
@@ -68,4 +78,5 @@ def _row(recording: Recorded, deadline: float) -> dict[str, str]:
         "errors": ERRORS,
     }.items():
         row[head] = str(statistic(recording))
-    return row | ({"note": recording.note} if recording.note else {})
+    told = note(recording)
+    return row | ({"note": told} if told else {})

@@ -36,6 +36,7 @@ from lab_services.runs.beside import beside, take_the_place
 from lab_services.runs.inputs import LOCK, inputs
 from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.runs.papermill_engine import CellProgress, peak_memory
+from lab_services.traffic.disturbance import DISTURBED
 
 FILE = "measurements.json"
 NOTEBOOK = "run.ipynb"
@@ -133,6 +134,11 @@ class Run:
     def lacking(self) -> dict[str, str]:
         """The claims of which this run says too little, and why."""
         return self._reasons(Verdict.NOT_ENOUGH)
+
+    @property
+    def disturbed(self) -> str:
+        """What kept a claim from being judged that is none of the lab's doing, or nothing."""
+        return next((c["reason"] for c in self.claims if DISTURBED in c["reason"]), "")
 
     def _reasons(self, verdict: Verdict) -> dict[str, str]:
         return {

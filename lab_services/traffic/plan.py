@@ -103,6 +103,8 @@ class Done:
     """Arrivals that waited because every connection was in use."""
     limit: int
     """The largest number of connections."""
+    not_run: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when it was not given the processor, by the monotonic clock."""
 
 
 def write_frame(stream: IO[bytes], kind: str, content: object = None) -> None:

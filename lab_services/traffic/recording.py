@@ -3,13 +3,14 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lab_services.errors import LabError
+from lab_services.traffic.disturbance import Disturbance
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 # A start within 5 ms of its time is what any process gets that shares a core: the kernel lets
@@ -19,6 +20,7 @@ _SHARED_CORE = 0.005
 _SHARE = 0.1
 _SHOWN = (0.5, 0.95, 0.99)
 _BUSY = 0.9
+_APART = ("table", "disturbance")  # of what a file holds in its first line as it is
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Recording:
     `begin` is the end of the warm-up in unix seconds and `seconds` how long traffic was sent
     from then on; for a number of requests, the time until the last answer. `late` says that the
     generator could not keep its schedule; `note` says in words what a reader of the numbers must
-    know, and is empty when there is nothing.
+    know, and is empty when there is nothing. `disturbance` is what the machine did besides.
     """
 
     table: pd.DataFrame
@@ -50,6 +52,16 @@ class Recording:
     late: bool = False
     note: str = ""
     interrupted: bool = False
+    disturbance: Disturbance = field(default_factory=Disturbance)
+
+    @property
+    def disturbed(self) -> str:
+        """What disturbed its own requests by more than they bear, in words, or nothing."""
+        sent = self.measured
+        if sent.empty:
+            return ""
+        answered = float((sent["intended"] + sent["latency"]).max())
+        return self.disturbance.within(float(sent["intended"].min()), answered).note
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -96,7 +108,8 @@ class Recording:
 
         >>> recording.save("baseline.csv.gz")
         """
-        head = {name: value for name, value in vars(self).items() if name != "table"}
+        head = {name: value for name, value in vars(self).items() if name not in _APART}
+        head["disturbance"] = self.disturbance.as_json()
         head["types"] = {name: str(kind) for name, kind in self.table.dtypes.items()}
         path = Path(path)
         # mtime: the same recording gives the same bytes.
@@ -112,6 +125,7 @@ class Recording:
             with gzip.open(path, "rb") as file:
                 head = json.loads(file.readline().removeprefix(b"# "))
                 types = head.pop("types")
+                head["disturbance"] = Disturbance.of_json(head["disturbance"])
                 table = pd.read_csv(file, dtype=types, keep_default_na=False)
         except FileNotFoundError as error:
             raise LabError(
@@ -137,6 +151,7 @@ class Recording:
             late=any(each.late for each in recordings),
             note=" ".join(dict.fromkeys(filter(None, (each.note for each in recordings)))),
             interrupted=any(each.interrupted for each in recordings),
+            disturbance=Disturbance.together([each.disturbance for each in recordings]),
         )
 
 
@@ -146,7 +161,8 @@ def summary(recording: Recording) -> str:
     text = f"{len(table)} requests in {recording.seconds:.1f} s, {(~table['ok']).sum()} errors"
     if len(table):
         text += f", p50 {table['latency'].median() * 1000:.1f} ms"
-    return f"{text}. {recording.note}" if recording.note else text
+    told = " ".join(filter(None, (recording.note, recording.disturbed)))
+    return f"{text}. {told}" if told else text
 
 
 def judge_lateness(table: pd.DataFrame, processor: float, waited: int) -> str:

@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from queue import Empty
 from typing import Any
 
@@ -20,6 +21,7 @@ from lab_services.traffic.generators import (
     GeneratorDied,
     generator_processes,
 )
+from lab_services.traffic.machine_watch import MachineWatch
 from lab_services.traffic.plan import Address, ClosedPlan, Done, OpenPlan, Target
 from lab_services.traffic.recording import Recording, judge_lateness, summary
 from lab_services.traffic.request import Request
@@ -236,6 +238,7 @@ class _Run:
         """
         for _ in self._generators:
             self.wait_for("ready")
+        self._watch = MachineWatch()
         begin = time.monotonic() + _LEAD + self._warmup
         to_unix = time.time() - time.monotonic()
         self._collector = Collector(None if offsets is None else begin + offsets, request_index)
@@ -276,6 +279,7 @@ class _Run:
         turned = listens_since = time.monotonic()
         while len(self._done) < senders or self._actions.running():
             self._next(_TICK)
+            self._watch.look()
             now = time.monotonic()
             if (took := now - turned) > _STOOD_STILL:
                 until, acting_until, listens_since = until + took, acting_until + took, now
@@ -361,6 +365,9 @@ class _Run:
             late=bool(behind),
             note=" ".join(filter(None, notes)),
             interrupted=bool(ended),
+            disturbance=self._watch.finish(
+                chain.from_iterable(done.not_run for done in self._done.values())
+            ),
         )
         return _last
 

@@ -1,12 +1,14 @@
 """Recordings made by hand: no traffic is sent here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from lab_services.traffic.disturbance import Disturbance
 
 
 @dataclass
@@ -15,6 +17,8 @@ class HandMade:
 
     table: pd.DataFrame
     note: str = ""
+    disturbed: str = ""
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
 
 Record = Callable[..., HandMade]

@@ -1,6 +1,7 @@
 """Charts: what must hold for every one of them, and what is particular to each."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.timeline import Change, name_faults
 from lab_services.report.stats import Interval
 from lab_services.stack.messages import Fault
+from lab_services.traffic.disturbance import COLUMNS, Disturbance
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -261,6 +263,19 @@ def test_timeline_names_the_fault(make):
     chart = make("timeline")
     assert "kill predictor 2" in chart.svg
     assert "kill predictor 2 at 8 s" in chart.alt
+
+
+def test_timeline_hatches_what_was_disturbed(record):
+    """A neighbour's minute, told as the service's; a moment before the recording drawn in it."""
+    begin = 1.8e9
+    slices = pd.DataFrame({name: [0.0] * 3 for name in COLUMNS})
+    slices = slices.assign(begin=[begin - 9, begin + 1, begin + 1.25], seconds=0.25, foreign=0.9)
+    recording = replace(record(np.full(300, 0.01)), disturbance=Disturbance(slices))
+    chart = charts.timeline(recording, name="x", title="t", deadline=0.1)
+    assert "the machine was disturbed" in chart.svg
+    assert chart.alt.count("Disturbed from") == 1 and "Disturbed from 1 to 1.5 s." in chart.alt
+    quiet = charts.timeline(record(np.full(300, 0.01)), name="x", title="t", deadline=0.1)
+    assert "isturbed" not in quiet.svg
 
 
 def test_timeline_without_correct_answers(record):

@@ -8,12 +8,18 @@ import pytest
 
 from lab_services.command.run import show
 from lab_services.runs import execution, papermill_engine, run
+from lab_services.runs.notebook import Length
 
 
 def test_who_names_a_runtime_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """LAB_RUNTIME above `--runtime`: a book about containers made of runs on plain processes."""
     made: list[Any] = []
-    monkeypatch.setattr(run, "execute", lambda lab, **how: made.append(how["runtime"]))
+
+    def execute(lab: str, **how: Any) -> run.Run:
+        made.append(how["runtime"])
+        return run.Run(tmp_path, {"error": None, "claims": []})
+
+    monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setenv("LAB_RUNTIME", "podman")
     execution.execute("serving/web-single", "process", tmp_path)
     monkeypatch.setenv("LAB_RUNTIME", "process")
@@ -36,3 +42,34 @@ def test_a_memory_that_was_not_watched_to_the_end_is_not_known(
     data = {"lab": "gates/small", "runtime": "process", "seconds": 61.0, "memory": peak.bytes}
     show(run.Run(tmp_path, data | {"claims": [], "length": "full"}))
     assert "gates/small on process: 61 s, memory not known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("reasons", "length", "times"),
+    [
+        (["Disturbed: 40% of this machine went to something else.", ""], Length.SHORT, 2),
+        (["Disturbed: the clock was set by 2 s."] * 9, Length.FULL, 3),
+        (["Disturbed: the clock was set by 2 s."] * 9, Length.SHORTEST, 1),
+        (["the interval reaches over the bound"], Length.FULL, 1),
+    ],
+)
+def test_what_was_disturbed_is_measured_again(
+    reasons: list[str],
+    length: Length,
+    times: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A verdict of a noisy minute; a lab that is measured until it pleases, or for ever."""
+    left = list(reasons)
+
+    def execute(lab: str, **how: Any) -> run.Run:
+        return run.Run(tmp_path, {"error": None, "claims": [{"reason": left.pop(0)}]})
+
+    monkeypatch.setattr(run, "execute", execute)
+    execution.execute("serving/web-single", "process", tmp_path, length=length)
+    assert len(reasons) - len(left) == times
+    said = capsys.readouterr().err
+    assert said.count("Measured again") == times - 1
+    assert (reasons[0] in said) == (times > 1)

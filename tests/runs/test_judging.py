@@ -14,7 +14,7 @@ from lab_services.errors import LabError
 from lab_services.runs import judging
 from lab_services.runs.judging import Judgement, Outcome, judge
 from lab_services.runs.notebook import Length
-from lab_services.runs.others import Others, _foreign, _taken, _Used, watched
+from lab_services.runs.others import Others, _foreign, watched
 from lab_services.runs.run import Run
 
 LAB = "serving/small"
@@ -145,17 +145,6 @@ START = f"""import subprocess, sys
 nowhere = subprocess.DEVNULL
 busy = subprocess.Popen([sys.executable, "-c", {SPIN!r}], stdout=nowhere, stderr=nowhere)
 print(busy.pid)"""
-
-
-def test_what_was_used_before_does_not_count() -> None:
-    """A neighbour's child that ends meanwhile, and brings the processor time of its whole life."""
-    shell, compiler = psutil.Process(), psutil.Process(psutil.Process().ppid())
-    before = {shell: _Used(1.0, 10.0, 1), compiler: _Used(40.0, 5.0, shell.pid)}
-    # The compiler used half a second more before it ended, and the shell a quarter.
-    after = {shell: _Used(1.25, 55.5, 1), compiler: None}
-    assert _taken(before, after) == pytest.approx(0.75)
-    # Its parent is not among the watched, or has not asked for it yet: nothing below zero.
-    assert _taken(before, {shell: _Used(1.0, 10.0, 1), compiler: None}) == 0.0
 
 
 def test_what_others_use_is_seen() -> None:

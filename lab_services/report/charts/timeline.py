@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lab_services.report import numbers
@@ -22,6 +23,7 @@ _MEDIAN: dict[str, Any] = {"color": COLOURS[0]}
 _SLOWEST: dict[str, Any] = {"color": COLOURS[3], "ls": DASHES[1], "lw": 1.2}
 _GOODPUT: dict[str, Any] = {"color": COLOURS[2], "drawstyle": "steps-mid"}
 _ERRORS: dict[str, Any] = {"color": COLOURS[1], "marker": "x", "ls": "none", "mew": 1.6}
+_DISTURBED: dict[str, Any] = {"fc": "none", "ec": INK, "hatch": "///", "lw": 0, "alpha": 0.4}
 SHADE = 0.12  # how much ink the time of a fault has
 _LETTER = 0.019  # of a name's width, as a share of a panel's
 
@@ -85,7 +87,7 @@ def timeline(
         panels = figure.subplots(
             2 * len(several), 1, sharex=True, squeeze=False, height_ratios=[1.3, 1] * len(several)
         )[:, 0]
-        words, longest = [], every
+        words, longest, hatched = [], every, False
         for index, (label, recording) in enumerate(several.items()):
             table = rows(recording)
             slow, rates = panels[2 * index], panels[2 * index + 1]
@@ -101,10 +103,15 @@ def timeline(
             _draw_latencies(slow, bins, deadline)
             _draw_rates(rates, bins)
             here = during(faults, begin, end)
+            disturbed = _disturbed(recording, begin, end)
             for panel in (slow, rates):
                 shade(panel, here, begin, end)
+                for left, right in disturbed:
+                    panel.axvspan(left, right, **_DISTURBED)
             head(slow, label, here, begin, end)
             words.append(_in_words(label, bins, here, begin))
+            words += [f"Disturbed from {a:.3g} to {b:.3g} s." for a, b in disturbed]
+            hatched = hatched or bool(disturbed)
             if bins["median"].isna().all():
                 what = f"latency of {label}" if label else "latency"
                 missing.append(style.gap(what, "no correct answer"))
@@ -118,13 +125,15 @@ def timeline(
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
         notes = (note(recording) for recording in several.values())
         style.noted(panels[-1], "seconds", notes, missing=missing)
-        legend = [
+        legend: list[Line2D | Patch] = [
             Line2D([], [], **_MEDIAN, label="median"),
             Line2D([], [], **_SLOWEST, label="slowest"),
             Line2D([], [], **MARK, label="deadline, offered"),
             Line2D([], [], **_GOODPUT, label="goodput"),
             Line2D([], [], **_ERRORS, label="errors"),
         ]
+        if hatched:
+            legend.append(Patch(**_DISTURBED, label="the machine was disturbed"))
         alt = style.in_words("Latency, goodput and errors over time.", [*words, *missing])
         return style.finish(figure, name, title, alt, legend)
 
@@ -198,6 +207,12 @@ def shade(axes: Axes, faults: Sequence[FaultLike], begin: float, end: float) -> 
         left, right = _span(fault, begin, end)
         axes.axvspan(left, right, facecolor=INK, alpha=SHADE, lw=0)
         axes.axvline(left, color=INK, lw=1.0)
+
+
+def _disturbed(recording: Recorded, begin: float, end: float) -> list[tuple[float, float]]:
+    """From when to when something else had much of the machine, in seconds after `begin`."""
+    spans = recording.disturbance.spans()
+    return [(max(a, begin) - begin, min(b, end) - begin) for a, b in spans if a < end and b > begin]
 
 
 def name_faults(

@@ -22,6 +22,7 @@ from locust.event import Events
 from locust.runners import Runner, WorkerRunner
 
 from lab_services.traffic.generator.frame_writer import FrameWriter
+from lab_services.traffic.generator.pulse import Pulse
 from lab_services.traffic.generator.recorder import Recorder
 from lab_services.traffic.generator.sender import Sender
 from lab_services.traffic.generator.users import closed_loop, open_loop
@@ -75,6 +76,7 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: FrameWriter, limit: int)
     environment = Environment(user_classes=[user], events=events, catch_exceptions=False)
     runner = _start(environment, plan, frames)
     since = time.monotonic(), time.process_time()
+    pulse = Pulse()
     while True:
         kind, content = inbox.get()
         if kind != "go":
@@ -89,7 +91,7 @@ def _run(plan: Plan, inbox: SimpleQueue[Frame], frames: FrameWriter, limit: int)
     if kind == "stop" or not isinstance(runner, WorkerRunner):
         runner.quit()
     recorder.finish()
-    frames.put("done", Done(processor / clock, sender.waited, limit))
+    frames.put("done", Done(processor / clock, sender.waited, limit, pulse.ended()))
 
 
 def _start(environment: Environment, plan: Plan, frames: FrameWriter) -> Runner:

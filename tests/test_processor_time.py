@@ -1,0 +1,44 @@
+"""What processes have used between two looks, and which of them are ours."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from lab_services.processor_time import Used, of, ours, taken, used
+
+
+def test_what_was_used_before_does_not_count() -> None:
+    """A neighbour's child that ends meanwhile, and brings the processor time of its whole life."""
+    shell, compiler = psutil.Process(), psutil.Process(psutil.Process().ppid())
+    before = {shell: Used(1.0, 10.0, 1), compiler: Used(40.0, 5.0, shell.pid)}
+    # The compiler used half a second more before it ended, and the shell a quarter.
+    after = {shell: Used(1.25, 55.5, 1), compiler: None}
+    assert taken(before, after) == pytest.approx(0.75)
+    # Its parent is not among the watched, or has not asked for it yet: nothing below zero.
+    assert taken(before, {shell: Used(1.0, 10.0, 1), compiler: None}) == 0.0
+
+
+def test_a_process_that_is_new_counts_from_its_start() -> None:
+    new = psutil.Process()
+    assert taken({}, {new: Used(0.5, 0.25, 1)}) == taken({new: None}, of([])) + 0.75
+
+
+def test_one_that_has_ended_is_not_known() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    process = psutil.Process(child.pid)
+    child.wait()
+    assert used(process) is None
+
+
+def test_children_of_children_are_ours() -> None:
+    """A service that a supervisor has started taken for somebody else's."""
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    with subprocess.Popen([sys.executable, "-c", starts], stdin=subprocess.PIPE) as child:
+        process = psutil.Process(child.pid)
+        while not (grandchildren := process.children()):
+            pass
+        found = ours()
+        assert {psutil.Process(), process, *grandchildren, *psutil.Process().parents()} <= found
+        child.communicate(b"\n")
