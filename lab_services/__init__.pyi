@@ -6,4 +6,5 @@ from .report.claims import Claims as Claims
 from .report.exercise import Exercise as Exercise
 from .report.measurements import keep as keep
 from .report.queueing import Queue as Queue
+from .scale import Scale as Scale
 from .stack import Stack as Stack

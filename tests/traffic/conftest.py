@@ -39,6 +39,9 @@ class Service:
 @pytest.fixture(scope="session")
 def running_service() -> Iterator[Service]:
     listener = socket.create_server(("127.0.0.1", 0))
+    # Of a socket that it is handed uvicorn does not know that it is one of TCP, and leaves this
+    # out: an answer's end would wait 40 ms for the client to acknowledge its beginning.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     command = [sys.executable, "-m", "uvicorn", "service:app", "--log-level", "warning"]
     command += ["--app-dir", str(Path(__file__).parent), "--no-access-log"]
     command += ["--fd", str(listener.fileno())]
