@@ -1,5 +1,7 @@
 """Whether the claims of labs hold on other machines than this one, made here as profiles."""
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ KEPT = Path("runs/steady")  # where a book built of `runs` finds the records
       lab steady serving/web-single
       lab steady serving/web-single --runs 5 --short --runtime process
       lab steady serving/web-single qa/loading-test --profile quiet --profile busy
+      lab steady serving/web-single --runs 20 --minutes 60
 
     \b
     Profiles:
@@ -59,6 +62,11 @@ KEPT = Path("runs/steady")  # where a book built of `runs` finds the records
 @runtime_option
 @click.option("--short", is_flag=True, help="Just long enough to judge the claims by.")
 @click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    help="Begin with no further run after so many minutes; the same command goes on another time.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help=f"The folder of kept runs and records.  [default: {KEPT}, in the checkout]",
@@ -69,6 +77,7 @@ def steady(
     on: tuple[str, ...],
     runtime: str,
     short: bool,
+    minutes: float | None,
     out: Path | None,
 ) -> None:
     """Repeat labs on other machines, made here: do their claims hold there, and how narrowly?
@@ -90,8 +99,10 @@ def steady(
     for lab in dict.fromkeys(named):
         _demand(lab, chosen)
         found.append(RepeatedRuns.of(out or paths.repository() / KEPT, lab, chosen, length))
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     try:
-        _repeat(found, profiles, wanted)
+        if left := _repeat(found, profiles, wanted, until):
+            click.echo(f"No time was left for {left} of the runs.", err=True)
     finally:
         for each in found:
             click.echo(report(each, profiles))
@@ -124,22 +135,29 @@ def _demand(lab: str, runtime: str) -> None:
         raise missing[0]
 
 
-def _repeat(found: Sequence["RepeatedRuns"], profiles: Sequence["Profile"], wanted: int) -> None:
-    """Make the runs that are not kept yet.
+def _repeat(
+    found: Sequence["RepeatedRuns"], profiles: Sequence["Profile"], wanted: int, until: float
+) -> int:
+    """Make the runs that are not kept yet, none of which begins later; gives how many are left.
 
     In rounds, so that what changes on this machine in an hour changes for all profiles alike.
     """
     from lab_services.report.claims import counted
 
+    left = 0
     for number in range(1, wanted + 1):
         for repeated in found:
             for profile in profiles:
                 if len(repeated.runs(profile)) >= number:
                     continue
+                if time.monotonic() > until:
+                    left += 1
+                    continue
                 click.echo(f"\n{profile}, run {number} of {wanted}", err=True)
                 run = repeated.measure(profile)
                 told = "a cell fails" if run["failed"] else counted(run["claims"])
                 click.echo(f"{profile}, run {number} of {wanted}: {told}", err=True)
+    return left
 
 
 def report(repeated: "RepeatedRuns", profiles: Sequence["Profile"]) -> str:

@@ -6,6 +6,7 @@ come of all runs that count together.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,8 +78,16 @@ class RepeatedRuns:
         }
         number = 1 + max(self._numbers(profile), default=0)
         _write(self._folder(profile) / f"{number}.json", found)
+        self._forget_other_code()
         self._record()
         return found
+
+    def _forget_other_code(self) -> None:
+        """Remove the runs of the code before, which count no more and would gather for ever."""
+        own = self._folder(Profile.QUIET).parent
+        for folder in own.parent.iterdir():
+            if folder != own:
+                shutil.rmtree(folder)
 
     def _numbers(self, profile: Profile) -> list[int]:
         return sorted(int(file.stem) for file in self._folder(profile).glob("*.json"))

@@ -65,6 +65,16 @@ def test_a_lab_is_repeated_and_gone_on_with(lab: Terminal, tmp_path: Path) -> No
     assert list(record["profiles"]) == ["quiet", "busy"]
 
 
+def test_no_run_begins_when_time_is_up(lab: Terminal, tmp_path: Path) -> None:
+    """A night that is over before its labs are, and what it has measured lost with it."""
+    words = ("steady", notebook(tmp_path, HOLDS, "claims.check()"), *PLAIN, "--profile", "quiet")
+    out = ("--out", str(tmp_path / "steady"))
+    told = lab(*words, *out, "--runs", "2", "--minutes", "0")
+    assert "No time was left for 2 of the runs." in told.stderr
+    assert "no run yet" in told.stdout
+    assert not (tmp_path / "steady/kept").exists()
+
+
 @pytest.mark.parametrize(
     ("cells", "code", "said"),
     [

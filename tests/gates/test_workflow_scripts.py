@@ -114,11 +114,15 @@ def test_the_history_outlasts_the_nights(tmp_path: Path) -> None:
         assert (before.read_text() if before.exists() else "") == ("" if night == "one" else "one")
         (folder / "answers").mkdir(exist_ok=True)
         (folder / "answers" / f"{night}.json").write_text("{}")
+        if night == "two":  # a night without a run on other machines is one, too
+            (folder / "steady").mkdir()
+            (folder / "steady/record.json").write_text("{}")
         before.write_text(night)
         told = verdicts("keep", folder, remote, **led)
         assert told.returncode == 0, told.stdout
     assert verdicts("fetch", tmp_path / "plan", remote).returncode == 0
     assert sorted(f.name for f in (tmp_path / "plan/answers").iterdir()) == ["one.json", "two.json"]
+    assert (tmp_path / "plan/steady/record.json").exists()
     assert git(decoy, "for-each-ref") == ""
 
 

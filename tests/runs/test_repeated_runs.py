@@ -67,6 +67,17 @@ def test_a_run_is_kept_by_all_that_it_depends_on(lab: Lab) -> None:
     assert lab.repeated().runs(Profile.QUIET) == [found]
 
 
+def test_runs_of_the_code_before_do_not_gather(lab: Lab) -> None:
+    """A folder that grows with each change; another length taken for other code."""
+    lab.repeated().measure(Profile.QUIET, lab.run(HOLDS))
+    lab.repeated(Length.FULL).measure(Profile.BUSY, lab.run(HOLDS))
+    write(lab.file.parents[2], "1 + 2", short={"seconds": 1})
+    found = lab.repeated().measure(Profile.BUSY, lab.run(HOLDS))
+    (short,) = lab.out.glob("kept/process/short/gates/small/*/*/*.json")
+    assert lab.repeated().runs(Profile.BUSY) == [found] and short.parent.name == "busy"
+    assert len(list(lab.out.glob("kept/process/full/**/*.json"))) == 1
+
+
 def test_runs_stay_in_their_order(lab: Lab) -> None:
     """The tenth run before the second, or in its place."""
     for number in range(11):
