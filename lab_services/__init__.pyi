@@ -4,6 +4,7 @@ from .models import payloads as payloads
 from .report import charts as charts
 from .report.claims import Claims as Claims
 from .report.exercise import Exercise as Exercise
+from .report.guess import Guess as Guess
 from .report.measurements import keep as keep
 from .report.queueing import Queue as Queue
 from .scale import Scale as Scale

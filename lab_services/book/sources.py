@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from lab_services.report import claims, exercise, measurements
+from lab_services.report import claims, exercise, guess, measurements
 from lab_services.runs.notebook import Lab, numbered, read
 from lab_services.runs.run import FILE, Run, RunMissing
 from lab_services.runs.steadiness import record_file
@@ -32,6 +32,7 @@ _FOR_THE_FILE = (
     measurements.CHART_MIME,
     claims.MIME,
     exercise.MIME,
+    guess.MIME,
 )
 _COPIED = (
     *("_config.yml", "_toc.yml", "CONTRIBUTING.md", "LICENSE"),

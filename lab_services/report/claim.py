@@ -192,8 +192,8 @@ class Claim:
         return f"misses the bound by at least {numbers.written(missed, self.measured.unit)}"
 
 
-def as_interval(text: str, found: object) -> Interval:
-    """What the claim of this `text` is about: an interval, or a count, which is an integer.
+def as_interval(about: str, found: object) -> Interval:
+    """What a statement (`about`: "The claim ...") is about: an interval, or a count, an integer.
 
     None and nan are not known. Raises ValueError for any other number, which is an estimate that
     has lost its interval, and for what is no number.
@@ -203,14 +203,14 @@ def as_interval(text: str, found: object) -> Interval:
     if found is None:
         return Interval.exact(None)
     if isinstance(found, bool) or not isinstance(found, Real):
-        raise ValueError(f"The claim {text!r} is about {found!r}, which is no number. {_SHOULD}")
+        raise ValueError(f"{about} is about {found!r}, which is no number. {_SHOULD}")
     if isinstance(found, Integral):
         return Interval.exact(int(found))
     if not math.isfinite(found):
         return Interval.exact(float(found))
     raise ValueError(
-        f"The claim {text!r} is about the bare number {found:.6g}, which says nothing of how sure "
-        f"it is. {_SHOULD}"
+        f"{about} is about the bare number {found:.6g}, which says nothing of how sure it is. "
+        f"{_SHOULD}"
     )
 
 

@@ -72,7 +72,7 @@ class Claims:
             )
         if any(claim.text == text for claim in self._claims):
             raise ValueError(f"{text!r} has been claimed already.")
-        interval = as_interval(text, found)
+        interval = as_interval(f"The claim {text!r}", found)
         against = as_rival(text, rival, interval.unit)
         self._claims.append(Claim(text, kind, interval, *ends, against))
 

@@ -1,34 +1,77 @@
 """Exercises: a check that tells right from wrong, and the proof that it does."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from numbers import Integral, Real
 from typing import Any
 
 from IPython.display import display
 
 MIME = "application/vnd.lab-services.exercise+json"
 
+_PAIRS = "wrong=[(40, 'that is what one replica bears')]"
+# Whoever rounds to two digits moves a number by 5 % at most.
+_ROUNDED = 0.05
+
+
+class Level(StrEnum):
+    """What an exercise asks for: use a formula, choose a design, or act as whoever is on call."""
+
+    APPLY = "apply"
+    DESIGN = "design"
+    ON_CALL = "on call"
+
 
 class Exercise:
     """One exercise of a lab.
 
-    >>> saturation = Exercise("1", right=lambda rate: abs(rate / 80 - 1) < 0.1,
+    >>> saturation = Exercise("1", level="apply", minutes=3,
+    ...                       right=lambda rate: abs(rate / 80 - 1) < 0.1,
+    ...                       wrong=[(40, "That is what one of the two replicas bears.")],
     ...                       hint="The busiest replica is busy for rate times service time.")
     >>> saturation.check(None)
-    Exercise 1: your turn.
+    Exercise 1 (apply, 3 minutes): your turn.
     >>> saturation.check(40)
-    Exercise 1: not yet. The busiest replica is busy for rate times service time.
+    Exercise 1 (apply, 3 minutes): not yet. That is what one of the two replicas bears.
+    The busiest replica is busy for rate times service time.
     >>> saturation.check(81)
-    Exercise 1: right.
+    Exercise 1 (apply, 3 minutes): right.
 
     `right` says whether an answer is right; an answer it cannot work with (it raises TypeError or
-    ValueError) is wrong. None stands for no answer yet.
+    ValueError) is wrong. None stands for no answer yet. `wrong` has the typical wrong answers, each
+    with a sentence why it is wrong, which whoever gives it is told: a count has to be the same, any
+    other number may be rounded to two digits. `key` is what two answers are compared by, as for
+    `sorted`: of a function, what it does. `level` is one of `Level`, `minutes` what a reader takes.
+    Raises ValueError for a level that does not exist, for minutes that are no positive whole number
+    and for a wrong answer without its sentence.
     """
 
-    def __init__(self, name: str, *, right: Callable[[Any], bool], hint: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        right: Callable[[Any], bool],
+        hint: str,
+        level: str | None = None,
+        minutes: int | None = None,
+        wrong: Sequence[tuple[Any, str]] = (),
+        key: Callable[[Any], Any] = lambda answer: answer,
+    ) -> None:
         self.name = name
+        self.level = None if level is None else _level(name, level)
+        self.minutes = None if minutes is None else _minutes(name, minutes)
+        for each in wrong:
+            if not (isinstance(each, tuple) and len(each) == 2 and said(each[1])):
+                raise ValueError(
+                    f"Exercise {name}: {each!r} is no pair of a wrong answer and the sentence why "
+                    f"it is wrong: {_PAIRS}."
+                )
+        self.wrong = tuple(wrong)
         self._right = right
         self._hint = hint
+        self._key = key
 
     def accepts(self, answer: Any) -> bool:
         """Whether the answer is right."""
@@ -42,28 +85,52 @@ class Exercise:
             return f"the check raises {type(error).__name__}: {error}"
 
     def check(self, answer: Any) -> "Outcome":
-        """Say whether the answer is right, and give a hint where it is not."""
+        """Say whether the answer is right, and where it is not, why, and a hint."""
         if answer is None:
-            return Outcome(f"Exercise {self.name}: your turn.")
+            return Outcome(f"{self}: your turn.")
         if self.accepts(answer):
-            return Outcome(f"Exercise {self.name}: right.")
-        return Outcome(f"Exercise {self.name}: not yet. {self._hint}")
+            return Outcome(f"{self}: right.")
+        why = self._why(answer)
+        return Outcome(f"{self}: not yet. {why}{chr(10) if why else ''}{self._hint}")
 
-    def prove(self, solution: Any, wrong: Sequence[Any]) -> None:
+    def _why(self, answer: Any) -> str:
+        """Why a typical wrong answer is wrong; nothing for any other."""
+        try:
+            given = self._key(answer)
+            keys = [self._key(wrong) for wrong, _ in self.wrong]
+        except (TypeError, ValueError):  # an answer of another kind is none of those
+            return ""
+        for tolerance in (0.0, _ROUNDED):
+            for key, (_, why) in zip(keys, self.wrong, strict=True):
+                if _alike(given, key, tolerance):
+                    return why
+        return ""
+
+    def prove(self, solution: Any, wrong: Sequence[Any] = ()) -> None:
         """Show whether the check accepts the solution and none of the wrong answers.
 
         Every run of the lab does this, so that neither can rot. Checks lean on what was measured,
-        so a refusal is kept with the run's claims and is no error of the cell. Raises ValueError
-        without a wrong answer.
+        so a refusal is kept with the run's claims and is no error of the cell. `wrong` has wrong
+        answers of which there is no more to say than the hint. Raises ValueError without any wrong
+        answer.
         """
-        if not wrong:
-            raise ValueError(f"Exercise {self.name}: name a wrong answer to be refused.")
+        refused = [*(answer for answer, _ in self.wrong), *wrong]
+        if not refused:
+            raise ValueError(
+                f"Exercise {self.name}: name a wrong answer to be refused, with why it is wrong: "
+                f"Exercise(…, {_PAIRS})."
+            )
         refusal = self._refusal(solution)
         fault = f"its own solution {solution!r} is refused ({refusal})" if refusal else ""
-        for answer in wrong:
+        for answer in refused:
             if not fault and self.accepts(answer):
                 fault = f"the wrong answer {answer!r} is accepted"
         display(Proof(self.name, fault))  # type: ignore[no-untyped-call]
+
+    def __str__(self) -> str:
+        minutes = self.minutes and f"{self.minutes} minute{'s' if self.minutes > 1 else ''}"
+        told = ", ".join(str(each) for each in (self.level, minutes) if each)
+        return f"Exercise {self.name} ({told})" if told else f"Exercise {self.name}"
 
 
 class Outcome(str):
@@ -87,3 +154,36 @@ class Proof:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), MIME: {"name": self.name, "fault": self.fault}}
+
+
+def _level(name: str, level: str) -> Level:
+    if level not in list(Level):
+        raise ValueError(
+            f"Exercise {name}: there is no level {level!r}; write one of "
+            f"{', '.join(repr(str(each)) for each in Level)}."
+        )
+    return Level(level)
+
+
+def _minutes(name: str, minutes: object) -> int:
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or minutes < 1:
+        raise ValueError(
+            f"Exercise {name}: minutes={minutes!r} is no number of minutes; write minutes=5."
+        )
+    return minutes
+
+
+def said(why: object) -> bool:
+    """Whether this is a sentence, or at least a word."""
+    return isinstance(why, str) and bool(why.strip())
+
+
+def _alike(given: Any, wrong: Any, tolerance: float) -> bool:
+    """Whether an answer is this wrong one; numbers that are no counts to within the tolerance."""
+    if isinstance(given, tuple) and isinstance(wrong, tuple):
+        pairs = zip(given, wrong, strict=False)
+        return len(given) == len(wrong) and all(_alike(a, b, tolerance) for a, b in pairs)
+    counts = isinstance(given, Integral) and isinstance(wrong, Integral)
+    if isinstance(given, Real) and isinstance(wrong, Real) and not counts:
+        return math.isclose(given, wrong, rel_tol=tolerance)
+    return bool(given == wrong)

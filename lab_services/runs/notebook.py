@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 
 from lab_services import paths
 from lab_services.errors import LabError
-from lab_services.report import claims, exercise, measurements
+from lab_services.report import claims, exercise, guess, measurements
 from lab_services.runs import notebook_file
 
 # Cells that papermill adds; they do not count when a cell is named by its number.
@@ -115,13 +115,15 @@ class Found:
     svgs: dict[str, str] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
     exercises: list[dict[str, Any]] = field(default_factory=list)
+    guesses: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def collect(notebook: NotebookNode) -> Found:
-    """Numbers, figures, claims and exercises, each with the number of its cell.
+    """Numbers, figures, claims, exercises and guesses, each with the number of its cell.
 
-    Raises LabError when one name stands for two numbers or two figures.
+    Raises LabError when one name stands for two numbers or two figures, and when a guess has two
+    outcomes.
     """
     found = Found()
     for number, cell in numbered(notebook):
@@ -136,6 +138,8 @@ def collect(notebook: NotebookNode) -> Found:
                 _add(found.files, handed, number)
             if proof := data.get(exercise.MIME):
                 found.exercises.append({**proof, "cell": number})
+            if compared := data.get(guess.MIME):
+                _once(found.guesses, compared, number)
             if settled := data.get(claims.MIME):
                 # A table shown twice, before and by check(), counts once, as it was last.
                 found.claims = [{**claim, "cell": number} for claim in settled["claims"]]
@@ -179,6 +183,17 @@ def _add(known: dict[str, dict[str, Any]], entry: dict[str, Any], cell: int) -> 
             "Pages ask for it by this name: give one of the two another.",
         )
     known[name] = {key: value for key, value in entry.items() if key != "name"} | {"cell": cell}
+
+
+def _once(known: list[dict[str, Any]], compared: dict[str, Any], cell: int) -> None:
+    for other in known:
+        if other["question"] == compared["question"]:
+            raise LabError(
+                f"The guess {compared['question']!r} has two outcomes, in cells {other['cell']} "
+                f"and {cell}.",
+                "A guess is compared once: ask again with another Guess, or leave one out.",
+            )
+    known.append({**compared, "cell": cell})
 
 
 def _svg(page: str) -> str:

@@ -52,6 +52,7 @@ class Project:
             "error": error,
             "claims": [claim | {"measured": {"text": "1"}}],
             "exercises": [],
+            "guesses": [],
         }
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "measurements.json").write_text(json.dumps(data))

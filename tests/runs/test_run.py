@@ -271,6 +271,25 @@ def test_an_exercise_that_cannot_tell_is_kept_with_the_run(mixed, name):
     assert alone.ok == (not fault)
 
 
+GUESS = """
+from lab_services import Guess
+from lab_services.report import Interval
+gain = Guess("How much?", unit="ratio", reasons={"cores": "it has two", "shared": "both share one"})
+gain.outcome(Interval(1.5, 1.4, 1.6, 90, "ratio"), {"cores": "It has.", "shared": "They do not."})
+"""
+
+
+def test_a_guess_is_kept_with_the_run_beside_its_outcome(tmp_path):
+    """A guess that nobody is answered; two answers to one guess."""
+    file = write(tmp_path, GOOD[0], GUESS)
+    (kept,) = execute(file, runtime="process", out=tmp_path / "runs").data["guesses"]
+    assert (kept["question"], kept["mine"], kept["cell"]) == ("How much?", None, 4)
+    assert (kept["measured"]["value"], kept["because"]["shared"]) == (1.5, "They do not.")
+    twice = write(tmp_path, GOOD[0], GUESS, GUESS.splitlines()[-1])
+    failed = execute(twice, runtime="process", out=tmp_path / "runs").failed
+    assert "'How much?' has two outcomes, in cells 4 and 5" in failed
+
+
 def test_the_shortest_run_is_not_judged(tmp_path):
     """A gate that is red by chance, since seconds were too few; parameters that are not taken."""
     file = write(
