@@ -8,6 +8,7 @@ from .popularity import zipf as zipf
 from .recording import Recording as Recording
 from .request import Request as Request
 from .request import requests as requests
+from .rounds import rounds as rounds
 from .running import closed_loop as closed_loop
 from .running import last as last
 from .running import send as send
