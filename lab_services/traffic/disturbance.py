@@ -25,6 +25,7 @@ _UNSEEN = {
     "throttled": "whether a quota holds this process back",
     "swapped": "whether memory is swapped",
 }
+_ADJACENT = 1e-3  # seconds between the end of a slice and the begin of the next, by two clocks
 _TAKERS = ("stolen", "foreign")
 # A slice of time is disturbed from here on: by a quarter of the machine, of the time, or of a
 # second that the clock went wrong by a fifth; by as many pages as no idle machine swaps.
@@ -74,7 +75,7 @@ class Disturbance:
         disturbed = self.table[self._disturbed]
         begins = disturbed["begin"].to_numpy(dtype=float)
         for begin, end in zip(begins, begins + disturbed["seconds"].to_numpy(), strict=True):
-            if found and math.isclose(found[-1][1], begin, abs_tol=1e-3):
+            if found and begin - found[-1][1] < _ADJACENT:
                 begin = found.pop()[0]
             found.append((float(begin), float(end)))
         return found
