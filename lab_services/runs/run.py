@@ -3,8 +3,8 @@
 It holds run.ipynb (the executed notebook), run.html (the same to be read, but not of the shortest
 run), figures/<name>.svg and measurements.json (numbers with unit and interval, claims with
 verdicts, exercises with what is wrong with their checks, guesses with their outcomes, figures with
-their words, machine, versions, seconds, memory), and in recorded/ what its live cells have measured,
-over which it can be replayed.
+their words, machine, versions, seconds, memory), and in recorded/ what its live cells have
+measured, over which it can be replayed.
 A run is written in a folder beside, and takes its place and that of an older one when it has come
 to its end: claims that fail are an end, a cell that fails is none. What a run that broke off has is
 kept as `<slug>.broken-off`, until the next one is whole or breaks off too.
