@@ -35,11 +35,6 @@ NOT_YET_CONVERTED = {
     "serving/web-single",
     "serving/synchronous",
     "serving/prediction-circuit-break",
-    "serving/prep-pred",
-    "serving/multiple-stage-prediction",
-    "serving/online-bigsize",
-    "serving/prediction-cache",
-    "serving/serving-template",
 }
 
 
