@@ -29,6 +29,14 @@ PAGE = [
     *("What it costs", "In production", "Related patterns", "Exercises", "Sources"),
 ]
 
+# Labs whose guesses and exercises still have the form from before `Guess`, `Exercise(level=…)`. A
+# lab that has come over is taken off, and none is added.
+NOT_YET_CONVERTED = {
+    "serving/web-single",
+    "serving/synchronous",
+    "serving/prediction-circuit-break",
+}
+
 
 def names(folder: str, ending: str) -> set[str]:
     found = (ROOT / folder).glob(f"*/*.{ending}")
@@ -93,6 +101,34 @@ def typed(value: ast.expr) -> bool:
     numbers = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Tuple)
     parts = [value, *ast.walk(value)]
     return all(isinstance(p, (*numbers, ast.operator, ast.unaryop, ast.Load)) for p in parts)
+
+
+def called(code: str, name: str) -> list[ast.Call]:
+    """The calls of a function."""
+    return [
+        node
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
+    ]
+
+
+def predicted(cells: list[Any]) -> list[Any]:
+    """The cells of the section in which the reader guesses."""
+    heads = [n for n, c in enumerate(cells) if c.cell_type == "markdown" and headings(c.source, 2)]
+    begin = next(n for n in heads if headings(cells[n].source, 2)[0].startswith("Predict"))
+    return cells[begin : next(n for n in heads if n > begin)]
+
+
+def unanswered(asked: str, after: list[str]) -> list[str]:
+    """The guesses of a cell that the later ones do not show beside what came, once each."""
+    names = [
+        ast.unparse(node.targets[0])
+        for node in ast.parse(asked).body
+        if isinstance(node, ast.Assign) and called(ast.unparse(node.value), "Guess")
+    ]
+    if len(names) < len(called(asked, "Guess")):
+        return ["a guess without a name"]
+    return [n for n in names if sum(len(called(code, f"{n}.outcome")) for code in after) != 1]
 
 
 @every_chapter
@@ -171,6 +207,56 @@ def test_a_claim_that_cannot_lose_is_found(words: str, why: str) -> None:
     """A rule that no notebook can break."""
     (call,) = stated(f"claims.measured('it gains', {words})")
     assert why in cannot_lose(call) and bool(why) == bool(cannot_lose(call))
+
+
+@every_chapter
+def test_no_guess_without_its_outcome(chapter: str) -> None:
+    """A reader who has guessed, and never learns what came, or what speaks against the reason."""
+    cells = notebook(chapter).cells
+    section = predicted(cells)
+    asked = [cell for cell in section if cell.cell_type == "code"]
+    converted = bool(asked) and all(called(cell.source, "Guess") for cell in asked)
+    assert converted != (chapter in NOT_YET_CONVERTED), "Guess(…), or off the list of the others"
+    if not converted:
+        return
+    for cell in asked:
+        after = [c.source for c in cells[cells.index(cell) + 1 :] if c.cell_type == "code"]
+        assert not unanswered(cell.source, after), "not shown again beside what came"
+    # The questions stand in the guesses; a second wording of them is another question.
+    listed = [
+        c.source for c in section if c.cell_type == "markdown" if re.search("^1. ", c.source, re.M)
+    ]
+    assert not listed, listed
+
+
+@pytest.mark.parametrize(
+    ("asked", "after", "left"),
+    [
+        ("gain = Guess('How much?')", ["gain.outcome(a, because)"], []),
+        ("gain = Guess('How much?')", ["show(gain)"], ["gain"]),
+        ("gain = Guess('?')\nloss = Guess('?')", ["gain.outcome(a, b)"], ["loss"]),
+        ("gain = Guess('?')", ["gain.outcome(a, b)", "gain.outcome(c, b)"], ["gain"]),
+        ("Guess('How much?')", ["show(a)"], ["a guess without a name"]),
+    ],
+)
+def test_a_guess_without_its_outcome_is_found(asked: str, after: list[str], left: str) -> None:
+    """A rule that no notebook can break."""
+    assert unanswered(asked, after) == left
+
+
+@every_chapter
+def test_each_exercise_says_how_hard_it_is_and_why_an_answer_is_wrong(chapter: str) -> None:
+    """A typical mistake to which a reader is told no more than that it is one."""
+    code = "\n".join(c.source for c in notebook(chapter).cells if c.cell_type == "code")
+    calls = called(code, "Exercise")
+    whole = [c for c in calls if {"level", "minutes", "wrong"} <= {w.arg for w in c.keywords}]
+    proofs = re.findall(r"^(\w+)\.prove\(", code, re.MULTILINE)
+    if chapter in NOT_YET_CONVERTED:
+        assert len(whole) < len(calls), "take it off the list"
+    else:
+        assert whole == calls
+        for proof in (each for name in proofs for each in called(code, f"{name}.prove")):
+            assert not proof.keywords, "wrong=[(answer, why), …] stands in Exercise"
 
 
 @every_chapter

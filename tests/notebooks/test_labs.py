@@ -50,6 +50,9 @@ def test_every_cell_runs_and_keeps_its_names(lab: str) -> None:
     cells = nbformat.read(run.notebook, as_version=4).cells
     proofs = [cell for cell in cells if ".prove(" in cell.source]
     assert len(run.data["exercises"]) == len(proofs)
+    # Each guess was answered, in a run in which nobody has guessed.
+    questions = sum(cell.source.count("= Guess(") for cell in cells)
+    assert len(run.data["guesses"]) == questions
     # Too little is measured to judge by; but a check that raises is broken, and so is a lab of
     # which nothing at all is known.
     assert not [each for each in run.data["exercises"] if "raises" in each["fault"]]

@@ -313,24 +313,30 @@ def order_quantile(ordered: Counts, q: float, unit: str = "requests") -> Interva
 
 
 def is_harmless(shadow: Shadow, patience: float = 0.25) -> bool:
-    """Whether a shadow asks the candidate and lets its user feel nothing of it.
+    """Whether a shadow asks the candidate and lets its user feel nothing of it."""
+    found = harmless_with(shadow, patience)
+    return bool(found) and all(found)
 
-    It is called with a candidate that answers, one that throws, and one that hangs for ever; each
-    time production's answer must come within `patience` seconds, and the candidate must have been
-    asked. An event loop of its own, since a notebook has one running already.
+
+def harmless_with(shadow: Shadow, patience: float = 0.25) -> list[bool]:
+    """Of a candidate that answers, one that throws and one that hangs: which nobody has felt.
+
+    Each time production's answer must come within `patience` seconds, and the candidate must have
+    been asked. An event loop of its own, since a notebook has one running already. Nothing is found
+    of what is no shadow at all.
     """
     found: list[bool] = []
 
     def run() -> None:
-        found.append(asyncio.run(_all_harmless(shadow, patience)))
+        found.extend(asyncio.run(_each_harmless(shadow, patience)))
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    return bool(found) and found[0]
+    return found
 
 
-async def _all_harmless(shadow: Shadow, patience: float) -> bool:
+async def _each_harmless(shadow: Shadow, patience: float) -> list[bool]:
     async def answers() -> str:
         return "candidate"
 
@@ -341,7 +347,7 @@ async def _all_harmless(shadow: Shadow, patience: float) -> bool:
         await asyncio.Event().wait()
         return "never"
 
-    return all([await _harmless(shadow, one, patience) for one in (answers, throws, hangs)])
+    return [await _harmless(shadow, one, patience) for one in (answers, throws, hangs)]
 
 
 async def _harmless(
