@@ -1,11 +1,13 @@
 """Rates and times of traffic that are typed, which another machine may not bear, or not feel."""
 
 import ast
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from lab_services import paths
 from tests.notebooks.test_chapters import CHAPTERS, notebook
 
 SCHEDULES = ("poisson", "constant", "ramp", "steps", "bursts")
@@ -109,3 +111,11 @@ def test_traffic_is_stated_in_what_the_machine_can_do(chapter: str) -> None:
     code = "\n".join(cell.source for cell in notebook(chapter).cells if cell.cell_type == "code")
     found = unscaled(code)
     assert len(found) == UNSCALED.get(chapter, 0), found
+
+
+def test_a_new_chapter_is_stated_so() -> None:
+    """A template that everybody copies, with the seconds of its author's machine."""
+    file = paths.repository() / "lab_services/command/chapter/lab.ipynb.template"
+    cells = json.loads(file.read_text())["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    assert "Scale.of" in code and unscaled(code) == []
