@@ -7,5 +7,6 @@ from .report.exercise import Exercise as Exercise
 from .report.guess import Guess as Guess
 from .report.measurements import keep as keep
 from .report.queueing import Queue as Queue
+from .report.repair import Repair as Repair
 from .scale import Scale as Scale
 from .stack import Stack as Stack

@@ -35,10 +35,11 @@ class Guess:
     ...     reason=None,
     ... )
 
-    `reasons` are the mechanisms that people have in mind, wrong ones too, by a word that the reader
-    writes into `reason`. Nothing in them tells which one is right: the sentences that do are given
-    to `outcome`, below the measurement. `mine` is in `unit` (s, share, ratio, requests/s, or any
-    word). Both may stay None: whoever guesses nothing is shown what was measured all the same.
+    The question and all sentences are plain text. `reasons` are the mechanisms that people have in
+    mind, wrong ones too, by a word that the reader writes into `reason`. Nothing in them tells
+    which one is right: the sentences that do are given to `outcome`, below the measurement. `mine`
+    is in `unit` (s, share, ratio, requests/s, or any word). Both may stay None: whoever guesses
+    nothing is shown what was measured all the same.
 
     Raises ValueError for a reason that is not among them, for what is no number or cannot be one
     of this unit, and for a question with fewer than two reasons.

@@ -132,8 +132,13 @@ class Run:
 
     @property
     def lacking(self) -> dict[str, str]:
-        """The claims of which this run says too little, and why."""
-        return self._reasons(Verdict.NOT_ENOUGH)
+        """Of which claims, and of which repairs, this run says too little, and why."""
+        repairs = {
+            f"the check of exercise {found['name']}": found["lacks"]
+            for found in self.data["exercises"]
+            if found.get("lacks") and not found["fault"]
+        }
+        return self._reasons(Verdict.NOT_ENOUGH) | repairs
 
     @property
     def disturbed(self) -> str:
