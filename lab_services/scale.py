@@ -1,16 +1,22 @@
 """What this machine can do with a stack: the measure for rates, phases and deadlines of a lab."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from lab_services.errors import LabError
 from lab_services.report.rounds import t_interval
-from lab_services.report.stats import Interval
+from lab_services.report.stats import Interval, note
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.request import Request
 from lab_services.traffic.running import closed_loop
 
 _PARTS = 5  # each gives a value; their spread gives the interval
+_TRIES = 3  # for a measurement that something else disturbed
+# So many of the callers are at work at once where nobody waits for another.
+_NOBODY_WAITS = 0.8
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,34 @@ class Scale:
     def of(cls, requests: Sequence[Request], *, count: int = 100, users: int = 16) -> "Scale":
         """Measure both: `count` requests by one caller, then `count` by `users` at a time.
 
-        Each in five parts, after a sixth that warms up. Raises LabError for too few requests for
-        that, and where one of them is not answered correctly.
+        Beginnings and ends, at which not every caller waits for an answer, are sent besides and
+        left out. What was disturbed is measured again, at most twice; what still was carries a
+        note. Raises LabError for fewer than ten requests, where one is not answered correctly, and
+        where `users` are too few to keep the stack busy.
         """
-        if count < _PARTS * users:
+        if count < 2 * _PARTS or users < 2:
             raise LabError(
-                f"{count} requests are too few for {users} users in {_PARTS} parts.",
-                f"Give count={_PARTS * users} or more, or fewer users.",
+                f"{count} requests by {users} users show no capacity.",
+                f"Give count={2 * _PARTS} or more, and two users or more.",
             )
-        alone = _parts(requests, count, 1, "one caller")
-        together = _parts(requests, count, users, f"{users} callers")
-        return cls(
-            t_interval([float(part.measured["latency"].mean()) for part in alone], "s", least=0),
-            t_interval([len(part) / part.seconds for part in together], "requests/s", least=0),
+        alone = _sent(requests, 1, count + count // _PARTS, "one caller")
+        latencies = alone.measured["latency"].to_numpy(dtype=float)[-count:]
+        means = [float(part.mean()) for part in np.array_split(latencies, _PARTS)]
+        together = _sent(requests, users, count + 2 * users, f"{users} callers")
+        scale = cls(
+            replace(t_interval(means, "s", least=0), note=note(alone)),
+            replace(
+                t_interval(_rates(together, users), "requests/s", least=0), note=note(together)
+            ),
         )
+        at_work = scale.rate(1) * scale.times(1)
+        if at_work > _NOBODY_WAITS * users:
+            raise LabError(
+                f"What the stack can bear is not known: {users} callers hardly wait for each "
+                f"other, {at_work:.1f} of them are served at once.",
+                f"Give more: users={2 * users}.",
+            )
+        return scale
 
     def rate(self, share: float) -> float:
         """Requests per second that are this share of the capacity."""
@@ -63,15 +83,25 @@ class Scale:
         return number * self.service_time.value
 
 
-def _parts(requests: Sequence[Request], count: int, users: int, title: str) -> list[Recording]:
-    found = []
-    for _ in range(_PARTS + 1):
-        part = closed_loop(requests, users, count=count // _PARTS, title=title)
-        if not part.measured["ok"].all():
-            failed = part.measured[~part.measured["ok"]].iloc[0]
+def _sent(requests: Sequence[Request], users: int, count: int, title: str) -> Recording:
+    for _ in range(_TRIES):
+        recording = closed_loop(requests, users, count=count, title=title)
+        if not recording.measured["ok"].all():
+            failed = recording.measured[~recording.measured["ok"]].iloc[0]
             raise LabError(
                 f"What the stack can do is not known: a request failed ({failed['error']}).",
                 "Look at stack.logs(…), or ask for something that it answers.",
             )
-        found.append(part)
-    return found[1:]
+        if not recording.disturbed:
+            break
+    return recording
+
+
+def _rates(recording: Recording, users: int) -> list[float]:
+    """Answers per second in each part of the time in which all users wait for one."""
+    table = recording.measured
+    ends = np.sort((table["started"] + table["response_time"]).to_numpy(dtype=float))
+    # At first all ask at once; when nobody asks any more, fewer and fewer wait.
+    ends = ends[users - 1 :][ends[users - 1 :] <= table["started"].max()]
+    marks: npt.NDArray[np.int64] = np.linspace(0, len(ends) - 1, _PARTS + 1).astype(int)
+    return (np.diff(marks) / np.diff(ends[marks])).tolist()  # type: ignore[no-any-return]

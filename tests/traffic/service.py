@@ -4,6 +4,7 @@ import asyncio
 import json
 
 seen = []
+two = asyncio.Semaphore(2)  # of its requests are served at a time
 
 
 async def app(scope, receive, send):
@@ -31,6 +32,9 @@ async def app(scope, receive, send):
         await asyncio.sleep(60)
     elif path == "/slow":
         await asyncio.sleep(0.05)
+    elif path == "/two":
+        async with two:
+            await asyncio.sleep(0.02)
     await send(
         {
             "type": "http.response.start",
