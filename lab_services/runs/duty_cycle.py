@@ -9,7 +9,9 @@ but SIGKILL: whatever it has stopped goes on before it ends, also where the owne
 import contextlib
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import psutil
 
@@ -38,7 +40,7 @@ class Family:
         """
         for process in self._members():
             with contextlib.suppress(psutil.Error):  # it ended this very moment
-                if process.status() not in _LEFT_ALONE:
+                if process.status() not in _LEFT_ALONE and not _about_to_stop(process.pid):
                     # First, lest it stays stopped should this be interrupted between the two.
                     self.stopped.append(process)
                     process.suspend()
@@ -61,6 +63,18 @@ class Family:
             left = [p for p in self._known if p not in found and p.is_running()]
             self._known = found + left
         return self._known
+
+
+def _about_to_stop(pid: int) -> bool:
+    """Whether somebody has stopped it, and it has had no processor yet to stop on."""
+    if sys.platform != "linux":
+        return False
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False  # it has ended this very moment
+    waiting = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(signals & 1 << signal.SIGSTOP - 1 for signals in waiting)
 
 
 def main() -> None:
