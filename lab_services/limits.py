@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from lab_services import control_groups
+
 _GROUP = Path("/sys/fs/cgroup")
 
 
@@ -22,21 +24,17 @@ def usable_cores() -> int:
     return max(1, int(min(cores, _quota())))
 
 
-def throttled() -> float:
-    """Seconds for which the quota of its control group has held this process back so far.
+def throttled() -> tuple[float, float]:
+    """The periods of its control group's quota so far, and those in which it held back.
 
-    nan where that cannot be seen: there is no such group.
+    nan where that cannot be seen: there is no group that has a quota.
     """
-    # Version 2 counts microseconds, version 1 nanoseconds.
-    for name, key, second in (
-        ("cpu.stat", "throttled_usec", 1e6),
-        ("cpu/cpu.stat", "throttled_time", 1e9),
-    ):
-        file = _GROUP / name
-        if file.exists():
-            stat = dict(line.split() for line in file.read_text().splitlines())
-            return int(stat[key]) / second if key in stat else math.nan
-    return math.nan
+    for group, _, _ in control_groups.places():
+        file = group / "cpu.stat"
+        stat = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+        if "nr_throttled" in stat:
+            return float(stat["nr_periods"]), float(stat["nr_throttled"])
+    return math.nan, math.nan
 
 
 def memory() -> int:

@@ -1,8 +1,11 @@
 """What processes have used of the processor between two looks, and which of them are ours."""
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
+from weakref import WeakKeyDictionary
 
 import psutil
 
@@ -20,7 +23,14 @@ _FOR_ALL = (
     "qemu-system",
     "limactl",
     "colima",
+    "com.apple.Virtualization",
 )
+_STACK = "lab_services.stack."  # the modules that run one, also of another terminal
+_INTERPRETERS = ("python", "bash", "sh", "node", "perl", "ruby", "java")
+# What was found of a process. It may become another program in its first moments, and stays one
+# then: to ask all of them each time would take most of what watching costs.
+_found: WeakKeyDictionary[psutil.Process, bool] = WeakKeyDictionary()
+_SETTLED = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -33,15 +43,19 @@ class Used:
 
 
 def used(process: psutil.Process) -> Used | None:
-    """None when it cannot be told, or has ended."""
+    """None when it cannot be told, or has ended and been waited for.
+
+    Until then its time is its own: only the wait hands it on to its parent.
+    """
     try:
         with process.oneshot():  # else the same file is read three times
             user, system, children_user, children_system = process.cpu_times()[:4]
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return None
             return Used(user + system, children_user + children_system, process.ppid())
     except psutil.Error:
         return None
+
+
+Look = Mapping[psutil.Process, Used | None]
 
 
 def of(processes: Iterable[psutil.Process]) -> dict[psutil.Process, Used | None]:
@@ -49,9 +63,7 @@ def of(processes: Iterable[psutil.Process]) -> dict[psutil.Process, Used | None]
     return {process: used(process) for process in processes}
 
 
-def taken(
-    before: Mapping[psutil.Process, Used | None], after: Mapping[psutil.Process, Used | None]
-) -> float:
+def taken(before: Look, after: Look) -> float:
     """Seconds of processor time between two looks at processes.
 
     One that has ended is None afterwards; one that was not there before counts from its start.
@@ -69,9 +81,9 @@ def taken(
 
 
 def ours() -> set[psutil.Process]:
-    """This process, what has started it, all that it has started, and the container engine.
+    """This process, what has started it, all that it has started, every stack, and the engine.
 
-    The engine's containers are among them, also those of others.
+    Stacks of plain processes and containers are among them, also those of others.
     """
     own = psutil.Process()
     below: dict[int, list[psutil.Process]] = {}
@@ -80,9 +92,32 @@ def ours() -> set[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it has gone meanwhile
             below.setdefault(process.ppid(), []).append(process)
-            if process.name().startswith(_FOR_ALL):
+            if _works_for_all(process):
                 left.append(process)
     while left:
         found.add(process := left.pop())
         left += below.pop(process.pid, [])
+    return found
+
+
+def called(process: psutil.Process) -> str:
+    """The name of a program, of an interpreter with what it runs: `python -m pytest`."""
+    try:
+        name, words = process.name(), process.cmdline()[1:]
+    except psutil.Error:
+        return ""  # it has gone this very moment
+    if not name.startswith(_INTERPRETERS) or not words:
+        return name
+    shown = words[:2] if words[0] == "-m" else words[:1]
+    return " ".join([name, *(PurePath(word).name[:40] for word in shown)])
+
+
+def _works_for_all(process: psutil.Process) -> bool:
+    known = _found.get(process)
+    if known is not None:
+        return known
+    found = process.name().startswith(_FOR_ALL)
+    found = found or any(word.startswith(_STACK) for word in process.cmdline())
+    if time.time() - process.create_time() > _SETTLED:
+        _found[process] = found
     return found

@@ -92,7 +92,7 @@ def _sent(requests: Sequence[Request], users: int, count: int, title: str) -> Re
                 f"What the stack can do is not known: a request failed ({failed['error']}).",
                 "Look at stack.logs(…), or ask for something that it answers.",
             )
-        if not recording.disturbed:
+        if not recording.disturbed():
             break
     return recording
 

@@ -5,25 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from lab_services import limits
+from lab_services import control_groups, limits
 
 
 @pytest.mark.parametrize(
-    ("files", "seconds"),
+    ("stat", "found"),
     [
-        ({"cpu.stat": "usage_usec 5\nnr_throttled 2\nthrottled_usec 1500000\n"}, 1.5),
-        ({"cpu/cpu.stat": "nr_periods 9\nthrottled_time 2500000000\n"}, 2.5),
+        ("usage_usec 5\nnr_periods 9\nnr_throttled 2\nthrottled_usec 1500000\n", (9, 2)),
+        ("nr_periods 9\nnr_throttled 3\nthrottled_time 2500000000\n", (9, 3)),
         # The top group of version 2 has no quota, and other systems have no groups.
-        ({"cpu.stat": "usage_usec 5\n"}, math.nan),
-        ({}, math.nan),
+        ("usage_usec 5\n", (math.nan, math.nan)),
+        (None, (math.nan, math.nan)),
     ],
 )
-def test_how_long_a_quota_has_held_back(
-    files: dict[str, str], seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_how_often_a_quota_has_held_back(
+    stat: str | None, found: tuple[float, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quota that is there and not seen; nothing to be seen taken for nothing that happened."""
-    monkeypatch.setattr(limits, "_GROUP", tmp_path)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert limits.throttled() == pytest.approx(seconds, nan_ok=True)
+    monkeypatch.setattr(control_groups, "places", lambda: [(tmp_path, tmp_path, 2)])
+    if stat is not None:
+        (tmp_path / "cpu.stat").write_text(stat)
+    assert limits.throttled() == pytest.approx(found, nan_ok=True)

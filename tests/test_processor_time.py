@@ -6,7 +6,7 @@ import sys
 import psutil
 import pytest
 
-from lab_services.processor_time import Used, of, ours, taken, used
+from lab_services.processor_time import Used, called, of, ours, taken, used
 
 
 def test_what_was_used_before_does_not_count() -> None:
@@ -18,6 +18,32 @@ def test_what_was_used_before_does_not_count() -> None:
     assert taken(before, after) == pytest.approx(0.75)
     # Its parent is not among the watched, or has not asked for it yet: nothing below zero.
     assert taken(before, {shell: Used(1.0, 10.0, 1), compiler: None}) == 0.0
+
+
+def test_only_the_parent_brings_what_a_child_has_used() -> None:
+    """Two shells: the child of one that ended takes from what the children of the other used."""
+    shell, compiler = psutil.Process(), psutil.Process(psutil.Process().ppid())
+    other = psutil.Process(1)
+    before = {
+        shell: Used(0.0, 0.0, 1),
+        other: Used(0.0, 0.0, 0),
+        compiler: Used(40.0, 0.0, shell.pid),
+    }
+    after = {shell: Used(0.0, 40.0, 1), other: Used(0.0, 3.0, 0), compiler: None}
+    assert taken(before, after) == pytest.approx(3.0)
+
+
+def test_a_child_that_nobody_has_waited_for_yet_counts_once() -> None:
+    """Its life handed on to its parent a look later, when it is forgotten that it was known."""
+    child = subprocess.Popen([sys.executable, "-c", "sum(range(9**7))"])
+    process, own = psutil.Process(child.pid), psutil.Process()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        pass
+    looks = [of([own, process])]
+    child.wait()
+    looks.append(of([own, process]))
+    assert looks[0][process] is not None and looks[1][process] is None
+    assert taken(*looks) < 0.2
 
 
 def test_a_process_that_is_new_counts_from_its_start() -> None:
@@ -42,3 +68,12 @@ def test_children_of_children_are_ours() -> None:
         found = ours()
         assert {psutil.Process(), process, *grandchildren, *psutil.Process().parents()} <= found
         child.communicate(b"\n")
+
+
+def test_a_program_is_called_what_it_runs() -> None:
+    """`python` as the name of whoever disturbed a measurement, which may be anything."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "timeit", "-n", "9", "input()"], stdin=-1
+    ) as child:
+        assert called(psutil.Process(child.pid)).endswith(" -m timeit")
+        child.kill()

@@ -21,7 +21,7 @@ import scipy
 
 from lab_services.report import bootstrap, leaving_out, numbers
 from lab_services.report.bootstrap import CONFIDENCE, Series
-from lab_services.traffic.disturbance import Disturbance
+from lab_services.traffic.disturbance import BEARS, Disturbance
 
 ROUND = "round"
 _LATE_SHARE = 0.1
@@ -40,9 +40,8 @@ class Recorded(Protocol):
     def note(self) -> str:
         """Empty, or why the traffic was not what was asked for."""
 
-    @property
-    def disturbed(self) -> str:
-        """Empty, or what else the machine did by more than the requests bear."""
+    def disturbed(self, bears: float) -> str:
+        """Empty, or what else the machine did, where it took a larger share of the time."""
 
     @property
     def disturbance(self) -> Disturbance:
@@ -167,6 +166,8 @@ class Statistic(ABC):
 
     unit: str
     label: str
+    # The share of its time that something else may take. A stall is felt until its backlog is gone.
+    bears: float = BEARS
 
     @abstractmethod
     def __call__(self, requests: Requests) -> Interval:
@@ -211,6 +212,11 @@ class Quantile(Statistic):
     def label(self) -> str:  # type: ignore[override]
         return f"p{self.q * 100:g} latency"
 
+    @property
+    def bears(self) -> float:  # type: ignore[override]
+        # A fifth of those beyond it: some of the time is enough to fill that part with a backlog.
+        return (1 - self.q) / 5
+
     def __call__(self, requests: Requests) -> Interval:
         series = np.concatenate([*self.rounds(requests).values(), np.empty(0)])
         if reason := _too_few(self, len(series)):
@@ -223,7 +229,9 @@ class Quantile(Statistic):
         top = math.inf if (1 - high) * effective < 1 else ordered[math.ceil(high * last)]
         bottom = ordered[math.floor(low * last)]
         value = self.of(series)
-        found = Interval(value, float(bottom), float(top), len(series), self.unit, note(requests))
+        found = Interval(
+            value, float(bottom), float(top), len(series), self.unit, note(requests, self.bears)
+        )
         return _with_rounds(found, self, requests)
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
@@ -250,13 +258,15 @@ class Mean(Statistic):
     scale: float = 0.0
     unit = "s"
     label = "mean latency"
+    bears = 0.005  # a few who wait long move it
 
     def __call__(self, requests: Requests) -> Interval:
         answered = sum(map(len, self.rounds(requests).values()))
         if answered < 2:
             reason = _with(f"{answered} correct answers, a mean needs 2", requests)
             return Interval.unknown(reason, self.unit, answered)
-        told = _unless_late(requests, lambda late: late.mean() <= _SEEN_SHARE * self.scale)
+        seen = _SEEN_SHARE * self.scale
+        told = _unless_late(requests, lambda late: late.mean() <= seen, self.bears)
         return _left_out(self, requests, answered, told)
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
@@ -278,6 +288,7 @@ class Throughput(Statistic):
     """
 
     slices: int = 100
+    bears = 0.05  # what is lost is as much as the time in which it was lost
 
     @property
     def unit(self) -> str:  # type: ignore[override]
@@ -292,7 +303,7 @@ class Throughput(Statistic):
         if not self.rounds(requests):
             reason = f"{n} requests are too few for a rate"
             return Interval.unknown(_with(reason, requests), self.unit, n)
-        return _left_out(self, requests, n, note(requests))
+        return _left_out(self, requests, n, note(requests, self.bears))
 
     def rounds(self, requests: Requests) -> dict[Any, Series]:
         parts = _parts(rows(requests)).items()
@@ -472,11 +483,14 @@ def rows(requests: Requests) -> pd.DataFrame:
     return table.sort_values("intended", kind="stable")
 
 
-def note(requests: Requests) -> str:
-    """Why the traffic was not what was asked for, and what disturbed it, or nothing."""
+def note(requests: Requests, bears: float = BEARS) -> str:
+    """Why the traffic was not what was asked for, and what disturbed it, or nothing.
+
+    What is asked of the requests `bears` that something else has taken a share of their time.
+    """
     if isinstance(requests, pd.DataFrame):
         return ""
-    return " ".join(filter(None, (requests.note, requests.disturbed)))
+    return " ".join(filter(None, (requests.note, requests.disturbed(bears))))
 
 
 def note_at(requests: Requests, deadline: float) -> str:
@@ -488,13 +502,15 @@ def note_at(requests: Requests, deadline: float) -> str:
     return _unless_late(requests, lambda late: float(late.quantile(0.99)) <= _LATE_SHARE * deadline)
 
 
-def _unless_late(requests: Requests, bearable: Callable[["pd.Series[float]"], bool]) -> str:
+def _unless_late(
+    requests: Requests, bearable: Callable[["pd.Series[float]"], bool], bears: float = BEARS
+) -> str:
     """`note`, but nothing where it is about lateness (seconds a request) that is bearable here."""
     if getattr(requests, "late", False) and not getattr(requests, "interrupted", False):
         table = rows(requests)
         if bearable(table["started"] - table["intended"]):
-            return "" if isinstance(requests, pd.DataFrame) else requests.disturbed
-    return note(requests)
+            return "" if isinstance(requests, pd.DataFrame) else requests.disturbed(bears)
+    return note(requests, bears)
 
 
 def _parts(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
@@ -557,7 +573,9 @@ def _too_few(statistic: Statistic, n: int) -> str:
 
 def _compared(a: Requests, b: Requests, statistic: Statistic, how: str) -> Interval:
     unit = "ratio" if how == "ratio" else statistic.unit
-    notes = "; ".join(dict.fromkeys(text for text in (note(a), note(b)) if text))
+    notes = "; ".join(
+        dict.fromkeys(text for text in (note(a, statistic.bears), note(b, statistic.bears)) if text)
+    )
     if isinstance(statistic, Share):
         return _shares_compared(a, b, statistic, how)
     first, second = statistic.rounds(a), statistic.rounds(b)

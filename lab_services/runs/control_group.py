@@ -1,8 +1,4 @@
-"""A quota of processor time from the kernel (Linux), where this process may make a control group.
-
-Version 2 of control groups has one tree for everything, version 1 has one for the processor alone;
-a machine may have both, and then the processor is in one of them.
-"""
+"""A quota of processor time from the kernel (Linux), where we may make a control group."""
 
 import contextlib
 import os
@@ -13,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from lab_services import control_groups
 from lab_services.waiting import tries
 
 _PERIOD = 100_000  # microseconds, the kernel's own default
@@ -45,7 +42,7 @@ class Group:
 
 def with_quota(cores: float) -> Group | None:
     """A new group that may use so many cores; None where this process may not make one."""
-    for before, above, version in _places():
+    for before, above, version in control_groups.places():
         _sweep(above)
         group = Group(above / f"{_PREFIX}{os.getpid()}", before)
         try:
@@ -89,35 +86,3 @@ def _sweep(above: Path) -> None:
         if not psutil.pid_exists(int(folder.name.removeprefix(_PREFIX))):
             with contextlib.suppress(OSError):  # not ours, or something runs in it still
                 folder.rmdir()
-
-
-def _places() -> list[tuple[Path, Path, int]]:
-    """Where a group may be made: see `places`."""
-    try:
-        groups, mounts = (Path("/proc/self", name).read_text() for name in ("cgroup", "mountinfo"))
-    except OSError:
-        return []  # not Linux
-    return list(places(groups, mounts))
-
-
-def places(own: str, mounts: str) -> Iterator[tuple[Path, Path, int]]:
-    """This process's own group, the one below which to make another, and the version.
-
-    Read from the texts of /proc/self/cgroup and /proc/self/mountinfo; see cgroups(7).
-    """
-    groups = [line.split(":", 2) for line in own.splitlines()]
-    for line in mounts.splitlines():
-        left, _, right = line.partition(" - ")
-        root, point = left.split()[3:5]
-        kind, _, options = right.split(" ", 2)
-        for _, controllers, path in groups:
-            if kind == "cgroup" and "cpu" in set(controllers.split(",")) & set(options.split(",")):
-                version = 1
-            elif kind == "cgroup2" and not controllers:
-                version = 2
-            else:
-                continue
-            top = Path(point)
-            group = top / path.removeprefix(root).lstrip("/")
-            # In version 2 a group that has processes may have no groups that are counted.
-            yield group, group.parent if version == 2 and group != top else group, version

@@ -1,14 +1,14 @@
 """What the machine did besides while traffic was sent, and whether a measurement bears it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-COLUMNS = (
+NUMBERS = (
     "begin",
     "seconds",
     "stolen",
@@ -18,24 +18,24 @@ COLUMNS = (
     "swapped",
     "stood_still",
 )
+COLUMNS = (*NUMBERS, "culprit")
 DISTURBED = "Disturbed"  # how a note of it begins
+BEARS = 0.02  # of its time a share of requests bears, unless told otherwise
 _UNSEEN = {
     "stolen": "time that a host takes for itself",
     "foreign": "what other programs use",
     "throttled": "whether a quota holds this process back",
     "swapped": "whether memory is swapped",
 }
-_ADJACENT = 1e-3  # seconds between the end of a slice and the begin of the next, by two clocks
-_TAKERS = ("stolen", "foreign")
-# A slice of time is disturbed from here on: by a quarter of the machine, of the time, or of a
-# second that the clock went wrong by a fifth; by as many pages as no idle machine swaps.
-_SHARE = 0.25
+# Below that is what any machine does besides, and what counting in ticks of the clock errs.
+_USUAL = 0.2
 _JUMP = 0.05  # seconds
-_SWAPPED = 4 * 2**20  # bytes
-# A p95 is of the slowest twentieth: so much of the time may decide it.
-_OF_THE_TIME = 0.05
-# Many small pieces count as well, from what makes a latency visibly longer.
-_IN_ALL = 0.1
+_SWAPPED = 4 * 2**20  # bytes in a slice: so much no idle machine swaps
+_ADJACENT = 1e-3  # seconds between the end of a slice and the begin of the next
+
+
+def _none() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=float) for name in NUMBERS}).assign(culprit="")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,24 +45,22 @@ class Disturbance:
     `table` has a row for each slice with the columns
 
     - `begin`: Unix seconds; `seconds`: how long it lasts
-    - `stolen`, `foreign`: shares of the machine's processor time that its host kept for itself, and
-      that went to processes which belong neither to a stack, nor to the traffic, nor to this kernel
-    - `throttled`: the share of the time for which a quota held this process's control group back
+    - `stolen`, `foreign`: shares of the processor time of the cores that this process may use: what
+      its host kept for itself, and what went to processes that belong neither to a stack, nor to
+      the traffic, nor to this kernel
+    - `throttled`: the share of its periods in which a quota held this process's control group back
     - `jumped`: seconds by which the clock was set; `swapped`: bytes read from or written to swap
     - `stood_still`: seconds for which a generator was not run, as on a machine that is paused
+    - `culprit`: the other program that used most, where others used much
 
-    What cannot be seen on a machine is nan there. `culprits` are other programs by their names,
-    with the seconds of processor time that each used in disturbed slices.
+    What cannot be seen on a machine is nan there.
     """
 
-    table: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=[*COLUMNS], dtype=float)
-    )
-    culprits: Mapping[str, float] = field(default_factory=dict)
+    table: pd.DataFrame = field(default_factory=_none)
 
     @property
     def unseen(self) -> list[str]:
-        """What this machine does not tell, in words; nothing where nothing was watched."""
+        """What was not seen, in words; nothing where nothing was watched."""
         return [
             words
             for column, words in _UNSEEN.items()
@@ -70,12 +68,12 @@ class Disturbance:
         ]
 
     def spans(self) -> list[tuple[float, float]]:
-        """From when to when the machine was disturbed, in Unix seconds, neighbours joined."""
+        """From when to when something was lost, in Unix seconds, neighbours joined."""
         found: list[tuple[float, float]] = []
-        disturbed = self.table[self._disturbed]
-        begins = disturbed["begin"].to_numpy(dtype=float)
-        for begin, end in zip(begins, begins + disturbed["seconds"].to_numpy(), strict=True):
-            if found and begin - found[-1][1] < _ADJACENT:
+        lossy = self.table[self._lost > 0]
+        begins = lossy["begin"].to_numpy(dtype=float)
+        for begin, end in zip(begins, begins + lossy["seconds"].to_numpy(), strict=True):
+            if found and abs(begin - found[-1][1]) < _ADJACENT:
                 begin = found.pop()[0]
             found.append((float(begin), float(end)))
         return found
@@ -83,35 +81,35 @@ class Disturbance:
     def within(self, begin: float, end: float) -> "Disturbance":
         """The slices that reach into a time, Unix seconds."""
         inside = (self.table["begin"] + self.table["seconds"] > begin) & (self.table["begin"] < end)
-        return Disturbance(self.table[inside].reset_index(drop=True), self.culprits)
+        return Disturbance(self.table[inside].reset_index(drop=True))
 
-    @property
-    def note(self) -> str:
+    def note(self, bears: float = BEARS) -> str:
         """What disturbed a measurement by more than it bears, in words; else nothing.
 
-        It bears a twentieth of its time in disturbed slices, and a tenth of the machine in all.
+        Lost is the share of a slice beyond a fifth that something else had of the machine, that a
+        quota held back, or for which the generator was not run, and all of a slice that swapped. A
+        measurement `bears` a share of its time so lost. A clock that was set is always told: when
+        faults began is not known then.
         """
-        table = self.table
+        table, lost = self.table, self._lost
         seconds = table["seconds"]
-        if not len(table):
-            return ""
-        taken = _mean(self._taken, seconds)
-        disturbed = float(seconds[self._disturbed].sum() / seconds.sum())
-        if disturbed <= _OF_THE_TIME and taken <= _IN_ALL:
+        jump = float(table["jumped"].abs().max()) if len(table) else 0.0
+        if not len(table) or (_mean(lost, seconds) <= bears and jump <= _JUMP):
             return ""
         said = []
-        if taken > _IN_ALL or (self._taken > _SHARE).any():
+        if (self._taken > _USUAL).any():
+            share = _mean(self._taken, seconds)
             to_whom = f", most of it to {self._to_whom}" if self._to_whom else ""
-            said.append(f"{taken:.0%} of this machine went to something else{to_whom}")
-        if (table["throttled"] > _SHARE).any():
+            said.append(f"{share:.0%} of this machine went to something else{to_whom}")
+        if (table["throttled"] > _USUAL).any():
             share = _mean(table["throttled"], seconds)
-            said.append(f"its quota held this process back for {share:.0%} of the time")
-        if (table["stood_still"] > _SHARE * seconds).any():
-            said.append(f"the generator was not run for {table['stood_still'].sum():.1f} s")
-        if (table["jumped"].abs() > _JUMP).any():
-            said.append(f"the clock was set by {table['jumped'].abs().max():.2g} s")
+            said.append(f"its quota held this process back in {share:.0%} of the periods")
+        if (stood := float(table["stood_still"].sum())) > 0:
+            said.append(f"the generator was not run for {stood:.1f} s")
         if (table["swapped"] > _SWAPPED).any():
             said.append(f"{table['swapped'].sum() / 1e6:.0f} MB were swapped")
+        if jump > _JUMP:
+            said.append(f"the clock was set by {jump:.2g} s")
         return f"{DISTURBED}: {'; '.join(said)}."
 
     @property
@@ -119,48 +117,52 @@ class Disturbance:
         return self.table["stolen"].fillna(0) + self.table["foreign"].fillna(0)
 
     @property
-    def _disturbed(self) -> "pd.Series[bool]":
+    def _lost(self) -> "pd.Series[float]":
+        """The share of each slice that the measurement has lost to something else."""
         table = self.table
-        return (
-            (self._taken > _SHARE)
-            | (table["throttled"] > _SHARE)
-            | (table["stood_still"] > _SHARE * table["seconds"])
-            | (table["jumped"].abs() > _JUMP)
-            | (table["swapped"] > _SWAPPED)
+        parts = pd.DataFrame(
+            {
+                "taken": (self._taken - _USUAL) / (1 - _USUAL),
+                "throttled": (table["throttled"].fillna(0) - _USUAL) / (1 - _USUAL),
+                "stood_still": table["stood_still"] / table["seconds"],
+                "swapped": (table["swapped"] > _SWAPPED).astype(float),
+            }
         )
+        return parts.max(axis=1).clip(0, 1)
 
     @property
     def _to_whom(self) -> str:
-        stolen, foreign = (_mean(self.table[by], self.table["seconds"]) for by in _TAKERS)
+        table = self.table
+        stolen, foreign = (_mean(table[by], table["seconds"]) for by in ("stolen", "foreign"))
         if stolen > foreign:
             return "its host"
-        return max(self.culprits, key=lambda name: self.culprits[name], default="")
+        named = table[table["culprit"] != ""]
+        if named.empty:
+            return ""
+        used = (named["foreign"] * named["seconds"]).groupby(named["culprit"]).sum()
+        return str(used.idxmax())
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, from which `of_json` makes the same."""
-        columns = {
-            name: [None if math.isnan(value) else value for value in values]
-            for name, values in self.table.to_dict("list").items()
+        return {
+            name: [None if isinstance(v, float) and math.isnan(v) else v for v in self.table[name]]
+            for name in COLUMNS
         }
-        return {"slices": columns, "culprits": dict(self.culprits)}
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> "Disturbance":
         """Raises KeyError for what `as_json` has not made."""
-        slices = {name: np.array(data["slices"][name], dtype=float) for name in COLUMNS}
-        return cls(pd.DataFrame(slices), data["culprits"])
+        table = pd.DataFrame({name: np.array(data[name], dtype=float) for name in NUMBERS})
+        return cls(table.assign(culprit=pd.Series(data["culprit"], dtype=str)))
 
     @staticmethod
-    def together(several: "list[Disturbance]") -> "Disturbance":
-        """That of recordings which follow one another."""
-        culprits: dict[str, float] = {}
-        for each in several:
-            for name, seconds in each.culprits.items():
-                culprits[name] = culprits.get(name, 0.0) + seconds
+    def together(several: Iterable["Disturbance"]) -> "Disturbance":
+        """That of several recordings, each slice once."""
         tables = [each.table for each in several if len(each.table)]
-        return (
-            Disturbance(pd.concat(tables, ignore_index=True), culprits) if tables else Disturbance()
-        )
+        if not tables:
+            return Disturbance()
+        every = pd.concat(tables, ignore_index=True).drop_duplicates("begin")
+        return Disturbance(every.sort_values("begin", ignore_index=True))
 
 
 def _mean(values: "pd.Series[float]", weights: "pd.Series[float]") -> float:

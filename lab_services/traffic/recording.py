@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lab_services.errors import LabError
-from lab_services.traffic.disturbance import Disturbance
+from lab_services.traffic.disturbance import BEARS, Disturbance
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 # A start within 5 ms of its time is what any process gets that shares a core: the kernel lets
@@ -54,14 +54,16 @@ class Recording:
     interrupted: bool = False
     disturbance: Disturbance = field(default_factory=Disturbance)
 
-    @property
-    def disturbed(self) -> str:
-        """What disturbed its own requests by more than they bear, in words, or nothing."""
+    def disturbed(self, bears: float = BEARS) -> str:
+        """What disturbed its own requests by more than they bear, in words, or nothing.
+
+        They bear a share of their time that something else has taken: see `Disturbance.note`.
+        """
         sent = self.measured
         if sent.empty:
             return ""
         answered = float((sent["intended"] + sent["latency"]).max())
-        return self.disturbance.within(float(sent["intended"].min()), answered).note
+        return self.disturbance.within(float(sent["intended"].min()), answered).note(bears)
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -151,7 +153,7 @@ class Recording:
             late=any(each.late for each in recordings),
             note=" ".join(dict.fromkeys(filter(None, (each.note for each in recordings)))),
             interrupted=any(each.interrupted for each in recordings),
-            disturbance=Disturbance.together([each.disturbance for each in recordings]),
+            disturbance=Disturbance.together(each.disturbance for each in recordings),
         )
 
 
@@ -161,7 +163,7 @@ def summary(recording: Recording) -> str:
     text = f"{len(table)} requests in {recording.seconds:.1f} s, {(~table['ok']).sum()} errors"
     if len(table):
         text += f", p50 {table['latency'].median() * 1000:.1f} ms"
-    told = " ".join(filter(None, (recording.note, recording.disturbed)))
+    told = " ".join(filter(None, (recording.note, recording.disturbed())))
     return f"{text}. {told}" if told else text
 
 

@@ -366,7 +366,7 @@ class _Run:
             note=" ".join(filter(None, notes)),
             interrupted=bool(ended),
             disturbance=self._watch.finish(
-                chain.from_iterable(done.not_run for done in self._done.values())
+                to_unix, chain.from_iterable(done.not_run for done in self._done.values())
             ),
         )
         return _last

@@ -65,7 +65,7 @@ def send(requests: list[traffic.Request]) -> traffic.Recording:
 
 def show(name: str, recordings: list[traffic.Recording]) -> int:
     """Print what they say of themselves; gives how many were disturbed."""
-    told = [recording.disturbed for recording in recordings if recording.disturbed]
+    told = [words for recording in recordings if (words := recording.disturbed())]
     taken = [
         (each.disturbance.table["stolen"].fillna(0) + each.disturbance.table["foreign"]).mean()
         for each in recordings

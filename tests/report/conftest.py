@@ -17,8 +17,10 @@ class HandMade:
 
     table: pd.DataFrame
     note: str = ""
-    disturbed: str = ""
     disturbance: Disturbance = field(default_factory=Disturbance)
+
+    def disturbed(self, bears: float = 0.0) -> str:
+        return ""
 
 
 Record = Callable[..., HandMade]

@@ -17,7 +17,7 @@ from lab_services.report.charts import style
 from lab_services.report.charts.timeline import Change, name_faults
 from lab_services.report.stats import Interval
 from lab_services.stack.messages import Fault
-from lab_services.traffic.disturbance import COLUMNS, Disturbance
+from lab_services.traffic.disturbance import NUMBERS, Disturbance
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -268,7 +268,7 @@ def test_timeline_names_the_fault(make):
 def test_timeline_hatches_what_was_disturbed(record):
     """A neighbour's minute, told as the service's; a moment before the recording drawn in it."""
     begin = 1.8e9
-    slices = pd.DataFrame({name: [0.0] * 3 for name in COLUMNS})
+    slices = pd.DataFrame({name: [0.0] * 3 for name in NUMBERS}).assign(culprit="make")
     slices = slices.assign(begin=[begin - 9, begin + 1, begin + 1.25], seconds=0.25, foreign=0.9)
     recording = replace(record(np.full(300, 0.01)), disturbance=Disturbance(slices))
     chart = charts.timeline(recording, name="x", title="t", deadline=0.1)

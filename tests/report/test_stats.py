@@ -126,7 +126,10 @@ def test_a_late_generator_counts_on_the_scale_that_matters():
     """A note about microseconds that takes the evidence from a comparison of milliseconds."""
     table = pd.DataFrame({"intended": np.arange(40) / 10, "latency": 0.001, "ok": True})
     seen = SimpleNamespace(
-        table=table.assign(started=table["intended"] + 0.0004), note="late", late=True, disturbed=""
+        table=table.assign(started=table["intended"] + 0.0004),
+        note="late",
+        late=True,
+        disturbed=lambda bears: "",
     )
     assert (Mean(scale=0.015)(seen).note, Mean(scale=0.001)(seen).note) == ("", "late")
     assert MEAN(seen).note == "late"
@@ -367,7 +370,7 @@ def test_only_lateness_that_matters_to_the_deadline_is_noted(late, ended, noted)
         {"intended": moments, "started": moments + late, "latency": 0.5, "ok": True}
     )
     recording = SimpleNamespace(
-        table=table, note="late", late=True, interrupted=ended, disturbed=""
+        table=table, note="late", late=True, interrupted=ended, disturbed=lambda bears: ""
     )
     assert goodput(recording, 1.0).note == noted
     assert P50(recording).note == "late"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lab_services import python
+from lab_services import control_groups, python
 from lab_services.errors import LabError
 from lab_services.runs import control_group, duty_cycle, foreign_load, profiles
 from lab_services.runs.profiles import Profile, can_be_made, demand, made, named
@@ -199,7 +199,7 @@ def test_where_a_group_is_made(
     own: str, mounts: list[str], found: tuple[str, str, int] | None
 ) -> None:
     """A quota that only the machine of its author has."""
-    made_at = list(control_group.places(f"{own}\n", "\n".join(mounts)))
+    made_at = list(control_groups.read(f"{own}\n", "\n".join(mounts)))
     if found is None:
         assert made_at == []
     else:
@@ -212,7 +212,7 @@ def test_a_tree_that_counts_no_processor_time_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A limit that is written into an ordinary file, and a run that is not held at all."""
-    monkeypatch.setattr(control_group, "_places", lambda: [(tmp_path, tmp_path, 2)])
+    monkeypatch.setattr(control_groups, "places", lambda: [(tmp_path, tmp_path, 2)])
     assert control_group.with_quota(0.5) is None
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ import pytest
 from lab_services import Scale, scale, traffic
 from lab_services.errors import LabError
 from lab_services.report.stats import Interval
-from lab_services.traffic.disturbance import COLUMNS, Disturbance
+from lab_services.traffic.disturbance import NUMBERS, Disturbance
 from tests.traffic.conftest import Service
 
 
@@ -49,8 +49,8 @@ def test_what_was_disturbed_is_measured_again(
     disturbed: int, asked: int, noted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All rates of a lab from a pilot in a noisy moment, and no word of it."""
-    busy = pd.DataFrame({name: [0.0] for name in COLUMNS})
-    busy = busy.assign(begin=0.0, seconds=9.0, foreign=0.9)
+    busy = pd.DataFrame({name: [0.0] for name in NUMBERS}).assign(culprit="make")
+    busy = busy.assign(seconds=9.0, foreign=0.9)
     times = {1: 0, 4: 0}
 
     def closed_loop(requests: object, users: int, count: int, title: str) -> traffic.Recording:
