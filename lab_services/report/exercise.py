@@ -39,11 +39,11 @@ class Exercise:
     >>> saturation.check(81)
     Exercise 1 (apply, 3 minutes): right.
 
-    `right` says whether an answer is right; an answer it cannot work with (it raises TypeError or
-    ValueError) is wrong. None stands for no answer yet. `wrong` has the typical wrong answers, each
-    with a sentence why it is wrong, which whoever gives it is told: a count has to be the same, any
-    other number may be rounded to two digits. `key` is what two answers are compared by, as for
-    `sorted`: of a function, what it does. `level` is one of `Level`, `minutes` what a reader takes.
+    `right` says whether an answer is right; an answer it cannot work with (it raises) is wrong.
+    None stands for no answer yet. `wrong` has the typical wrong answers, each with a sentence why
+    it is wrong, which whoever gives it is told: a count has to be the same, of other numbers the
+    nearest counts, to within 5 %. `key` is what two answers are compared by, as for `sorted`: of a
+    function, what it does. `level` is one of `Level`, `minutes` what a reader takes.
     Raises ValueError for a level that does not exist, for minutes that are no positive whole number
     and for a wrong answer without its sentence.
     """
@@ -81,7 +81,7 @@ class Exercise:
         """Why the answer is not right; nothing where it is."""
         try:
             return "" if self._right(answer) else "the check says no"
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the answer is the reader's, and may be anything
             return f"the check raises {type(error).__name__}: {error}"
 
     def check(self, answer: Any) -> "Outcome":
@@ -98,13 +98,13 @@ class Exercise:
         try:
             given = self._key(answer)
             keys = [self._key(wrong) for wrong, _ in self.wrong]
-        except (TypeError, ValueError):  # an answer of another kind is none of those
+            off = [_distance(given, key) for key in keys]
+        except Exception:  # noqa: BLE001 - an answer of another kind is none of those
             return ""
-        for tolerance in (0.0, _ROUNDED):
-            for key, (_, why) in zip(keys, self.wrong, strict=True):
-                if _alike(given, key, tolerance):
-                    return why
-        return ""
+        nearest = min(range(len(off)), key=lambda place: off[place], default=None)
+        if nearest is None or off[nearest] > _ROUNDED:
+            return ""
+        return self.wrong[nearest][1]
 
     def prove(self, solution: Any, wrong: Sequence[Any] = ()) -> None:
         """Show whether the check accepts the solution and none of the wrong answers.
@@ -178,12 +178,18 @@ def said(why: object) -> bool:
     return isinstance(why, str) and bool(why.strip())
 
 
-def _alike(given: Any, wrong: Any, tolerance: float) -> bool:
-    """Whether an answer is this wrong one; numbers that are no counts to within the tolerance."""
+def _distance(given: Any, wrong: Any) -> float:
+    """How far an answer is from this wrong one, as a share; 0 for the same, else infinite.
+
+    Only numbers that are no counts come near to each other.
+    """
     if isinstance(given, tuple) and isinstance(wrong, tuple):
-        pairs = zip(given, wrong, strict=False)
-        return len(given) == len(wrong) and all(_alike(a, b, tolerance) for a, b in pairs)
+        if len(given) != len(wrong):
+            return math.inf
+        return max([0.0, *map(_distance, given, wrong)])
     counts = isinstance(given, Integral) and isinstance(wrong, Integral)
-    if isinstance(given, Real) and isinstance(wrong, Real) and not counts:
-        return math.isclose(given, wrong, rel_tol=tolerance)
-    return bool(given == wrong)
+    if isinstance(given, Real) and isinstance(wrong, Real) and not counts and given != wrong:
+        # As a share of the larger: it is the same whichever of the two is the answer.
+        a, b = float(given), float(wrong)
+        return abs(a - b) / max(abs(a), abs(b))
+    return 0.0 if given == wrong else math.inf

@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -81,7 +82,7 @@ class Guess:
         in another unit than the guess, and where a reason has no sentence.
         """
         found = as_interval(f"The guess {self.question!r}", measured)
-        if self.unit and found.unit not in ("", self.unit):
+        if found.unit not in ("", self.unit):
             raise ValueError(
                 f"The guess {self.question!r} is in {self.unit!r} and what was measured in "
                 f"{found.unit!r}. Ask in the unit of the interval, or give "
@@ -118,9 +119,9 @@ class Compared:
 
     @property
     def side(self) -> str:
-        """On which side of what was measured the guess lies; nothing without both."""
+        """On which side of what was measured the guess lies; nothing where that is in doubt."""
         mine, found = self.guess.mine, self.measured
-        if mine is None or not found.known:
+        if mine is None or not found.known or found.note or math.isinf(found.high - found.low):
             return ""
         if mine < found.low:
             return "too low"
@@ -142,7 +143,10 @@ class Compared:
 
     def _rows(self) -> dict[str, str]:
         side = f" ({self.side})" if self.side else ""
-        return {"your guess": f"{self.guess.words}{side}", "measured": str(self.measured)}
+        rows = {"your guess": f"{self.guess.words}{side}", "measured": str(self.measured)}
+        if self.measured.known and self.measured.note:
+            rows["but"] = self.measured.note
+        return rows
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         kept = {
@@ -183,7 +187,11 @@ class Compared:
 
 def _check_number(question: str, mine: object, unit: str) -> None:
     how = f"Write a number{_HOW_TO_WRITE.get(unit, f' of {unit}' if unit else '')}, or None."
-    if isinstance(mine, bool) or not isinstance(mine, Real) or not math.isfinite(mine):
+    number = math.nan
+    if not isinstance(mine, bool) and isinstance(mine, Real):
+        with suppress(OverflowError):  # an integer that no float can be
+            number = float(mine)
+    if not math.isfinite(number):
         raise ValueError(f"The guess {question!r} is {mine!r}, which is no number. {how}")
-    if unit == "share" and not -1 <= float(mine) <= 1:
+    if unit == "share" and not -1 <= number <= 1:
         raise ValueError(f"The guess {question!r} is {mine!r}, which no share can be. {how}")

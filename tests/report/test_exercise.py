@@ -1,5 +1,6 @@
 """Exercises: what a reader is told, and the proof that the check can tell."""
 
+import numpy as np
 import pytest
 
 from lab_services import Exercise
@@ -105,3 +106,19 @@ def test_a_proof_without_wrong_answers_is_none():
     """A check that says yes to everything, and is proved."""
     with pytest.raises(ValueError, match=r"name a wrong answer.*wrong=\[\("):
         exercise(wrong=()).prove(80)
+
+
+@pytest.mark.parametrize("answer", [0, np.array([1.0, 2.0]), "eighty", object(), lambda: [][0]])
+def test_no_answer_ends_in_a_traceback(answer):
+    """A reader's answer that the check divides by, calls, or cannot compare."""
+    right = lambda given: abs(80 / (given() if callable(given) else given) - 1) < 0.1  # noqa: E731
+    asked = Exercise("1", right=right, hint="Divide.", wrong=[(40.0, "Half.")])
+    assert "not yet" in asked.check(answer)
+
+
+def test_the_nearest_wrong_answer_says_why():
+    """Two wrong answers within the tolerance, of which the first in the list is told."""
+    wrong = [(100.0, "A hundred."), (104.0, "More.")]
+    asked = Exercise("1", right=lambda given: given == 80, hint="", wrong=wrong)
+    assert "More." in asked.check(103.5) and "A hundred." in asked.check(100.5)
+    assert "hundred" not in asked.check(120.0)

@@ -6,7 +6,7 @@ import pytest
 
 from lab_services import Guess
 from lab_services.report import Interval
-from lab_services.report.guess import MIME
+from lab_services.report.guess import MIME, Compared
 
 REASONS = {"cores": "each has a core of its own", "shared": "both share the cores"}
 BECAUSE = {"cores": "Only with <cores> to spare.", "shared": "So it is."}
@@ -130,3 +130,20 @@ def test_a_guess_says_what_it_asks():
     assert repr(asked(2)) == (
         "How much faster?\n2×\n  cores: each has a core of its own\n  shared: both share the cores"
     )
+
+
+def test_what_is_in_doubt_judges_no_guess():
+    """A guess called too high by a measurement on which no claim would hold."""
+    noted = Interval(0.5, 0.4, 0.6, 900, "ratio", "Disturbed: by make.")
+    told = repr(Compared(asked(mine=2.0), noted, BECAUSE))
+    assert "too high" not in told and "but: Disturbed: by make." in told
+    open_ended = Interval(0.5, -math.inf, math.inf, 1, "ratio")
+    assert Compared(asked(mine=2.0), open_ended, BECAUSE).side == ""
+
+
+def test_a_guess_without_unit_is_no_guess_in_seconds():
+    """A guess of 5, in milliseconds, told as a thousand times too high."""
+    with pytest.raises(ValueError, match="Ask in the unit"):
+        asked(unit="").outcome(Interval(0.005, 0.004, 0.006, 900, "s"), BECAUSE)
+    with pytest.raises(ValueError, match="which is no number"):
+        asked(mine=10**400)

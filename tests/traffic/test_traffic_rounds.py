@@ -29,3 +29,13 @@ def test_arms_take_turns_and_keep_their_rounds() -> None:
 def test_nothing_to_compare_is_refused(arms: list[str], number: int) -> None:
     with pytest.raises(LabError, match="are nothing to compare"):
         traffic.rounds(arms, number, lambda arm, number: traffic.last())
+
+
+def test_what_would_be_mixed_up_is_refused() -> None:
+    """Two arms of one name in one recording; a label of the lab's own overwritten."""
+    table = pd.DataFrame({"intended": [1.0], "latency": 0.1, "ok": True, "round": 7})
+    recording = traffic.Recording(table.assign(warmup=False), 1.0, 2.0)
+    with pytest.raises(LabError, match="there twice"):
+        traffic.rounds(["a", "a"], 5, lambda arm, number: recording)
+    with pytest.raises(LabError, match="have a label `round` already"):
+        traffic.rounds(["a", "b"], 5, lambda arm, number: recording)
