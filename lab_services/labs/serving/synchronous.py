@@ -1,18 +1,21 @@
 """What the lab reads off the stack and the recordings, and the theory; no service imports this."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from heapq import heapreplace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lab_services.report.queueing import Fluid, Queue
+from lab_services.report.fallbacks import Answered
 from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, Requests, rows
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
+Times = npt.NDArray[np.float64]
 
 
 def boards(
@@ -57,78 +60,69 @@ def busy(worked: Sequence[tuple[float, float]]) -> Interval:
     return t_interval(np.diff(used) / np.diff(times), "share", least=0)
 
 
-def halfway(requests: Requests) -> Interval:
-    """Seconds that the answer takes for who comes halfway, where a queue grows all the time.
+def as_queue(
+    recording: Recording,
+    threads: int,
+    takes: Callable[[Mapping[Any, Any], float], float],
+    patience: float = np.inf,
+) -> Recording:
+    """The recording with a column `expected`: the seconds of each request in one pool of threads.
 
-    The line through all answers at that place: their median is as sure, but blocks that are drawn
-    of values with a trend do not know that. Unknown from fewer than 20 answers.
+    They get a thread first come, first served. `takes` gives the seconds for which a request, a
+    row, holds its thread from the moment (Unix s) at which it gets one. Who has waited for longer
+    than `patience` seconds then leaves without one and has no answer: infinite. So for these very
+    arrivals it says what a formula says of their mean: J. Kiefer and J. Wolfowitz, "On the theory
+    of queues with many servers", Transactions of the American Mathematical Society 78, 1955.
     """
-    table = rows(requests)
-    table = table[table["ok"].astype(bool)]
-    if len(table) < 20:
-        return Interval.unknown(f"{len(table)} answers, a line needs 20", "s", len(table))
-    came, took = table["intended"].to_numpy(), table["latency"].to_numpy()
-    since = came - (came[0] + came[-1]) / 2
+    free = [-np.inf] * threads  # when each thread is free, as a heap
+    found = []
+    table = rows(recording)
+    for request in table.to_dict("records"):
+        came = float(request["intended"])
+        begin = max(came, free[0])
+        if begin - came > patience:
+            found.append(np.inf)
+            continue
+        end = begin + takes(request, begin)
+        heapreplace(free, end)
+        found.append(end - came)
+    return replace(recording, table=table.assign(expected=found))
+
+
+def of_expected(recording: Recording, besides: float = 0.0) -> Interval:
+    """By how many times the mean latency, less `besides` (s), is the mean that was expected.
+
+    Requests are drawn with what is expected of each, so that chance in the arrivals cancels.
+    Unknown where one was not answered, and where no time at all is expected.
+    """
+    table = rows(recording)
+    if not table["ok"].all():
+        return Interval.unknown("not all were answered", "ratio", len(table))
+    if not table["expected"].any():
+        return Interval.unknown("theory expects no time", "ratio", len(table))
     return resampled(
-        lambda drawn: float(np.polyfit(drawn[0], drawn[1], 1)[1]),
-        since,
-        took,
-        unit="s",
-        block=len(took) // 10,
+        lambda drawn: float((drawn[0].mean() - besides) / drawn[1].mean()),
+        table["latency"].to_numpy(dtype=float),
+        table["expected"].to_numpy(dtype=float),
+        unit="ratio",
+        block=max(1, len(table) // 10),
     )
 
 
-def slower(latencies: npt.ArrayLike, seconds: float) -> float:
-    """The share of measured latencies above `seconds`: what a deadline there would cut off.
+def slower(requests: Requests, seconds: float) -> Interval:
+    """The share of requests that take longer than so many seconds: what a deadline would cut off.
 
-    nan where none was measured, or the deadline is not known.
+    That is 1 - F, where F is the distribution of their times.
     """
-    measured = np.asarray(latencies, dtype=float)
-    if not len(measured) or np.isnan(seconds):
-        return np.nan
-    return float(np.mean(measured > seconds))
+    return Answered(more_than=seconds)(requests)
 
 
-def neighbours_wait(
-    q: float, *, threads: int, held: float, predictions: float, others: float
-) -> float:
-    """Seconds within which a share `q` of the requests gets a thread of a shared pool.
-
-    `predictions` per second hold a thread for `held` seconds each, `others` per second for next to
-    no time: one queue whose service time is `held` or nothing (see `Queue.wait_quantile`).
-    """
-    share = predictions / (predictions + others)
-    # Of a time that is `held` with chance p and else 0: mean p * held, scv 1 / p - 1.
-    queue = Queue(threads, share * held, service_scv=1 / share - 1)
-    return queue.wait_quantile(q, predictions + others)
+def late(latencies: npt.ArrayLike, limit: float) -> int:
+    """How many of these (s) are above the limit; those without an answer are infinite."""
+    return int((np.asarray(latencies, dtype=float) > limit).sum())
 
 
-def seconds_lost(
-    fault: float, *, rate: float, threads: int, well: float, ill: float, limit: float
-) -> float:
-    """How long after a fault of `fault` seconds answers still take more than `limit` seconds.
-
-    The fluid limit (`report.Fluid`): while a prediction takes `ill` seconds, `rate` less `threads /
-    ill` requests per second pile up, and nobody takes them away again, so the pool has to work off
-    all of them at `threads / well`. It begins late: the predictions under way at the end still take
-    half of `ill`, on average. Infinite where the pool cannot bear the rate even when all is well,
-    nan where one of the numbers is not known.
-    """
-    if np.isnan([fault, rate, well, ill]).any():
-        return np.nan
-    drains = threads / well
-    growth = rate - threads / ill
-    if growth <= 0:
-        return 0.0
-    pile = growth * fault - threads + drains * ill / 2
-    bearable = drains * max(0.0, limit - well)
-    if rate >= drains:
-        return np.inf
-    return Fluid(drains).drain(pile - bearable, rate)
-
-
-def untimely(recording: Recording, begin: float, limit: float) -> int:
-    """Requests meant for the time from `begin` (Unix s) on without an answer within `limit` s."""
-    table = rows(recording)
-    table = table[table["intended"] >= begin]
-    return int((~(table["ok"].astype(bool) & (table["latency"] <= limit))).sum())
+def latencies(requests: Requests) -> Times:
+    """Seconds until the answer, infinite for those that got none."""
+    table = rows(requests)
+    return np.where(table["ok"].astype(bool), table["latency"], np.inf).astype(float)
