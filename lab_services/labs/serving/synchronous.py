@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lab_services.report.fallbacks import Answered
+from lab_services.report.fallbacks import FALLBACK
 from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
-from lab_services.report.stats import Interval, Requests, rows
+from lab_services.report.stats import Interval, Requests, note, rows
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
@@ -37,27 +37,35 @@ def boards(
     ]
 
 
-def returned(recording: Recording, after: float) -> Interval:
-    """Answers that came back per second, from `after` seconds on until the last was sent.
+def noted(interval: Interval, *recordings: Requests) -> Interval:
+    """The interval with what speaks against the recordings that it comes from."""
+    told = dict.fromkeys(filter(None, [interval.note, *map(note, recordings)]))
+    return replace(interval, note=" ".join(told))
 
-    It is what comes out under overload, where a queue hides what goes in. The interval is of up to
-    eight stretches with as many answers each. Unknown from fewer than two answers.
+
+def returned(recording: Recording, threads: int, after: float) -> Interval:
+    """Answers of a full pool that came back per second, from `after` seconds on.
+
+    It is what comes out under overload, where a queue hides what goes in; until the last request
+    was sent. Threads that began together answer together, so the interval is of up to eight
+    stretches in which each has answered as often. Unknown where there are fewer than two of them.
     """
     table = rows(recording)
     begin = float(table["intended"].min()) + after
     back = (table["intended"] + table["latency"])[table["ok"].astype(bool)]
     inside = np.sort(back[(back >= begin) & (back <= table["intended"].max())].to_numpy())
-    if len(inside) < 2 or inside[0] == inside[-1]:
-        few = f"{len(inside)} answers came back in that time, a rate needs two"
-        return Interval.unknown(few, "requests/s", len(inside))
-    each = max(1, (len(inside) - 1) // 8)
-    return t_interval(each / np.diff(inside[::each]), "requests/s", least=0)
+    each = threads * max(1, (len(inside) - 1) // threads // 8)
+    seconds = np.diff(inside[::each])
+    if len(seconds) < 2 or not seconds.all():
+        few = f"{len(inside)} answers came back in that time, two of each thread are needed"
+        return noted(Interval.unknown(few, "requests/s", len(inside)), recording)
+    return noted(t_interval(each / seconds, "requests/s", least=0), recording)
 
 
-def busy(worked: Sequence[tuple[float, float]]) -> Interval:
+def busy(worked: Sequence[tuple[float, float]], during: Recording) -> Interval:
     """Share of the time at work, from one reading (seconds, processor seconds) to the next."""
     times, used = np.array(sorted(worked)).T
-    return t_interval(np.diff(used) / np.diff(times), "share", least=0)
+    return noted(t_interval(np.diff(used) / np.diff(times), "share", least=0), during)
 
 
 def as_queue(
@@ -100,21 +108,43 @@ def of_expected(recording: Recording, besides: float = 0.0) -> Interval:
         return Interval.unknown("not all were answered", "ratio", len(table))
     if not table["expected"].any():
         return Interval.unknown("theory expects no time", "ratio", len(table))
-    return resampled(
+    found = resampled(
         lambda drawn: float((drawn[0].mean() - besides) / drawn[1].mean()),
         table["latency"].to_numpy(dtype=float),
         table["expected"].to_numpy(dtype=float),
         unit="ratio",
         block=max(1, len(table) // 10),
     )
+    return noted(found, recording)
 
 
-def slower(requests: Requests, seconds: float) -> Interval:
-    """The share of requests that take longer than so many seconds: what a deadline would cut off.
+def off_theory(hasty: Recording, patient: Recording, seconds: float) -> Interval:
+    """The share that a deadline has sent to the fallback, less the share that 1 - F(d) expects.
 
-    That is 1 - F, where F is the distribution of their times.
+    The `patient` ones got the same requests in turn, and so many of them take longer than that many
+    `seconds`. What slowed down both at the same moment cancels.
     """
-    return Answered(more_than=seconds)(requests)
+    cut = (rows(hasty)["status"] == FALLBACK).to_numpy(dtype=float)
+    slower = (latencies(patient) > seconds).astype(float)
+    both = min(len(cut), len(slower))
+    found = t_interval(cut[:both] - slower[:both], "share", least=-1, most=1, dependent=True)
+    return noted(found, hasty, patient)
+
+
+def tail_ratio(hasty: Recording, patient: Recording, q: float) -> Interval:
+    """The `q` quantile of one recording over that of another, which got the same requests in turn.
+
+    Alone their quantiles have no upper end from few answers that depend on one another. Here a
+    deadline is that end: what is slower than the slowest that was seen would be so by little.
+    """
+    both = min(len(rows(hasty)), len(rows(patient)))
+    found = resampled(
+        lambda drawn: float(np.quantile(drawn[0], q) / np.quantile(drawn[1], q)),
+        *(latencies(each)[:both] for each in (hasty, patient)),
+        unit="ratio",
+        block=10,
+    )
+    return noted(found, hasty, patient)
 
 
 def late(latencies: npt.ArrayLike, limit: float) -> int:

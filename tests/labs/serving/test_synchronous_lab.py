@@ -1,5 +1,7 @@
 """Helpers of the lab `serving/synchronous`: what it reads off, and the theory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,34 +37,46 @@ def test_what_comes_out_is_counted_by_when_it_came():
     """What was sent taken for what came back, or failures counted as answers."""
     # One a second is sent, one every two seconds comes back.
     recording = recorded([(float(n), float(n), n % 5 > 0) for n in range(40)])
-    assert lab.returned(recorded([(n, n, True) for n in range(40)]), 4).value == 0.5
-    assert lab.returned(recording, 4).value < 0.5
+    assert lab.returned(recorded([(n, n, True) for n in range(40)]), 1, 4).value == 0.5
+    assert lab.returned(recording, 1, 4).value < 0.5
 
 
 def test_too_few_answers_make_no_rate():
     """A slow machine's few answers end the run, or are divided by no time."""
     once = recorded([(float(n), 1.0, True) for n in range(40)])
-    assert "1 answers came back" in lab.returned(once, 38.5).note
-    assert "0 answers" in lab.returned(recorded([(1.0, 1.0, False)] * 3), 0).note
-    together = recorded([(1.0, 1.0, True), (1.0, 1.0, True), (3.0, 9.0, False)])
-    assert "a rate needs two" in lab.returned(together, 0).note
+    assert "1 answers came back" in lab.returned(once, 1, 38.5).note
+    assert "0 answers" in lab.returned(recorded([(1.0, 1.0, False)] * 3), 1, 0).note
+    together = recorded([(1.0, 1.0, True)] * 4 + [(3.0, 9.0, False)])
+    assert "two of each thread" in lab.returned(together, 1, 0).note
 
 
-def test_a_rate_knows_its_spread():
-    """The rate of a pause and a rush, as exact as that of a clock."""
-    steady = lab.returned(recorded([(n / 10, 0.01, True) for n in range(100)]), 0)
-    assert steady.high - steady.low < 0.01
-    random = np.random.default_rng(0)
-    rates = [
-        lab.returned(recorded([(at, 0, True) for at in np.cumsum(random.exponential(0.1, 200))]), 0)
-        for _ in range(100)
+def test_threads_that_answer_together_make_a_steady_rate():
+    """Stretches that hold a batch more or less, and a rate as unsure as that."""
+    # Four threads answer together each second.
+    batches = recorded([(n / 4, 1 + n // 4 - n / 4, True) for n in range(200)])
+    found = lab.returned(batches, 4, 5)
+    assert found.value == pytest.approx(4) and found.high - found.low < 1e-6
+
+
+def test_what_disturbed_a_recording_is_told():
+    """A claim that holds on what the machine could not measure."""
+    late = replace(recorded([(n / 10, 0.1, True) for n in range(100)]), note="It was late.")
+    late.table["expected"] = 0.1
+    late.table["status"] = 200
+    found = [
+        lab.returned(late, 1, 1),
+        lab.of_expected(late),
+        lab.busy([(0.0, 0.0), (1.0, 0.5), (2.0, 1.5)], late),
+        lab.off_theory(late, late, 0.05),
+        lab.tail_ratio(late, late, 0.9),
+        lab.returned(late, 1, 99),
     ]
-    assert 85 < sum(rate.low <= 10 <= rate.high for rate in rates) <= 100
+    assert all("It was late." in each.note for each in found)
 
 
-def test_how_busy_the_predictors_were():
+def test_how_busy_the_machine_was():
     """Readings in the order of the threads that took them."""
-    found = lab.busy([(2.0, 5.5), (0.0, 4.0), (1.0, 5.0)])
+    found = lab.busy([(2.0, 5.5), (0.0, 4.0), (1.0, 5.0)], recorded([(0, 0, True)]))
     assert (found.value, found.unit, found.n) == (pytest.approx(0.75), "share", 2)
 
 
@@ -73,11 +87,33 @@ def test_late_boards_after_a_fault():
     assert lab.late(lab.latencies(recording), 0.2) == 2
 
 
-def test_the_share_that_a_deadline_cuts_off():
-    """A share of the answers alone, or one without an interval."""
-    found = lab.slower(recorded([(n, n / 10, n < 4) for n in range(5)]), 0.25)
-    assert found.value == pytest.approx(1 / 5)
-    assert found.low < found.value < found.high
+def in_turn(random, count, deadline):
+    """Boards in turn for an application that waits and for one with a deadline (s)."""
+    busy = 1 + np.sin(np.arange(count) / 20)  # they meet the same queue
+    patient, hasty = (random.exponential(0.1, count) * busy for _ in range(2))
+    waits = recorded([(n, took, True) for n, took in enumerate(patient)])
+    given_up = hasty > deadline
+    cuts = recorded([(n, min(took, deadline), True) for n, took in enumerate(hasty)])
+    cuts.table["status"] = np.where(given_up, 203, 200)
+    return cuts, waits
+
+
+def test_a_deadline_cuts_off_what_is_slower():
+    """A distance from theory where there is none, none where there is one."""
+    cuts, waits = in_turn(np.random.default_rng(0), 1000, 0.1)
+    found = lab.off_theory(cuts, waits, 0.1)
+    assert found.low < 0 < found.high < 0.08
+    assert lab.off_theory(cuts, waits, 0.05).high < 0
+    lost = recorded([(n, 0.01, False) for n in range(1000)])
+    assert lab.off_theory(cuts, lost, 0.1).high < 0
+
+
+def test_the_tail_with_a_deadline_over_the_natural_one():
+    """A tail of the answers alone, or an open end where the deadline is one."""
+    cuts, waits = in_turn(np.random.default_rng(0), 300, 0.1)
+    found = lab.tail_ratio(cuts, waits, 0.9)
+    assert found.value == pytest.approx(0.1 / np.quantile(waits.table["latency"], 0.9))
+    assert found.low < found.value < found.high < 0.5
 
 
 def poisson(random, rate, count):
