@@ -1,9 +1,11 @@
 """The web application against a predictor that the test slows down, and what the lab reads off."""
 
 import runpy
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -132,6 +134,32 @@ def test_applications_have_threads_of_their_own(web, predictor, users):
     until(lambda: len(predictor.asked) == 5)
     predictor.free.set()
     assert [board.result(5).status_code for board in boards] == [200] * 5
+
+
+@pytest.fixture
+def stutters():
+    """The address of a predictor whose head comes after 0.3 s, and whose body never does."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as opened:
+
+        def serve():
+            caller = opened.enter_context(server.accept()[0])
+            caller.recv(65536)
+            time.sleep(0.3)
+            caller.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.alone
+def test_the_deadline_is_for_the_whole_answer(web, monkeypatch, stutters):
+    """A limit for each packet by itself: 0.4 s for the head, and 0.4 s more for the body."""
+    monkeypatch.setenv("PREDICTOR_URL", stutters)
+    began = time.monotonic()
+    assert show(web, "threads=2&milliseconds=400").status_code == 203
+    assert time.monotonic() - began < 0.6
 
 
 def test_a_predictor_that_is_away(web, monkeypatch, predictor):
