@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lab_services.report import leaving_out
 from lab_services.report.fallbacks import FALLBACK
 from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
@@ -145,6 +146,23 @@ def tail_ratio(hasty: Recording, patient: Recording, q: float) -> Interval:
         block=10,
     )
     return noted(found, hasty, patient)
+
+
+def ratio_of_sums(counts: Sequence[int], expected: Sequence[int]) -> Interval:
+    """All counts over all that were expected, with how far the rounds lie apart.
+
+    Each round is left out in turn: one with few says less than one with many. Unknown where the
+    others expect nothing.
+    """
+    n = len(counts)
+    if not all(sum(expected) - each for each in expected):
+        return Interval.unknown("nothing is expected of the other rounds", "ratio", n)
+    value, low, high = leaving_out.interval(
+        [[np.array([each], dtype=float) for each in series] for series in (counts, expected)],
+        lambda pair: float(pair[0].sum() / pair[1].sum()),
+        enough=2,  # so that no round stands for itself
+    )
+    return Interval(value, max(0.0, low), high, n, "ratio")
 
 
 def late(latencies: npt.ArrayLike, limit: float) -> int:

@@ -80,6 +80,15 @@ def test_how_busy_the_machine_was():
     assert (found.value, found.unit, found.n) == (pytest.approx(0.75), "share", 2)
 
 
+def test_rounds_with_more_weigh_more():
+    """A round of two boards that counts as much as one of a hundred, or a round alone as exact."""
+    found = lab.ratio_of_sums([100, 105, 95, 100, 4], [100, 100, 100, 100, 1])
+    assert found.value == pytest.approx(404 / 401)
+    assert 0.9 < found.low < found.value < found.high < 1.1
+    assert not lab.ratio_of_sums([1, 2], [0, 0]).known
+    assert not lab.ratio_of_sums([3], [4]).known
+
+
 def test_late_boards_after_a_fault():
     """A board that never came counted as one in time, or one in time as late."""
     recording = recorded([(1, 0.9, True), (2, 0.2, True), (3, 0.1, True), (4, 0.1, False)])
