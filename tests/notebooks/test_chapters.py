@@ -33,7 +33,6 @@ PAGE = [
 # lab that has come over is taken off, and none is added.
 NOT_YET_CONVERTED = {
     "serving/web-single",
-    "serving/synchronous",
     "serving/prediction-circuit-break",
 }
 

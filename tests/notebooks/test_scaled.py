@@ -30,7 +30,6 @@ UNSCALED = {
     "serving/prediction-circuit-break": 8,
     "serving/prep-pred": 2,
     "serving/serving-template": 3,
-    "serving/synchronous": 2,
     "serving/web-single": 2,
     "training/batch-training": 2,
 }

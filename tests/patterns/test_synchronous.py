@@ -1,9 +1,11 @@
 """The web application against a predictor that the test slows down, and what the lab reads off."""
 
 import runpy
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -20,8 +22,10 @@ from tests.patterns.fake_service import Answer, fake_service
 
 APP = "lab_services.patterns.serving.synchronous.app"
 PREDICTOR = "lab_services.patterns.serving.synchronous.predictor"
-WAYS = ("waits", "bulkhead", "deadline", "guarded")
-TIMED = ("deadline", "guarded", "within/150")
+# Two threads in each; the deadline is in milliseconds.
+WAITS, BULKHEAD = "threads=2", "threads=2&bulkhead=true"
+DEADLINE, GUARDED = "threads=2&milliseconds=150", "threads=2&milliseconds=150&bulkhead=true"
+TIMED = (DEADLINE, GUARDED)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,12 +54,10 @@ def predictor():
 
 @pytest.fixture
 def web(models, predictor, monkeypatch):
-    """The application with two threads in each of its ways."""
+    """The application, which asks this predictor."""
     environment = {
         "MODEL": str(models["rough"]),
         "PREDICTOR_URL": predictor.url,
-        "THREADS_IN_ALL": "2",
-        "DEADLINE": "0.15",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -70,7 +72,13 @@ def users():
 
 
 def show(web, way, flights=1):
-    return web.post(f"/{way}/board", json=[EXAMPLE] * flights)
+    return web.post(f"/board?{way}", json=[EXAMPLE] * flights)
+
+
+def waiting(web):
+    """How many requests wait for a thread, of all applications together."""
+    lines = web.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("waiting{"))
 
 
 def until(condition):
@@ -81,7 +89,7 @@ def until(condition):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("way", [*WAYS, "threads/3", "within/500"])
+@pytest.mark.parametrize("way", [WAITS, BULKHEAD, DEADLINE, GUARDED])
 def test_a_sound_predictor_answers(web, way):
     """A fallback that answers although nothing is wrong."""
     answer = show(web, way, flights=3)
@@ -99,7 +107,7 @@ def test_a_predictor_that_fails_is_replaced_by_the_rough_model(web, predictor, w
     assert [each["probability"] for each in answer.json()] == [expected, expected]
 
 
-@pytest.mark.parametrize("way", ["waits", "bulkhead"])
+@pytest.mark.parametrize("way", [WAITS, BULKHEAD])
 def test_without_a_fallback_the_user_gets_the_failure(web, predictor, way):
     """A baseline that is protected after all."""
     predictor.status = 503
@@ -117,20 +125,57 @@ def test_a_late_answer_is_not_waited_for_and_is_nobodys(web, predictor, way):
     assert (answer.status_code, answer.json()[0]["probability"]) == (200, 0.07)
 
 
+def test_applications_have_threads_of_their_own(web, predictor, users):
+    """One application's boards wait for the threads of another, and so nothing is compared."""
+    predictor.free.clear()
+    boards = [users.submit(show, web, WAITS) for _ in range(2)]
+    until(lambda: len(predictor.asked) == 2)
+    boards += [users.submit(show, web, "threads=3") for _ in range(3)]
+    until(lambda: len(predictor.asked) == 5)
+    predictor.free.set()
+    assert [board.result(5).status_code for board in boards] == [200] * 5
+
+
+@pytest.fixture
+def stutters():
+    """The address of a predictor whose head comes after 0.3 s, and whose body never does."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as opened:
+
+        def serve():
+            caller = opened.enter_context(server.accept()[0])
+            caller.recv(65536)
+            time.sleep(0.3)
+            caller.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.alone
+def test_the_deadline_is_for_the_whole_answer(web, monkeypatch, stutters):
+    """A limit for each packet by itself: 0.4 s for the head, and 0.4 s more for the body."""
+    monkeypatch.setenv("PREDICTOR_URL", stutters)
+    began = time.monotonic()
+    assert show(web, "threads=2&milliseconds=400").status_code == 203
+    assert time.monotonic() - began < 0.6
+
+
 def test_a_predictor_that_is_away(web, monkeypatch, predictor):
     """A traceback, or a wait without end, where nobody answers."""
     predictor.stop()
-    assert show(web, "waits").status_code == 503
-    assert show(web, "guarded").status_code == 203
+    assert show(web, WAITS).status_code == 503
+    assert show(web, GUARDED).status_code == 203
 
 
 def test_in_one_pool_the_airports_wait_for_the_boards(web, predictor, users):
     """A comparison whose unprotected side has threads to spare."""
     predictor.free.clear()
-    boards = [users.submit(show, web, "waits") for _ in range(2)]
+    boards = [users.submit(show, web, WAITS) for _ in range(2)]
     until(lambda: len(predictor.asked) == 2)
-    airport = users.submit(web.get, "/waits/airport/JFK")
-    until(lambda: 'waiting{way="waits"} 1.0' in web.get("/metrics").text)
+    airport = users.submit(web.get, f"/airport/JFK?{WAITS}")
+    until(lambda: waiting(web) == 1)
     assert not airport.done()
     predictor.free.set()
     assert airport.result(5).json() == {
@@ -143,9 +188,9 @@ def test_in_one_pool_the_airports_wait_for_the_boards(web, predictor, users):
 def test_behind_a_bulkhead_they_do_not(web, predictor, users):
     """A bulkhead with a hole, or one that lets boards have all threads."""
     predictor.free.clear()
-    boards = [users.submit(show, web, "bulkhead") for _ in range(2)]
-    until(lambda: 'waiting{way="bulkhead"} 1.0' in web.get("/metrics").text)
-    assert web.get("/bulkhead/airport/LGA").status_code == 200
+    boards = [users.submit(show, web, BULKHEAD) for _ in range(2)]
+    until(lambda: waiting(web) == 1)
+    assert web.get(f"/airport/LGA?{BULKHEAD}").status_code == 200
     assert len(predictor.asked) == 1
     predictor.free.set()
     assert [board.result(5).status_code for board in boards] == [200, 200]
@@ -156,7 +201,7 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
     """A deadline on the call alone: who queues waits for those before him, and then once more."""
     predictor.free.clear()
     began = time.monotonic()
-    boards = [users.submit(show, web, "guarded") for _ in range(12)]
+    boards = [users.submit(show, web, GUARDED) for _ in range(12)]
     assert {board.result(5).status_code for board in boards} == {203}
     assert time.monotonic() - began < 12 * 0.15
     # Who never got a thread has asked nobody; a deadline on the call alone would let all of them
@@ -167,12 +212,12 @@ def test_the_wait_for_a_thread_counts_towards_the_deadline(web, predictor, users
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/none/board", [EXAMPLE]),
-        ("POST", "/waits/board", []),
-        ("POST", "/waits/board", [{}]),
-        ("POST", "/within/0/board", [EXAMPLE]),
-        ("POST", "/threads/0/board", [EXAMPLE]),
-        ("GET", "/waits/airport/LAX", None),
+        ("POST", "/board", [EXAMPLE]),
+        ("POST", "/board?threads=2", []),
+        ("POST", "/board?threads=2", [{}]),
+        ("POST", "/board?threads=2&milliseconds=0", [EXAMPLE]),
+        ("POST", "/board?threads=1&bulkhead=true", [EXAMPLE]),
+        ("GET", "/airport/LAX?threads=2", None),
     ],
 )
 def test_what_does_not_exist_is_refused(web, predictor, method, path, body):

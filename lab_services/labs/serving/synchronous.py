@@ -1,18 +1,22 @@
 """What the lab reads off the stack and the recordings, and the theory; no service imports this."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from heapq import heapreplace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lab_services.report.queueing import Fluid, Queue
+from lab_services.report import leaving_out
+from lab_services.report.fallbacks import FALLBACK
 from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
-from lab_services.report.stats import Interval, Requests, rows
+from lab_services.report.stats import Interval, Requests, note, rows
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
+Times = npt.NDArray[np.float64]
 
 
 def boards(
@@ -34,101 +38,139 @@ def boards(
     ]
 
 
-def returned(recording: Recording, after: float) -> Interval:
-    """Answers that came back per second, from `after` seconds on until the last was sent.
+def noted(interval: Interval, *recordings: Requests) -> Interval:
+    """The interval with what speaks against the recordings that it comes from."""
+    told = dict.fromkeys(filter(None, [interval.note, *map(note, recordings)]))
+    return replace(interval, note=" ".join(told))
 
-    It is what comes out under overload, where a queue hides what goes in. The interval is of up to
-    eight stretches with as many answers each. Unknown from fewer than two answers.
+
+def returned(recording: Recording, threads: int, after: float) -> Interval:
+    """Answers of a full pool that came back per second, from `after` seconds on.
+
+    It is what comes out under overload, where a queue hides what goes in; until the last request
+    was sent. Threads that began together answer together, so the interval is of up to eight
+    stretches in which each has answered as often. Unknown where there are fewer than two of them.
     """
     table = rows(recording)
     begin = float(table["intended"].min()) + after
     back = (table["intended"] + table["latency"])[table["ok"].astype(bool)]
     inside = np.sort(back[(back >= begin) & (back <= table["intended"].max())].to_numpy())
-    if len(inside) < 2 or inside[0] == inside[-1]:
-        few = f"{len(inside)} answers came back in that time, a rate needs two"
-        return Interval.unknown(few, "requests/s", len(inside))
-    each = max(1, (len(inside) - 1) // 8)
-    return t_interval(each / np.diff(inside[::each]), "requests/s", least=0)
+    each = threads * max(1, (len(inside) - 1) // threads // 8)
+    seconds = np.diff(inside[::each])
+    if len(seconds) < 2 or not seconds.all():
+        few = f"{len(inside)} answers came back in that time, two of each thread are needed"
+        return noted(Interval.unknown(few, "requests/s", len(inside)), recording)
+    return noted(t_interval(each / seconds, "requests/s", least=0), recording)
 
 
-def busy(worked: Sequence[tuple[float, float]]) -> Interval:
+def busy(worked: Sequence[tuple[float, float]], during: Recording) -> Interval:
     """Share of the time at work, from one reading (seconds, processor seconds) to the next."""
     times, used = np.array(sorted(worked)).T
-    return t_interval(np.diff(used) / np.diff(times), "share", least=0)
+    return noted(t_interval(np.diff(used) / np.diff(times), "share", least=0), during)
 
 
-def halfway(requests: Requests) -> Interval:
-    """Seconds that the answer takes for who comes halfway, where a queue grows all the time.
+def as_queue(
+    recording: Recording,
+    threads: int,
+    takes: Callable[[Mapping[Any, Any], float], float],
+    patience: float = np.inf,
+) -> Recording:
+    """The recording with a column `expected`: the seconds of each request in one pool of threads.
 
-    The line through all answers at that place: their median is as sure, but blocks that are drawn
-    of values with a trend do not know that. Unknown from fewer than 20 answers.
+    They get a thread first come, first served. `takes` gives the seconds for which a request, a
+    row, holds its thread from the moment (Unix s) at which it gets one. Who has waited for longer
+    than `patience` seconds then leaves without one and has no answer: infinite. So for these very
+    arrivals it says what a formula says of their mean: J. Kiefer and J. Wolfowitz, "On the theory
+    of queues with many servers", Transactions of the American Mathematical Society 78, 1955.
     """
-    table = rows(requests)
-    table = table[table["ok"].astype(bool)]
-    if len(table) < 20:
-        return Interval.unknown(f"{len(table)} answers, a line needs 20", "s", len(table))
-    came, took = table["intended"].to_numpy(), table["latency"].to_numpy()
-    since = came - (came[0] + came[-1]) / 2
-    return resampled(
-        lambda drawn: float(np.polyfit(drawn[0], drawn[1], 1)[1]),
-        since,
-        took,
-        unit="s",
-        block=len(took) // 10,
-    )
-
-
-def slower(latencies: npt.ArrayLike, seconds: float) -> float:
-    """The share of measured latencies above `seconds`: what a deadline there would cut off.
-
-    nan where none was measured, or the deadline is not known.
-    """
-    measured = np.asarray(latencies, dtype=float)
-    if not len(measured) or np.isnan(seconds):
-        return np.nan
-    return float(np.mean(measured > seconds))
-
-
-def neighbours_wait(
-    q: float, *, threads: int, held: float, predictions: float, others: float
-) -> float:
-    """Seconds within which a share `q` of the requests gets a thread of a shared pool.
-
-    `predictions` per second hold a thread for `held` seconds each, `others` per second for next to
-    no time: one queue whose service time is `held` or nothing (see `Queue.wait_quantile`).
-    """
-    share = predictions / (predictions + others)
-    # Of a time that is `held` with chance p and else 0: mean p * held, scv 1 / p - 1.
-    queue = Queue(threads, share * held, service_scv=1 / share - 1)
-    return queue.wait_quantile(q, predictions + others)
-
-
-def seconds_lost(
-    fault: float, *, rate: float, threads: int, well: float, ill: float, limit: float
-) -> float:
-    """How long after a fault of `fault` seconds answers still take more than `limit` seconds.
-
-    The fluid limit (`report.Fluid`): while a prediction takes `ill` seconds, `rate` less `threads /
-    ill` requests per second pile up, and nobody takes them away again, so the pool has to work off
-    all of them at `threads / well`. It begins late: the predictions under way at the end still take
-    half of `ill`, on average. Infinite where the pool cannot bear the rate even when all is well,
-    nan where one of the numbers is not known.
-    """
-    if np.isnan([fault, rate, well, ill]).any():
-        return np.nan
-    drains = threads / well
-    growth = rate - threads / ill
-    if growth <= 0:
-        return 0.0
-    pile = growth * fault - threads + drains * ill / 2
-    bearable = drains * max(0.0, limit - well)
-    if rate >= drains:
-        return np.inf
-    return Fluid(drains).drain(pile - bearable, rate)
-
-
-def untimely(recording: Recording, begin: float, limit: float) -> int:
-    """Requests meant for the time from `begin` (Unix s) on without an answer within `limit` s."""
+    free = [-np.inf] * threads  # when each thread is free, as a heap
+    found = []
     table = rows(recording)
-    table = table[table["intended"] >= begin]
-    return int((~(table["ok"].astype(bool) & (table["latency"] <= limit))).sum())
+    for request in table.to_dict("records"):
+        came = float(request["intended"])
+        begin = max(came, free[0])
+        if begin - came > patience:
+            found.append(np.inf)
+            continue
+        end = begin + takes(request, begin)
+        heapreplace(free, end)
+        found.append(end - came)
+    return replace(recording, table=table.assign(expected=found))
+
+
+def of_expected(recording: Recording, besides: float = 0.0) -> Interval:
+    """By how many times the mean latency, less `besides` (s), is the mean that was expected.
+
+    Requests are drawn with what is expected of each, so that chance in the arrivals cancels.
+    Unknown where one was not answered, and where no time at all is expected.
+    """
+    table = rows(recording)
+    if not table["ok"].all():
+        return Interval.unknown("not all were answered", "ratio", len(table))
+    if not table["expected"].any():
+        return Interval.unknown("theory expects no time", "ratio", len(table))
+    found = resampled(
+        lambda drawn: float((drawn[0].mean() - besides) / drawn[1].mean()),
+        table["latency"].to_numpy(dtype=float),
+        table["expected"].to_numpy(dtype=float),
+        unit="ratio",
+        block=max(1, len(table) // 10),
+    )
+    return noted(found, recording)
+
+
+def off_theory(hasty: Recording, patient: Recording, seconds: float) -> Interval:
+    """The share that a deadline has sent to the fallback, less the share that 1 - F(d) expects.
+
+    The `patient` ones got the same requests in turn, and so many of them take longer than that many
+    `seconds`. What slowed down both at the same moment cancels.
+    """
+    cut = (rows(hasty)["status"] == FALLBACK).to_numpy(dtype=float)
+    slower = (latencies(patient) > seconds).astype(float)
+    both = min(len(cut), len(slower))
+    found = t_interval(cut[:both] - slower[:both], "share", least=-1, most=1, dependent=True)
+    return noted(found, hasty, patient)
+
+
+def tail_ratio(hasty: Recording, patient: Recording, q: float) -> Interval:
+    """The `q` quantile of one recording over that of another, which got the same requests in turn.
+
+    Alone their quantiles have no upper end from few answers that depend on one another. Here a
+    deadline is that end: what is slower than the slowest that was seen would be so by little.
+    """
+    both = min(len(rows(hasty)), len(rows(patient)))
+    found = resampled(
+        lambda drawn: float(np.quantile(drawn[0], q) / np.quantile(drawn[1], q)),
+        *(latencies(each)[:both] for each in (hasty, patient)),
+        unit="ratio",
+        block=10,
+    )
+    return noted(found, hasty, patient)
+
+
+def ratio_of_sums(counts: Sequence[int], expected: Sequence[int]) -> Interval:
+    """All counts over all that were expected, with how far the rounds lie apart.
+
+    Each round is left out in turn: one with few says less than one with many. Unknown where the
+    others expect nothing.
+    """
+    n = len(counts)
+    if not all(sum(expected) - each for each in expected):
+        return Interval.unknown("nothing is expected of the other rounds", "ratio", n)
+    value, low, high = leaving_out.interval(
+        [[np.array([each], dtype=float) for each in series] for series in (counts, expected)],
+        lambda pair: float(pair[0].sum() / pair[1].sum()),
+        enough=2,  # so that no round stands for itself
+    )
+    return Interval(value, max(0.0, low), high, n, "ratio")
+
+
+def late(latencies: npt.ArrayLike, limit: float) -> int:
+    """How many of these (s) are above the limit; those without an answer are infinite."""
+    return int((np.asarray(latencies, dtype=float) > limit).sum())
+
+
+def latencies(requests: Requests) -> Times:
+    """Seconds until the answer, infinite for those that got none."""
+    table = rows(requests)
+    return np.where(table["ok"].astype(bool), table["latency"], np.inf).astype(float)

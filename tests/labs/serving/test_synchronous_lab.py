@@ -1,10 +1,12 @@
 """Helpers of the lab `serving/synchronous`: what it reads off, and the theory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lab_services import traffic
+from lab_services import Queue, traffic
 from lab_services.labs.serving import synchronous as lab
 
 # --- reading and theory --------------------------------------------------------------------------
@@ -35,100 +37,144 @@ def test_what_comes_out_is_counted_by_when_it_came():
     """What was sent taken for what came back, or failures counted as answers."""
     # One a second is sent, one every two seconds comes back.
     recording = recorded([(float(n), float(n), n % 5 > 0) for n in range(40)])
-    assert lab.returned(recorded([(n, n, True) for n in range(40)]), 4).value == 0.5
-    assert lab.returned(recording, 4).value < 0.5
+    assert lab.returned(recorded([(n, n, True) for n in range(40)]), 1, 4).value == 0.5
+    assert lab.returned(recording, 1, 4).value < 0.5
 
 
 def test_too_few_answers_make_no_rate():
     """A slow machine's few answers end the run, or are divided by no time."""
     once = recorded([(float(n), 1.0, True) for n in range(40)])
-    assert "1 answers came back" in lab.returned(once, 38.5).note
-    assert "0 answers" in lab.returned(recorded([(1.0, 1.0, False)] * 3), 0).note
-    together = recorded([(1.0, 1.0, True), (1.0, 1.0, True), (3.0, 9.0, False)])
-    assert "a rate needs two" in lab.returned(together, 0).note
+    assert "1 answers came back" in lab.returned(once, 1, 38.5).note
+    assert "0 answers" in lab.returned(recorded([(1.0, 1.0, False)] * 3), 1, 0).note
+    together = recorded([(1.0, 1.0, True)] * 4 + [(3.0, 9.0, False)])
+    assert "two of each thread" in lab.returned(together, 1, 0).note
 
 
-def test_a_rate_knows_its_spread():
-    """The rate of a pause and a rush, as exact as that of a clock."""
-    steady = lab.returned(recorded([(n / 10, 0.01, True) for n in range(100)]), 0)
-    assert steady.high - steady.low < 0.01
-    random = np.random.default_rng(0)
-    rates = [
-        lab.returned(recorded([(at, 0, True) for at in np.cumsum(random.exponential(0.1, 200))]), 0)
-        for _ in range(100)
+def test_threads_that_answer_together_make_a_steady_rate():
+    """Stretches that hold a batch more or less, and a rate as unsure as that."""
+    # Four threads answer together each second.
+    batches = recorded([(n / 4, 1 + n // 4 - n / 4, True) for n in range(200)])
+    found = lab.returned(batches, 4, 5)
+    assert found.value == pytest.approx(4) and found.high - found.low < 1e-6
+
+
+def test_what_disturbed_a_recording_is_told():
+    """A claim that holds on what the machine could not measure."""
+    late = replace(recorded([(n / 10, 0.1, True) for n in range(100)]), note="It was late.")
+    late.table["expected"] = 0.1
+    late.table["status"] = 200
+    found = [
+        lab.returned(late, 1, 1),
+        lab.of_expected(late),
+        lab.busy([(0.0, 0.0), (1.0, 0.5), (2.0, 1.5)], late),
+        lab.off_theory(late, late, 0.05),
+        lab.tail_ratio(late, late, 0.9),
+        lab.returned(late, 1, 99),
     ]
-    assert 85 < sum(rate.low <= 10 <= rate.high for rate in rates) <= 100
+    assert all("It was late." in each.note for each in found)
 
 
-def test_who_comes_halfway_waits_for_half_of_what_piles_up():
-    """An interval as wide as the queue grows, or a line through what was never answered."""
-    random = np.random.default_rng(0)
-    grows = [(n / 10, 1 + n / 10 + random.normal(0, 0.1), n % 10 > 0) for n in range(100)]
-    found = lab.halfway(recorded(grows))
-    assert found.value == pytest.approx(1 + 99 / 20, abs=0.2)
-    assert 0 < found.high - found.low < 0.3
-    assert not lab.halfway(recorded(grows[:20])).known
-
-
-def test_how_busy_the_predictors_were():
+def test_how_busy_the_machine_was():
     """Readings in the order of the threads that took them."""
-    found = lab.busy([(2.0, 5.5), (0.0, 4.0), (1.0, 5.0)])
+    found = lab.busy([(2.0, 5.5), (0.0, 4.0), (1.0, 5.0)], recorded([(0, 0, True)]))
     assert (found.value, found.unit, found.n) == (pytest.approx(0.75), "share", 2)
 
 
+def test_rounds_with_more_weigh_more():
+    """A round of two boards that counts as much as one of a hundred, or a round alone as exact."""
+    found = lab.ratio_of_sums([100, 105, 95, 100, 4], [100, 100, 100, 100, 1])
+    assert found.value == pytest.approx(404 / 401)
+    assert 0.9 < found.low < found.value < found.high < 1.1
+    assert not lab.ratio_of_sums([1, 2], [0, 0]).known
+    assert not lab.ratio_of_sums([3], [4]).known
+
+
 def test_late_boards_after_a_fault():
-    """Requests from before, or answers in time, counted as lost."""
-    recording = recorded([(1, 0.9, True), (2, 0.9, True), (3, 0.1, True), (4, 0.1, False)])
-    assert lab.untimely(recording, 2, 0.25) == 2
+    """A board that never came counted as one in time, or one in time as late."""
+    recording = recorded([(1, 0.9, True), (2, 0.2, True), (3, 0.1, True), (4, 0.1, False)])
+    assert list(lab.latencies(recording)) == [0.9, 0.2, 0.1, np.inf]
+    assert lab.late(lab.latencies(recording), 0.2) == 2
 
 
-def test_the_share_that_a_deadline_cuts_off():
-    assert lab.slower([0.1, 0.2, 0.3, 0.4], 0.25) == 0.5
+def in_turn(random, count, deadline):
+    """Boards in turn for an application that waits and for one with a deadline (s)."""
+    busy = 1 + np.sin(np.arange(count) / 20)  # they meet the same queue
+    patient, hasty = (random.exponential(0.1, count) * busy for _ in range(2))
+    waits = recorded([(n, took, True) for n, took in enumerate(patient)])
+    given_up = hasty > deadline
+    cuts = recorded([(n, min(took, deadline), True) for n, took in enumerate(hasty)])
+    cuts.table["status"] = np.where(given_up, 203, 200)
+    return cuts, waits
 
 
-def test_what_the_theory_is_not_given_it_does_not_know():
-    """A share of nothing, or 0 seconds lost, from what could not be measured."""
-    assert np.isnan(lab.slower([], 0.25))
-    assert np.isnan(lab.slower([0.1, 0.2], np.nan))
-    known = {"rate": 50.0, "threads": 4, "well": 0.04, "ill": 0.4, "limit": 0.25}
-    for name in ("rate", "well", "ill"):
-        assert np.isnan(lab.seconds_lost(3.0, **{**known, name: np.nan}))
+def test_a_deadline_cuts_off_what_is_slower():
+    """A distance from theory where there is none, none where there is one."""
+    cuts, waits = in_turn(np.random.default_rng(0), 1000, 0.1)
+    found = lab.off_theory(cuts, waits, 0.1)
+    assert found.low < 0 < found.high < 0.08
+    assert lab.off_theory(cuts, waits, 0.05).high < 0
+    lost = recorded([(n, 0.01, False) for n in range(1000)])
+    assert lab.off_theory(cuts, lost, 0.1).high < 0
 
 
-def simulated_waits(random, *, threads, held, predictions, others, count=100_000):
-    """What requests wait in one pool, first come first served."""
-    free = np.zeros(threads)
-    arrivals = np.cumsum(random.exponential(1 / (predictions + others), count))
-    works = random.random(count) < predictions / (predictions + others)
-    waits = np.empty(count)
-    for place, (now, work) in enumerate(zip(arrivals, works, strict=True)):
-        first = free.argmin()
-        begin = max(now, free[first])
-        waits[place] = begin - now
-        free[first] = begin + held * work
-    return waits
+def test_the_tail_with_a_deadline_over_the_natural_one():
+    """A tail of the answers alone, or an open end where the deadline is one."""
+    cuts, waits = in_turn(np.random.default_rng(0), 300, 0.1)
+    found = lab.tail_ratio(cuts, waits, 0.9)
+    assert found.value == pytest.approx(0.1 / np.quantile(waits.table["latency"], 0.9))
+    assert found.low < found.value < found.high < 0.5
 
 
-def test_the_neighbours_wait_against_a_simulation():
-    """A theory's curve that is off by more than a reader would forgive."""
-    known = {"threads": 4, "held": 0.1, "predictions": 30.0, "others": 60.0}
-    waits = simulated_waits(np.random.default_rng(0), **known)
-    assert lab.neighbours_wait(0.9, **known) == pytest.approx(np.quantile(waits, 0.9), rel=0.25)
-    assert lab.neighbours_wait(0.9, **{**known, "held": 0.14}) == np.inf
-    assert lab.neighbours_wait(0.5, **{**known, "held": 0.02}) == 0.0
+def poisson(random, rate, count):
+    return recorded([(at, 0.0, True) for at in np.cumsum(random.exponential(1 / rate, count))])
 
 
-def test_seconds_lost_against_a_simulation():
-    """A slip in the fluid model that a claim rests on."""
-    threads, well, ill, fault, rate, limit = 4, 0.04, 0.4, 3.0, 50.0, 0.25
-    free, late = np.zeros(threads), []
-    for now in np.arange(0, 12, 1 / rate):
-        first = free.argmin()
-        begin = max(now, free[first])
-        free[first] = begin + (ill if 1 <= begin < 1 + fault else well)
-        late.append(now >= 1 + fault and free[first] - now > limit)
-    expected = lab.seconds_lost(fault, rate=rate, threads=threads, well=well, ill=ill, limit=limit)
-    assert sum(late) / rate == pytest.approx(expected, rel=0.15)
-    known = {"threads": threads, "well": well, "limit": limit}
-    assert lab.seconds_lost(fault, rate=5, ill=0.4, **known) == 0.0
-    assert lab.seconds_lost(fault, rate=100, ill=0.4, **known) == np.inf
+def queued(recording, *arguments, **named):
+    return lab.as_queue(recording, *arguments, **named).table["expected"].to_numpy()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_pool_is_a_queue(threads):
+    """A theory's line that is off: exponential times have a formula (M/M/c)."""
+    random = np.random.default_rng(0)
+    came = poisson(random, 8 * threads, 100_000)
+    took = queued(came, threads, lambda *_: random.exponential(0.1))
+    assert took.mean() == pytest.approx(Queue(threads, 0.1).mean_latency(8 * threads), rel=0.05)
+
+
+def test_a_pool_in_a_fault():
+    """Work that is as slow as when the request came, and not as when it got its thread."""
+    came = recorded([(float(n), 0.0, True) for n in range(4)])
+    took = queued(came, 1, lambda _, begin: 3.0 if 1 <= begin < 3 else 0.5)
+    # From 0, 1, 4 and 4.5 on.
+    assert list(took) == [0.5, 3.0, 2.5, 2.0]
+
+
+def test_a_pool_tells_its_requests_apart():
+    """Pages without predictions that hold a thread for as long as those with them."""
+    came = recorded([(float(n), 0.0, True) for n in range(4)])
+    came.table["page"] = ["board", "airport", "board", "airport"]
+    took = queued(came, 1, lambda request, _: 3.0 * (request["page"] == "board"))
+    assert list(took) == [3.0, 2.0, 4.0, 3.0]
+
+
+def test_who_leaves_is_not_worked_for():
+    """A rival in whose world the queue is as long as in the other one."""
+    came = recorded([(0.0, 0.0, True), (0.1, 0.0, True), (0.9, 0.0, True)])
+    assert list(queued(came, 1, lambda *_: 1.0)) == pytest.approx([1.0, 1.9, 2.1])
+    leaving = queued(came, 1, lambda *_: 1.0, patience=0.5)
+    assert list(leaving) == pytest.approx([1.0, np.inf, 1.1])
+
+
+def test_how_far_it_is_from_theory():
+    """An interval as wide as the queue grows, or a ratio of what was not answered."""
+    random = np.random.default_rng(0)
+    theory = np.arange(1, 101) / 10
+    grows = recorded([(n, 1.2 * theory[n] + random.normal(0, 0.1) + 1, True) for n in range(100)])
+    grows.table["expected"] = theory
+    found = lab.of_expected(grows, besides=1.0)
+    assert found.low < 1.2 < found.high < 1.25
+    grows.table["expected"] = 0.0
+    assert "no time" in lab.of_expected(grows).note
+    grows.table.loc[3, "ok"] = False
+    assert "not all" in lab.of_expected(grows).note

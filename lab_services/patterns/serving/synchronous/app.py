@@ -1,8 +1,8 @@
 """Synchronous: the caller stops until the prediction is back.
 
 A web application that runs its work on threads, as synchronous frameworks do. Whoever asks the
-predictor holds a thread until the answer is there. It does so in several ways, as if it were
-several applications with threads of their own, so that they can be compared on one fault.
+predictor holds a thread until the answer is there. Each way to wait that is asked for is like an
+application of its own, with threads of its own, so that several can be compared on one fault.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from anyio import CapacityLimiter, fail_after, to_thread
-from fastapi import HTTPException, Path, Response
+from fastapi import Depends, HTTPException, Query, Response
 from prometheus_client import Gauge
 
 from lab_services.services import settings
@@ -25,10 +25,9 @@ from lab_services.services.forecasts import Forecasts
 from lab_services.services.predictor import Flights, Forecast, Model
 from lab_services.services.service import Service
 
-THREADS = int(settings.number("THREADS_IN_ALL", 4, low=2, high=256))
-DEADLINE = settings.number("DEADLINE", 0.2, low=0.001, high=60)  # seconds
+JSON = {"content-type": "application/json"}
 # What means that the predictor has not answered: too late, no connection, or no proper answer.
-FAILED = (OSError, http.client.HTTPException)
+FAILED = (OSError, http.client.HTTPException, orjson.JSONDecodeError)
 
 AIRPORTS = {
     "EWR": "Newark Liberty International Airport",
@@ -51,7 +50,6 @@ async def resources(_: Service) -> AsyncIterator[None]:
 
 
 app = Service("synchronous", lifespan=resources)
-waiting = Gauge("waiting", "Requests that wait for a thread", ["way"], registry=app.registry)
 
 
 # --- the pattern --------------------------------------------------------------------------------
@@ -65,34 +63,12 @@ class Way(NamedTuple):
     others: CapacityLimiter  # the threads for everything else
 
 
-def way(deadline: float = math.inf, threads: int = THREADS, *, bulkhead: bool = False) -> Way:
+def way(threads: int, deadline: float = math.inf, *, bulkhead: bool = False) -> Way:
     """An application with so many threads: one pool for all, or one thread kept for the others."""
     if bulkhead:
         return Way(deadline, CapacityLimiter(threads - 1), CapacityLimiter(1))
     shared = CapacityLimiter(threads)
     return Way(deadline, shared, shared)
-
-
-WAYS = {
-    "waits": way(),
-    "bulkhead": way(bulkhead=True),
-    "deadline": way(DEADLINE),
-    "guarded": way(DEADLINE, bulkhead=True),
-}
-Name = Literal["waits", "bulkhead", "deadline", "guarded"]
-
-
-@app.post("/{name}/board")
-async def board(name: Name, flights: Flights, response: Response) -> list[Forecast]:
-    """A page that cannot be shown without predictions: which of these flights will be late?"""
-    return await forecasts(WAYS[name], flights, response)
-
-
-@app.get("/{name}/airport/{code}")
-async def airport(name: Name, code: Literal["EWR", "JFK", "LGA"]) -> dict[str, str]:
-    """A page that needs no prediction at all."""
-    found = await to_thread.run_sync(AIRPORTS.__getitem__, code, limiter=WAYS[name].others)
-    return {"code": code, "name": found}
 
 
 async def forecasts(way: Way, flights: Flights, response: Response) -> list[Forecast]:
@@ -104,48 +80,67 @@ async def forecasts(way: Way, flights: Flights, response: Response) -> list[Fore
     except FAILED as failure:
         if math.isinf(way.deadline):
             raise HTTPException(503, "The predictor has not answered.") from failure
-        return instead(flights, response)
+        response.status_code = 203  # so that nobody takes it for the predictor's
+        return rough_forecasts(flights)
 
 
 def ask(flights: Flights, until: float) -> list[Forecast]:
     """The predictor's forecasts; holds its thread until they are there. Raises one of FAILED."""
-    connection = connected(None if math.isinf(until) else max(until - monotonic(), 0.001))
+    connection = free_connection()
     try:
+        wait_no_longer(connection, until)
         connection.request("POST", "/predict/board", orjson.dumps(flights), JSON)
+        wait_no_longer(connection, until)
         answer = connection.getresponse()
-        body = answer.read()
+        if answer.status != 200:
+            raise http.client.HTTPException(answer.status)
+        wait_no_longer(connection, until)
+        found: list[Forecast] = orjson.loads(answer.read())
     except FAILED:
         connection.close()  # the answer may still come, and would be taken for the next one's
         raise
     idle.append(connection)
-    if answer.status != 200:
-        raise http.client.HTTPException(answer.status)
-    found: list[Forecast] = orjson.loads(body)
     return found
 
 
-def instead(flights: Flights, response: Response) -> list[Forecast]:
-    """The rough model's forecasts. Status 203 says that they do not come from the predictor."""
-    response.status_code = 203
-    return rough_forecasts(flights)
+def wait_no_longer(connection: http.client.HTTPConnection, until: float) -> None:
+    """Limit what comes next to the time that is left.
+
+    A socket's limit is for each packet by itself. An answer of many packets needs it before each.
+    """
+    left = None if math.isinf(until) else max(until - monotonic(), 0.001)
+    connection.timeout = left  # where it is not connected yet
+    if connection.sock:
+        connection.sock.settimeout(left)
 
 
 # --- around it ----------------------------------------------------------------------------------
 
-JSON = {"content-type": "application/json"}
 
-
-def connected(seconds: float | None) -> http.client.HTTPConnection:
-    """A connection to the predictors that waits for so long, and for ever with None."""
+def free_connection() -> http.client.HTTPConnection:
+    """A connection to the predictors that nobody uses, a new one where all are in use."""
     try:
-        connection = idle.pop()
+        return idle.pop()
     except IndexError:
-        address = urlsplit(settings.text("PREDICTOR_URL")).netloc
-        connection = http.client.HTTPConnection(address)
-    connection.timeout = seconds
-    if connection.sock:
-        connection.sock.settimeout(seconds)
-    return connection
+        return http.client.HTTPConnection(urlsplit(settings.text("PREDICTOR_URL")).netloc)
+
+
+waiting = Gauge(
+    "waiting",
+    "Requests that wait for a thread",
+    ["threads", "milliseconds", "bulkhead"],
+    registry=app.registry,
+)
+
+
+@cache
+def application(threads: int, milliseconds: float | None, bulkhead: bool) -> Way:
+    """The application of this kind: there is one, whose threads all who ask for it share."""
+    deadline = math.inf if milliseconds is None else milliseconds / 1000
+    made = way(threads, deadline, bulkhead=bulkhead)
+    gauge = waiting.labels(threads, milliseconds or "none", bulkhead)
+    gauge.set_function(partial(queued, made.predicting))
+    return made
 
 
 def queued(limiter: CapacityLimiter) -> int:
@@ -153,25 +148,26 @@ def queued(limiter: CapacityLimiter) -> int:
     return limiter.statistics().tasks_waiting
 
 
-with_threads = cache(lambda threads: way(threads=threads))
-# Threads enough that nobody waits for one: what is left is the deadline.
-within = cache(lambda milliseconds: way(milliseconds / 1000, threads=64))
-
-for name, each in WAYS.items():
-    waiting.labels(name).set_function(partial(queued, each.predicting))
-
-
-@app.post("/threads/{threads}/board")
-async def board_with_threads(
-    threads: Annotated[int, Path(ge=1, le=64)], flights: Flights, response: Response
-) -> list[Forecast]:
-    """The board by an application of so many threads that waits for ever."""
-    return await forecasts(with_threads(threads), flights, response)
+def asked(
+    threads: Annotated[int, Query(ge=2, le=64)],
+    milliseconds: Annotated[float | None, Query(ge=1, le=60_000)] = None,
+    bulkhead: bool = False,
+) -> Way:
+    """Which application is asked: so many threads, a deadline or none, a bulkhead or none."""
+    return application(threads, milliseconds, bulkhead)
 
 
-@app.post("/within/{milliseconds}/board")
-async def board_within(
-    milliseconds: Annotated[float, Path(ge=1, le=60_000)], flights: Flights, response: Response
-) -> list[Forecast]:
-    """The board by an application with that deadline and threads enough."""
-    return await forecasts(within(milliseconds), flights, response)
+Asked = Annotated[Way, Depends(asked)]
+
+
+@app.post("/board")
+async def board(way: Asked, flights: Flights, response: Response) -> list[Forecast]:
+    """A page that cannot be shown without predictions: which of these flights will be late?"""
+    return await forecasts(way, flights, response)
+
+
+@app.get("/airport/{code}")
+async def airport(way: Asked, code: Literal["EWR", "JFK", "LGA"]) -> dict[str, str]:
+    """A page that needs no prediction at all."""
+    found = await to_thread.run_sync(AIRPORTS.__getitem__, code, limiter=way.others)
+    return {"code": code, "name": found}
