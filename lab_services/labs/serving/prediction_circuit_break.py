@@ -22,8 +22,10 @@ from lab_services.traffic.recording import Recording
 # its bucket holds, how often the port that retries tries, and how many the port that bounds what is
 # in flight lets through.
 LIMITS = (
-    *(2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 21, 25, 30, 36, 43, 52, 62, 74, 89),
-    *(107, 128, 154, 185, 222, 266, 319, 383, 460, 552, 662, 795, 954),
+    *range(2, 20),
+    *(20, 22, 24, 27, 29, 32, 35, 39, 43, 47, 52, 57, 63, 69, 76, 84, 92, 101, 111, 122, 135),
+    *(148, 163, 179, 197, 217, 238, 262, 288, 317, 349, 384, 422, 465, 511, 562, 618, 680, 748),
+    *(823, 905, 996),
 )
 BUCKET = 4
 TRIES = 4
@@ -90,6 +92,12 @@ def attempts_per_request(
             return Interval.unknown("nobody asked between two readings", "ratio")
         found.append((after - before) / asked)
     return t_interval(found, "ratio", least=0)
+
+
+def during(recording: Recording, *parts: str) -> Recording:
+    """The requests that are labelled as one of these `part`s; none where there is none."""
+    table = recording.table
+    return replace(recording, table=table[table["part"].isin(parts)].reset_index(drop=True))
 
 
 def in_rounds(recording: Recording, times: Iterable[tuple[float, float]]) -> Recording:

@@ -1,5 +1,6 @@
 """Helpers of the lab `serving/prediction-circuit-break`: what it reads off, and the theory."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_what_never_tripped_or_recovered_is_unknown():
     assert not trip.known and "never answered at once" in trip.note
     recover = lab.time_to_recover(recorded(ROWS), [2.6, 9.0])
     assert not recover.known and "did not answer again" in recover.note
+
+
+def test_parts_are_told_by_their_label():
+    """Requests of another part; an error where a part has none."""
+    table = recorded(ROWS).table.assign(part=["before", "burst", "burst", "after", "end", "end"])
+    recording = replace(recorded(ROWS), table=table)
+    assert lab.during(recording, "burst", "end").table["intended"].tolist() == [1, 1.5, 2.5, 3]
+    assert not len(lab.during(recording, "calm"))
 
 
 def test_rounds_are_labelled():
@@ -190,7 +199,7 @@ def test_the_fluid_model_of_the_limit():
     assert lab.expected_good(300, **known) < 30
     # Who takes as long as the deadline by itself is late even where nobody waits.
     assert lab.expected_good(30, **{**known, "wait": -0.1}) == 0
-    assert lab.limit_below(99) == 89
+    assert lab.limit_below(99) == 94
     assert lab.limit_below(1) == lab.LIMITS[0]
 
 
