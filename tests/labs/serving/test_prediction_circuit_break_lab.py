@@ -199,7 +199,7 @@ def test_the_fluid_model_of_the_limit():
     assert lab.expected_good(300, **known) < 30
     # Who takes as long as the deadline by itself is late even where nobody waits.
     assert lab.expected_good(30, **{**known, "wait": -0.1}) == 0
-    assert lab.limit_below(99) == 94
+    assert lab.limit_below(99) == 92
     assert lab.limit_below(1) == lab.LIMITS[0]
 
 
