@@ -21,7 +21,7 @@ from lab_services.traffic.recording import Recording
 # What envoy.yaml says: the limits of the port that limits the rate, in requests per second, what
 # its bucket holds, how often the port that retries tries, and how many the port that bounds what is
 # in flight lets through.
-LIMITS = (
+LIMITS: tuple[int, ...] = (
     *range(2, 20),
     *(20, 22, 24, 27, 29, 32, 35, 39, 43, 47, 52, 57, 63, 69, 76, 84, 92, 101, 111, 122, 135),
     *(148, 163, 179, 197, 217, 238, 262, 288, 317, 349, 384, 422, 465, 511, 562, 618, 680, 748),
