@@ -27,7 +27,6 @@ UNSCALED = {
     "serving/microservice-vertical": 10,
     "serving/multiple-stage-prediction": 2,
     "serving/prediction-cache": 11,
-    "serving/prediction-circuit-break": 8,
     "serving/prep-pred": 2,
     "serving/serving-template": 3,
     "serving/web-single": 2,

@@ -43,15 +43,15 @@ def predictor():
 
 @pytest.fixture
 def caller(models, predictor, monkeypatch):
-    """The application, with all its doors leading to the one predictor."""
+    """The application, with all ports of its proxy leading to the one predictor."""
     environment = {
         "MODEL": str(models["rough"]),
         "DEADLINE": "0.15",
         "FAILURES": "2",
         "OPEN_SECONDS": "0.2",
     }
-    for door in ("RETRYING", "LIMITED", "PLAIN", "GUARDED", "EJECTING"):
-        environment[f"{door}_URL"] = predictor.url
+    for port in ("RETRYING", "LIMITED", "PLAIN", "BOUNDED", "GUARDED", "EJECTING"):
+        environment[f"{port}_URL"] = predictor.url
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with TestClient(runpy.run_module(APP)["app"]) as client:
@@ -66,7 +66,7 @@ def states(caller):
     return [(change["circuit"], change["state"]) for change in caller.get("/circuits").json()]
 
 
-PROTECTED = ("limit/30", "envoy", "replicas", "fallback", "breaker", "breaker/7")
+PROTECTED = ("limit/30", "bounded", "guarded", "replicas", "fallback", "breaker", "breaker/7")
 
 
 @pytest.mark.alone
@@ -105,6 +105,14 @@ def test_the_limit_reaches_the_proxy(caller, predictor):
     """A sweep of limits that all are the same one."""
     ask(caller, "limit/30")
     assert [asked.headers["x-limit"] for asked in predictor.asked] == ["30"]
+
+
+def test_the_deadline_reaches_the_proxy(caller, predictor):
+    """A proxy that goes on where its caller has given up, or gives up before the last try."""
+    ask(caller, "fallback"), ask(caller, "unprotected")
+    names = ("x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-upstream-rq-timeout-ms")
+    told = [[asked.headers[name] for name in names] for asked in predictor.asked]
+    assert told == [["150", "150"], ["150", "600"]]
 
 
 @pytest.mark.alone
@@ -176,8 +184,8 @@ def envoy():
     return yaml.safe_load(path.read_text())["static_resources"]
 
 
-def test_the_callers_doors_are_the_proxys(envoy):
-    """A caller that believes it is protected and comes through another door."""
+def test_the_callers_ports_are_the_proxys(envoy):
+    """A caller that believes it is protected and comes by another port."""
     path = compose_path("serving/prediction-circuit-break")
     stack = compose.read(path, {"LAB_MODELS": str(paths.models_dir())})
     ports = {
@@ -186,5 +194,12 @@ def test_the_callers_doors_are_the_proxys(envoy):
     }
     for name, value in stack.service("caller").environment.items():
         if name.endswith("_URL"):
-            door = name.removesuffix("_URL").lower()
-            assert value == f"http://proxy:{ports[door]}"
+            assert value == f"http://proxy:{ports[name.removesuffix('_URL').lower()]}"
+
+
+def test_the_proxy_heeds_the_deadline_of_its_caller(envoy):
+    """A header that Envoy takes off, because to it the caller is a stranger: no deadline at all."""
+    for listener in envoy["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if listener["name"] != "network":
+            assert manager["use_remote_address"] and manager["internal_address_config"]

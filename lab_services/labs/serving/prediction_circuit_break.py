@@ -1,6 +1,7 @@
 """What the lab reads off the stack and the recordings; no service imports this."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,26 @@ from lab_services.report.fallbacks import FALLBACK, MODEL
 from lab_services.report.queueing import Fluid
 from lab_services.report.rounds import t_interval
 from lab_services.report.stats import Interval, Requests, rows
-from lab_services.stack import Stack
+from lab_services.report.windows import window
+from lab_services.stack import Stack, loopback
 from lab_services.traffic.recording import Recording
 
-# The limits that the proxy knows, in requests per second (envoy.yaml).
-LIMITS = (
-    *(10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90),
-    *(100, 120, 140, 160, 200, 250, 320, 400),
+# What envoy.yaml says: the limits of the port that limits the rate, in requests per second, what
+# its bucket holds, how often the port that retries tries, and how many the port that bounds what is
+# in flight lets through.
+LIMITS: tuple[int, ...] = (
+    *range(2, 20),
+    *(20, 22, 24, 27, 29, 32, 35, 39, 43, 47, 52, 57, 63, 69, 76, 84, 92, 101, 111, 122, 135),
+    *(148, 163, 179, 197, 217, 238, 262, 288, 317, 349, 384, 422, 465, 511, 562, 618, 680, 748),
+    *(823, 905, 996),
 )
-# Behind the door that retries: the seconds of one try, and how many there are at most (envoy.yaml).
-TRY_SECONDS, TRIES = 0.25, 4
+BUCKET = 4
+TRIES = 4
+IN_FLIGHT = 3
+
+
+Reading = tuple[float, int]
+"""When something was counted (Unix s), and how many there were."""
 
 
 # --- from the running stack ----------------------------------------------------------------------
@@ -33,9 +44,27 @@ def limit_below(rate: float) -> int:
     return max([limit for limit in LIMITS if limit <= rate], default=LIMITS[0])
 
 
-def attempts(stack: Stack, door: str) -> int:
-    """How often the proxy has sent a request on behind a door, retries included."""
-    (counted,) = stack.envoy_stats("proxy", rf"^cluster\.{door}\.upstream_rq_total$").values()
+def set_times(stack: Stack, *, deadline: float, open_seconds: float) -> None:
+    """A new caller with these seconds for a try and for an open circuit; the proxy ejects as long.
+
+    Raises httpx.HTTPError where the proxy does not answer.
+    """
+    times = {"DEADLINE": f"{deadline:.4f}", "OPEN_SECONDS": f"{open_seconds:.4f}"}
+    stack.rollout("caller", times)
+    eject_for(stack, open_seconds)
+
+
+def eject_for(stack: Stack, seconds: float) -> None:
+    """How long the proxy ejects what failed; raises httpx.HTTPError where it does not answer."""
+    keys = ("base_ejection_time_ms", "max_ejection_time_ms")
+    query = "&".join(f"outlier_detection.{key}={round(seconds * 1000)}" for key in keys)
+    url = stack.url("proxy", f"/runtime_modify?{query}", port=9901)
+    loopback.post(url, timeout=60).raise_for_status()
+
+
+def attempts(stack: Stack, port: str) -> int:
+    """How often the proxy has sent a request on behind one of its ports, retries included."""
+    (counted,) = stack.envoy_stats("proxy", rf"^cluster\.{port}\.upstream_rq_total$").values()
     return counted
 
 
@@ -48,53 +77,66 @@ def circuit_changes(stack: Stack) -> list[dict[str, Any]]:
 # --- from recordings -----------------------------------------------------------------------------
 
 
-def tries(recording: Requests) -> Interval:
-    """How often a predictor that is late is asked for each request, as its latency tells.
+def attempts_per_request(
+    readings: Sequence[tuple[Reading, Reading]], recording: Requests
+) -> Interval:
+    """How often each request was sent on between two `readings` of `attempts`, over all such pairs.
 
-    A predictor that refuses is asked again at once, which no latency shows: see
-    `attempts_per_request`.
+    Unknown where in one of them nobody asked.
     """
-    waited = rows(recording)["response_time"].to_numpy(dtype=float)
-    found = np.minimum(waited // TRY_SECONDS + 1, TRIES)
-    return t_interval(found, "ratio", least=1, most=TRIES, dependent=True)
+    intended = rows(recording)["intended"].to_numpy(dtype=float)
+    found = []
+    for (begin, before), (end, after) in readings:
+        asked = int(((intended >= begin) & (intended < end)).sum())
+        if not asked:
+            return Interval.unknown("nobody asked between two readings", "ratio")
+        found.append((after - before) / asked)
+    return t_interval(found, "ratio", least=0)
 
 
-def attempts_per_request(readings: Sequence[tuple[float, int]], recording: Requests) -> Interval:
-    """How often each request was sent on, from `readings` of `attempts`, each with its Unix time.
-
-    The mean over the times between two readings. Unknown where in one of them nobody asked.
-    """
-    times, counts = np.array(sorted(readings), dtype=float).reshape(-1, 2).T
-    asked = np.diff(np.searchsorted(rows(recording)["intended"], times))
-    if not asked.all():
-        return Interval.unknown("nobody asked between two readings", "ratio")
-    return t_interval(np.diff(counts) / asked, "ratio")
+def during(recording: Recording, *parts: str) -> Recording:
+    """The requests that are labelled as one of these `part`s; none where there is none."""
+    table = recording.table
+    return replace(recording, table=table[table["part"].isin(parts)].reset_index(drop=True))
 
 
-def time_to_trip(recording: Recording, fault: FaultLike, prompt: float) -> Interval:
-    """Seconds from a fault that makes the predictor late to the first `prompt` other answer.
+def in_rounds(recording: Recording, times: Iterable[tuple[float, float]]) -> Recording:
+    """The parts of a recording from begin to end of each time (Unix s), labelled by `round`."""
+    parts = [window(recording, begin, end) for begin, end in times]
+    labelled = [replace(p, table=p.table.assign(round=n)) for n, p in enumerate(parts)]
+    return Recording.join(labelled, recording.title)
+
+
+def time_to_trip(recording: Recording, faults: Sequence[FaultLike], prompt: float) -> Interval:
+    """Mean seconds from faults that make the predictor late to the first `prompt` other answer.
 
     A caller that still asks cannot answer before its time is up, so a fallback's answer within
-    `prompt` seconds shows that nobody asked. Unknown where there was none.
+    `prompt` seconds shows that nobody asked. Unknown where after one of them there was none.
     """
-    end = np.inf if fault.end is None else fault.end
     table = rows(recording)
-    table = table[table["intended"].between(fault.start, end, inclusive="left")]
-    tripped = table[(table["status"] == FALLBACK) & (table["latency"] <= prompt)]
-    if tripped.empty:
-        return Interval.unknown("the fallback never answered at once", "s", len(table))
-    return Interval.exact(float(tripped["intended"].min()) - fault.start, "s")
+    by_itself = table[(table["status"] == FALLBACK) & (table["latency"] <= prompt)]
+    took = []
+    for fault in faults:
+        end = np.inf if fault.end is None else fault.end
+        tripped = by_itself[by_itself["intended"].between(fault.start, end, inclusive="left")]
+        if tripped.empty:
+            return Interval.unknown("the fallback never answered at once", "s", len(table))
+        took.append(float(tripped["intended"].min()) - fault.start)
+    return t_interval(took, "s", least=0)
 
 
-def time_to_recover(recording: Recording, healed: float) -> Interval:
-    """Seconds from the end of a fault to the predictor's first answer; unknown if none came."""
+def time_to_recover(recording: Recording, healed: Sequence[float]) -> Interval:
+    """Mean seconds from the ends of faults (Unix s) to the predictor's first answer after each.
+
+    Unknown if after one of them none came.
+    """
     table = rows(recording)
-    table = table[table["intended"] >= healed]
-    answered = table[table["status"] == MODEL]
-    if answered.empty:
+    answered = table[table["status"] == MODEL]["intended"].to_numpy(dtype=float)
+    took = [float(np.min(answered[answered >= end], initial=np.inf)) - end for end in healed]
+    if not np.isfinite(took).all():
         reason = "the predictor did not answer again while it was asked"
         return Interval.unknown(reason, "s", len(table))
-    return Interval.exact(float(answered["intended"].min()) - healed, "s")
+    return t_interval(took, "s", least=0)
 
 
 def changed_after(
@@ -177,14 +219,14 @@ def expected_good(
     """The predictor's answers in time, per second of a burst behind a bucket of tokens.
 
     The fluid limit (`report.Fluid`): what is let through beyond the capacity piles up, and once the
-    pile takes longer than `wait` seconds every answer is late for as long as the burst lasts. A
-    bucket holds 0.2 s of its `limit`, and is empty where the `calm` before the burst already took
-    more. Rates are in requests per second. Where nothing can `wait`, because an answer takes as
-    long as that by itself, every one is late.
+    pile takes longer than `wait` seconds every answer is late for as long as the burst lasts. The
+    bucket holds BUCKET requests, and none where the `calm` before the burst already took more than
+    the `limit`. Rates are in requests per second. Where nothing can `wait`, because an answer takes
+    as long as that by itself, every one is late.
     """
     if wait <= 0:
         return 0.0
-    held = 0.2 * limit if limit > calm else 0.0
+    held = BUCKET if limit > calm else 0
     first = min(seconds, held / (offered - limit)) if offered > limit else seconds
     parts = [(offered, first), (min(limit, offered), seconds - first)]
     return Fluid(capacity).timely(parts, wait) / seconds

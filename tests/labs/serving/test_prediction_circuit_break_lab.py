@@ -1,5 +1,6 @@
 """Helpers of the lab `serving/prediction-circuit-break`: what it reads off, and the theory."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,17 +20,22 @@ def envoy():
     return yaml.safe_load(path.read_text())["static_resources"]
 
 
-def test_the_limits_of_the_lab_are_those_of_the_proxy(envoy):
-    """A limit that the proxy does not know, and so lets everything through."""
-    (limited,) = [each for each in envoy["listeners"] if each["name"] == "limited"]
-    filters = limited["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+def test_what_the_lab_knows_of_the_proxy_is_so(envoy):
+    """A limit that the proxy does not know, and so lets everything through; a theory of another
+    bucket."""
+    listeners = {each["name"]: each["filter_chains"][0] for each in envoy["listeners"]}
+    limiter = listeners["limited"]["filters"][0]["typed_config"]["http_filters"][0]
     found = {}
-    for descriptor in filters[0]["typed_config"]["descriptors"]:
+    for descriptor in limiter["typed_config"]["descriptors"]:
         bucket = descriptor["token_bucket"]
-        rate = bucket["tokens_per_fill"] / float(bucket["fill_interval"].removesuffix("s"))
-        assert bucket["max_tokens"] == pytest.approx(0.2 * rate)  # as theory has it
-        found[int(descriptor["entries"][0]["value"])] = pytest.approx(rate)
+        assert (bucket["max_tokens"], bucket["fill_interval"]) == (lab.BUCKET, "1s")
+        found[int(descriptor["entries"][0]["value"])] = bucket["tokens_per_fill"]
     assert found == {limit: limit for limit in lab.LIMITS}
+    routes = listeners["retrying"]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    assert routes[0]["routes"][0]["route"]["retry_policy"]["num_retries"] == lab.TRIES - 1
+    clusters = {each["name"]: each for each in envoy["clusters"]}
+    (threshold,) = clusters["bounded"]["circuit_breakers"]["thresholds"]
+    assert threshold == {"max_requests": lab.IN_FLIGHT}
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -39,19 +45,38 @@ SLOW = SimpleNamespace(kind="delay", service="predictor", replica=None, start=0.
 
 
 def test_times_to_trip_and_to_recover():
-    """A slow answer of the fallback taken for a circuit that is open."""
+    """A slow answer of the fallback taken for a circuit that is open; the mean of one round."""
     recording = recorded(ROWS)
-    assert lab.time_to_trip(recording, SLOW, prompt=0.1).value == pytest.approx(0.6)
-    assert lab.time_to_recover(recording, 2.6).value == pytest.approx(0.4)
+    later = SimpleNamespace(**{**vars(SLOW), "start": 1.1})
+    found = lab.time_to_trip(recording, [SLOW, later], prompt=0.1)
+    assert (found.value, found.n) == (pytest.approx(0.5), 2)
+    found = lab.time_to_recover(recording, [2.6, 2.8])
+    assert (found.value, found.n) == (pytest.approx(0.3), 2)
 
 
 def test_what_never_tripped_or_recovered_is_unknown():
     """A time that nobody has seen, or a table of the run that ends in a traceback."""
-    never = recorded(ROWS[:2])
-    trip = lab.time_to_trip(never, SLOW, prompt=0.1)
+    trip = lab.time_to_trip(recorded(ROWS), [SLOW, outage(2.55, 2.6)], prompt=0.1)
     assert not trip.known and "never answered at once" in trip.note
-    recover = lab.time_to_recover(never, 2.6)
+    recover = lab.time_to_recover(recorded(ROWS), [2.6, 9.0])
     assert not recover.known and "did not answer again" in recover.note
+
+
+def test_parts_are_told_by_their_label():
+    """Requests of another part; an error where a part has none."""
+    table = recorded(ROWS).table.assign(part=["before", "burst", "burst", "after", "end", "end"])
+    recording = replace(recorded(ROWS), table=table)
+    assert lab.during(recording, "burst", "end").table["intended"].tolist() == [1, 1.5, 2.5, 3]
+    assert not len(lab.during(recording, "calm"))
+
+
+def test_rounds_are_labelled():
+    """Requests of two rounds taken for one, or what lies between the rounds for part of one."""
+    recording = recorded(ROWS)
+    times = recording.table["intended"]
+    parts = lab.in_rounds(recording, [(times[0], times[2]), (times[3], times[5])])
+    assert parts.table["round"].tolist() == [0, 0, 1, 1]
+    assert parts.table["intended"].tolist() == times[[0, 1, 3, 4]].tolist()
 
 
 def test_the_next_opening_of_a_circuit():
@@ -118,20 +143,13 @@ def test_the_time_to_close_is_of_circuits_that_were_open():
     assert not lab.time_to_close(changes, [1, 2], [outage(1.0, None)]).known
 
 
-def test_tries_follow_from_the_latency():
-    """A late request that counts once, or more often than the proxy tries."""
-    table = recorded(ROWS).table.iloc[:4].assign(response_time=[0.1, 0.3, 0.8, 2.0])
-    found = lab.tries(table)
-    assert (found.value, found.unit) == ((1 + 2 + 4 + 4) / 4, "ratio")
-
-
 def test_attempts_are_set_against_the_requests_of_their_time():
     """Attempts of one time over the requests of another, or a division by no request."""
     table = recorded(ROWS).table.iloc[:3].assign(intended=[1.5, 2.2, 2.7])
-    # In another order than they were asked for: each is read by a thread of its own.
-    found = lab.attempts_per_request([(2.0, 13), (1.0, 10), (3.0, 21)], table)
+    first, second = ((1.0, 10), (2.0, 13)), ((2.1, 20), (3.0, 28))
+    found = lab.attempts_per_request([first, second], table)
     assert (found.value, found.n) == ((3 / 1 + 8 / 2) / 2, 2)
-    for readings in ([], [(1.0, 10)], [(1.0, 10), (2.0, 13), (2.1, 14)]):
+    for readings in ([], [first, ((2.0, 13), (2.1, 14))]):
         assert not lab.attempts_per_request(readings, table).known
 
 
@@ -173,15 +191,15 @@ def test_the_fallback_share_against_chance():
 
 
 def test_the_fluid_model_of_the_limit():
-    """A limit that is kept gives itself, one above the capacity falls off the cliff."""
+    """A limit that is kept gives itself and its bucket, one above the capacity falls off."""
     known = {"calm": 45, "offered": 270, "capacity": 90, "seconds": 1.2, "wait": 0.24}
     assert lab.expected_good(30, **known) == pytest.approx(30)
-    assert 60 < lab.expected_good(60, **known) < 75
+    assert lab.expected_good(60, **known) == pytest.approx(60 + lab.BUCKET / 1.2)
     assert lab.expected_good(400, **known) == lab.expected_good(300, **known)
     assert lab.expected_good(300, **known) < 30
     # Who takes as long as the deadline by itself is late even where nobody waits.
     assert lab.expected_good(30, **{**known, "wait": -0.1}) == 0
-    assert lab.limit_below(99) == 90
+    assert lab.limit_below(99) == 92
     assert lab.limit_below(1) == lab.LIMITS[0]
 
 

@@ -1,6 +1,6 @@
 """Prediction circuit break: a caller that answers although its predictor is late, refuses or fails.
 
-The same application calls the predictor in five ways, so that they can be compared on one fault.
+The same application calls the predictor in seven ways, so that they can be compared on one fault.
 """
 
 import time
@@ -20,9 +20,11 @@ from lab_services.services.forecasts import Forecasts
 from lab_services.services.predictor import Flight, Forecast, Model
 from lab_services.services.service import Service
 
-# How long a caller waits that can help itself, and how long one that can only hope. Seconds.
-DEADLINE = settings.number("DEADLINE", 0.3, low=0.001, high=60)
-PATIENCE = 2.0
+# Seconds that one try may take. The proxy is told with each request and gives up first, so that it
+# sees the failure, too; the caller waits a little longer.
+DEADLINE = settings.number("DEADLINE", 0.25, low=0.001, high=60)
+GRACE = 1.2
+TRIES = 4  # of the port that retries (envoy.yaml)
 FAILURES = int(settings.number("FAILURES", 5, low=1, high=1000))
 OPEN_SECONDS = settings.number("OPEN_SECONDS", 0.5, low=0.01, high=3600)
 # What means that the predictor has not answered: too late, no connection, or an error status.
@@ -47,15 +49,25 @@ answers = Counter("answers", "Answers by their source", ["source"], registry=app
 
 
 async def ask(
-    door: str, flight: Flight, *, wait: float = DEADLINE, headers: Mapping[str, str] | None = None
+    port: str, flight: Flight, *, tries: int = 1, headers: Mapping[str, str] | None = None
 ) -> Forecast:
-    """The predictor's answer. Raises one of FAILED."""
-    url = settings.text(f"{door}_URL") + "/predict"
-    limit = aiohttp.ClientTimeout(total=wait)
-    async with app.state.session.post(url, json=flight, timeout=limit, headers=headers) as answer:
+    """The predictor's answer by one of the proxy's ports. Raises one of FAILED."""
+    url = settings.text(f"{port}_URL") + "/predict"
+    told = {
+        "x-envoy-upstream-rq-timeout-ms": milliseconds(tries * DEADLINE),
+        "x-envoy-upstream-rq-per-try-timeout-ms": milliseconds(DEADLINE),
+        **(headers or {}),
+    }
+    limit = aiohttp.ClientTimeout(total=tries * DEADLINE * GRACE)
+    async with app.state.session.post(url, json=flight, timeout=limit, headers=told) as answer:
         forecast: Forecast = await answer.json()
     answers.labels("predictor").inc()
     return forecast
+
+
+def milliseconds(seconds: float) -> str:
+    """As the proxy's headers have it: whole, and not 0, which would mean no limit at all."""
+    return str(max(1, round(seconds * 1000)))
 
 
 def instead(flight: Flight, response: Response) -> Forecast:
@@ -68,9 +80,9 @@ def instead(flight: Flight, response: Response) -> Forecast:
 
 @app.post("/predict/unprotected")
 async def unprotected(flight: Flight) -> Forecast:
-    """Through the door that retries; no other answer than the predictor's."""
+    """By the port that retries; no other answer than the predictor's."""
     try:
-        return await ask("RETRYING", flight, wait=PATIENCE)
+        return await ask("RETRYING", flight, tries=TRIES)
     except FAILED as failure:
         raise HTTPException(503, "The predictor has not answered.") from failure
 
@@ -81,9 +93,15 @@ async def limit(rate: Annotated[int, Path(ge=1)], flight: Flight, response: Resp
     return await with_fallback("LIMITED", flight, response, {"x-limit": str(rate)})
 
 
-@app.post("/predict/envoy")
-async def envoy(flight: Flight, response: Response) -> Forecast:
-    """The proxy limits what is open, and sends nothing for a while after failures in a row."""
+@app.post("/predict/bounded")
+async def bounded(flight: Flight, response: Response) -> Forecast:
+    """Load shedding: the proxy refuses what is above a number of requests in flight."""
+    return await with_fallback("BOUNDED", flight, response)
+
+
+@app.post("/predict/guarded")
+async def guarded(flight: Flight, response: Response) -> Forecast:
+    """The proxy sends nothing for a while after failures in a row."""
     return await with_fallback("GUARDED", flight, response)
 
 
@@ -100,11 +118,11 @@ async def fallback_only(flight: Flight, response: Response) -> Forecast:
 
 
 async def with_fallback(
-    door: str, flight: Flight, response: Response, headers: Mapping[str, str] | None = None
+    port: str, flight: Flight, response: Response, headers: Mapping[str, str] | None = None
 ) -> Forecast:
     """The predictor's answer, or the rough model's where it refuses, fails or is late."""
     try:
-        return await ask(door, flight, headers=headers)
+        return await ask(port, flight, headers=headers)
     except FAILED:
         return instead(flight, response)
 
