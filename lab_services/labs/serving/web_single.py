@@ -1,0 +1,87 @@
+"""What of the machine this lab gets, what a request takes of it, and what theory expects."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lab_services import processor_time
+from lab_services.report.footprint import usable_cores
+from lab_services.report.queueing import lindley
+from lab_services.report.rounds import paired_ratio
+from lab_services.report.stats import Interval
+from lab_services.stack import Stack
+from lab_services.traffic.recording import Recording
+from lab_services.traffic.schedules import poisson
+
+_AT_ONCE = 1000  # rounds of a hash between two looks at the clock: less than a millisecond
+
+
+def processors(seconds: float) -> float:
+    """How many processors this process gets, on average, while it wants all of them.
+
+    That is fewer than the machine has where a quota holds it back, or where something else works.
+    """
+    with ThreadPoolExecutor(cores := usable_cores()) as threads:
+        return sum(threads.map(_share_of_one, [seconds] * cores))
+
+
+def _share_of_one(seconds: float) -> float:
+    """Processor time of this thread over `seconds` of nothing but work."""
+    began, used = time.monotonic(), time.thread_time()
+    while (passed := time.monotonic() - began) < seconds:
+        # It lets go of the interpreter, so that threads work side by side.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", _AT_ONCE)
+    return (time.thread_time() - used) / passed
+
+
+@dataclass(frozen=True)
+class Costed:
+    """Traffic, and the processor seconds that one of its requests took.
+
+    `service` is what the replicas took, `all` what everything did that works for a request on this
+    machine: replicas, proxy, the generator of the traffic and who watches them.
+    """
+
+    recording: Recording
+    service: float
+    all: float
+
+
+def costed(stack: Stack, send: Callable[[], Recording]) -> Costed:
+    """Send traffic to replicas of the `predictor`, and look at the processors before and after."""
+    before, took = processor_time.of(processor_time.ours()), stack.cpu_seconds("predictor")
+    recording = send()
+    took = stack.cpu_seconds("predictor") - took
+    after = processor_time.of(processor_time.ours())
+    each = len(recording)
+    return Costed(recording, took / each, processor_time.taken(before, after) / each)
+
+
+def by_round(found: Sequence[float], expected: Sequence[float], of: Interval) -> Interval:
+    """By how many times `found` is above what is expected, compared round by round.
+
+    What speaks against the measurement that it comes from (`of`) speaks against it as well.
+    """
+    ratio = paired_ratio(found, expected)
+    notes = dict.fromkeys(filter(None, (ratio.note, of.note)))
+    return replace(ratio, note="; ".join(notes))
+
+
+def expected_latencies(
+    rate: float, requests: float, seeds: Iterable[int], *, service: float, alone: float
+) -> npt.NDArray[np.float64]:
+    """What a queue in front of one worker makes of the very arrivals that `poisson` draws.
+
+    Each seed's `requests` arrive at `rate` per second at an empty queue. Each keeps the worker busy
+    for `service` seconds, and takes `alone` seconds where it waits for nobody.
+    """
+    found = []
+    for seed in seeds:
+        arrivals = poisson(rate, requests / rate, seed=seed).offsets
+        found.append(alone + lindley(arrivals, np.full(len(arrivals), service)))
+    return np.concatenate(found)
