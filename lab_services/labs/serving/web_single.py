@@ -14,6 +14,7 @@ from lab_services.report.footprint import usable_cores
 from lab_services.report.queueing import lindley
 from lab_services.report.rounds import paired_ratio
 from lab_services.report.stats import Interval
+from lab_services.report.windows import window
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.schedules import poisson
@@ -85,3 +86,15 @@ def expected_latencies(
         arrivals = poisson(rate, requests / rate, seed=seed).offsets
         found.append(alone + lindley(arrivals, np.full(len(arrivals), service)))
     return np.concatenate(found)
+
+
+def during(recording: Recording, begin: float, end: float) -> Recording:
+    """The part that was meant for the time of a change, Unix seconds.
+
+    Where the traffic ended before the change did, its note says so.
+    """
+    part = window(recording, begin, end)
+    if end <= recording.begin + recording.seconds:
+        return part
+    told = "the traffic ended before the change did"
+    return replace(part, note=f"{part.note}; {told}" if part.note else told)

@@ -5,8 +5,8 @@ from lab_services.services.predictor import Flight, Forecast, Model, create_app,
 
 model = Model()  # loaded, and its hash checked, before /ready says yes
 app = create_app("web-single", model)
-# The model has a thread of its own, and so the event loop goes on to answer /ready. In the loop
-# itself a probe would wait behind every request that is there, until the proxy gives the replica up.
+# The model has a thread of its own, and the event loop stays free to answer /ready. In the loop a
+# probe would wait behind every request that is there, until the proxy gives the replica up.
 forecasts = one_at_a_time(Forecasts(model))
 
 
