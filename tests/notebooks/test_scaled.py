@@ -31,7 +31,6 @@ UNSCALED = {
     "serving/prep-pred": 2,
     "serving/serving-template": 3,
     "serving/synchronous": 2,
-    "serving/web-single": 2,
     "training/batch-training": 2,
 }
 

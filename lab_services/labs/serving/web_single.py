@@ -1,6 +1,7 @@
 """What of the machine this lab gets, what a request takes of it, and what theory expects."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,12 +87,14 @@ def expected_latencies(
     """What a queue in front of one worker makes of the very arrivals that `poisson` draws.
 
     Each seed's `requests` arrive at `rate` per second at an empty queue. Each keeps the worker busy
-    for `service` seconds, and takes `alone` seconds where it waits for nobody.
+    for `service` seconds, and takes `alone` seconds where it waits for nobody. All nan where one of
+    them is not known.
     """
     found = []
     for seed in seeds:
         arrivals = poisson(rate, requests / rate, seed=seed).offsets
-        found.append(alone + lindley(arrivals, np.full(len(arrivals), service)))
+        waits = lindley(arrivals, np.full(len(arrivals), service))
+        found.append(waits + alone if math.isfinite(service) else np.full(len(waits), math.nan))
     return np.concatenate(found)
 
 
