@@ -32,7 +32,6 @@ PAGE = [
 # Labs whose guesses and exercises still have the form from before `Guess`, `Exercise(level=…)`. A
 # lab that has come over is taken off, and none is added.
 NOT_YET_CONVERTED = {
-    "serving/web-single",
     "serving/synchronous",
     "serving/prediction-circuit-break",
 }
