@@ -24,12 +24,14 @@ _AT_ONCE = 1000  # rounds of a hash between two looks at the clock: less than a 
 
 
 def processors(seconds: float) -> float:
-    """How many processors this process gets, on average, while it wants all of them.
+    """How many processors a lab gets, on average, when it has more to do than they can.
 
     That is fewer than the machine has where a quota holds it back, or where something else works.
+    Two threads ask for each, as several replicas and who asks them do: what else works has to share
+    with all of them.
     """
-    with ThreadPoolExecutor(cores := usable_cores()) as threads:
-        return sum(threads.map(_share_of_one, [seconds] * cores))
+    with ThreadPoolExecutor(threads := 2 * usable_cores()) as pool:
+        return sum(pool.map(_share_of_one, [seconds] * threads))
 
 
 def _share_of_one(seconds: float) -> float:
