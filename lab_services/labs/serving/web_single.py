@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -84,20 +84,22 @@ def _noted(found: Interval, *notes: str) -> Interval:
 
 
 def expected_latencies(
-    rate: float, requests: float, seeds: Iterable[int], *, service: float, alone: float
+    load: float, requests: float, takes: Sequence[float], *, alone: float
 ) -> npt.NDArray[np.float64]:
     """What a queue in front of one worker makes of the very arrivals that `poisson` draws.
 
-    Each seed's `requests` arrive at `rate` per second at an empty queue. Each keeps the worker busy
-    for `service` seconds, and takes `alone` seconds where it waits for nobody. All nan where one of
-    them is not known.
+    In each round so many `requests` arrive at an empty queue, drawn with the round's number as the
+    seed. `takes` has, for each round, how many seconds one of them keeps the worker busy; they come
+    at that `load`, a share of what the worker bears. One that waits for nobody takes `alone`
+    seconds. All nan where one of the times is not known.
     """
     found = []
-    for seed in seeds:
-        arrivals = poisson(rate, requests / rate, seed=seed).offsets
-        waits = lindley(arrivals, np.full(len(arrivals), service))
-        found.append(waits + alone if math.isfinite(service) else np.full(len(waits), math.nan))
-    return np.concatenate(found)
+    for seed, service in enumerate(takes):
+        arrivals = poisson(load, requests / load, seed=seed).offsets
+        waits = lindley(arrivals, np.ones(len(arrivals)))
+        found.append(alone + service * waits)
+    together = np.concatenate(found)
+    return together if np.isfinite(together).all() else np.full(len(together), math.nan)
 
 
 def during(recording: Recording, begin: float, end: float) -> Recording:

@@ -9,6 +9,7 @@ import pytest
 
 from lab_services import limits, traffic
 from lab_services.labs.serving import web_single as lab
+from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval
 
 
@@ -59,23 +60,31 @@ def test_a_comparison_by_round_keeps_what_speaks_against_it():
 
 
 def test_nobody_waits_at_a_queue_that_is_hardly_used():
-    """A theory without the service time, or one that leaves out requests."""
-    latencies = lab.expected_latencies(0.01, 50, [0, 1], service=0.01, alone=0.012)
-    arrivals = [len(traffic.poisson(0.01, 5000, seed=seed)) for seed in (0, 1)]
+    """A theory without the time of the request itself, or one that leaves out requests."""
+    latencies = lab.expected_latencies(1e-4, 50, [0.01, 0.02], alone=0.012)
+    arrivals = [len(traffic.poisson(1, 50, seed=seed)) for seed in (0, 1)]
     assert len(latencies) == sum(arrivals)
     assert latencies == pytest.approx(np.full(len(latencies), 0.012))
 
 
+def test_the_arrivals_are_those_that_were_sent():
+    """Other arrivals than the lab's, at another rate or with another seed."""
+    rate, service = 0.9 / 0.02, 0.02
+    sent = traffic.poisson(rate, 200 / rate, seed=1).offsets
+    expected = lindley(sent, np.full(len(sent), service)) + 0.03
+    latencies = lab.expected_latencies(0.9, 200, [0.01, service], alone=0.03)
+    assert latencies[-len(sent) :] == pytest.approx(expected)
+
+
 def test_a_queue_beyond_its_capacity_grows_to_the_end():
     """A steady state where there is none: the fluid limit says how long the last one waits."""
-    service, load, requests = 0.01, 1.5, 4000
-    latencies = lab.expected_latencies(load / service, requests, [0], service=service, alone=0.01)
-    assert latencies[-1] == pytest.approx(requests * service * (1 - 1 / load), rel=0.1)
+    latencies = lab.expected_latencies(1.5, 4000, [0.01], alone=0.01)
+    assert latencies[-1] == pytest.approx(4000 * 0.01 * (1 - 1 / 1.5), rel=0.1)
 
 
 def test_what_is_not_known_stays_so():
-    """A curve that ends the lab for want of a capacity."""
-    found = lab.expected_latencies(10, 20, [0], service=math.nan, alone=0.01)
+    """A curve that ends the lab for want of a capacity, or one of the rounds that are left."""
+    found = lab.expected_latencies(0.5, 20, [0.01, math.nan], alone=0.01)
     assert np.isnan(found).all()
 
 
