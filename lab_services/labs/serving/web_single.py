@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from lab_services import processor_time
 from lab_services.report.footprint import usable_cores
@@ -58,12 +59,17 @@ class Costed:
 
 def costed(stack: Stack, send: Callable[[], Recording]) -> Costed:
     """Send traffic to replicas of the `predictor`, and look at the processors before and after."""
-    before, took = processor_time.of(processor_time.ours()), stack.cpu_seconds("predictor")
+    before, took = _used(), stack.cpu_seconds("predictor")
     recording = send()
-    took = stack.cpu_seconds("predictor") - took
-    after = processor_time.of(processor_time.ours())
+    took, after = stack.cpu_seconds("predictor") - took, _used()
     each = len(recording)
     return Costed(recording, took / each, processor_time.taken(before, after) / each)
+
+
+def _used() -> dict[psutil.Process, processor_time.Used | None]:
+    """What has been used so far, but by who has started this process, and much else besides."""
+    above = psutil.Process().parents()
+    return processor_time.of(processor_time.ours() - {*above})
 
 
 def by_round(found: Sequence[float], expected: Sequence[float], of: Interval) -> Interval:
