@@ -52,16 +52,21 @@ class Exercise:
         self,
         name: str,
         *,
+        level: str,
+        minutes: int,
         right: Callable[[Any], bool],
+        wrong: Sequence[tuple[Any, str]],
         hint: str,
-        level: str | None = None,
-        minutes: int | None = None,
-        wrong: Sequence[tuple[Any, str]] = (),
         key: Callable[[Any], Any] = lambda answer: answer,
     ) -> None:
         self.name = name
-        self.level = None if level is None else _level(name, level)
-        self.minutes = None if minutes is None else _minutes(name, minutes)
+        self.level = _level(name, level)
+        self.minutes = _minutes(name, minutes)
+        if not wrong:
+            raise ValueError(
+                f"Exercise {name}: name a wrong answer to be refused, with why it is wrong: "
+                f"Exercise(…, {_PAIRS})."
+            )
         for each in wrong:
             if not (isinstance(each, tuple) and len(each) == 2 and said(each[1])):
                 raise ValueError(
@@ -106,31 +111,22 @@ class Exercise:
             return ""
         return self.wrong[nearest][1]
 
-    def prove(self, solution: Any, wrong: Sequence[Any] = ()) -> None:
+    def prove(self, solution: Any) -> None:
         """Show whether the check accepts the solution and none of the wrong answers.
 
         Every run of the lab does this, so that neither can rot. Checks lean on what was measured,
-        so a refusal is kept with the run's claims and is no error of the cell. `wrong` has wrong
-        answers of which there is no more to say than the hint. Raises ValueError without any wrong
-        answer.
+        so a refusal is kept with the run's claims and is no error of the cell.
         """
-        refused = [*(answer for answer, _ in self.wrong), *wrong]
-        if not refused:
-            raise ValueError(
-                f"Exercise {self.name}: name a wrong answer to be refused, with why it is wrong: "
-                f"Exercise(…, {_PAIRS})."
-            )
         refusal = self._refusal(solution)
         fault = f"its own solution {solution!r} is refused ({refusal})" if refusal else ""
-        for answer in refused:
+        for answer, _ in self.wrong:
             if not fault and self.accepts(answer):
                 fault = f"the wrong answer {answer!r} is accepted"
         display(Proof(self.name, fault))  # type: ignore[no-untyped-call]
 
     def __str__(self) -> str:
-        minutes = self.minutes and f"{self.minutes} minute{'s' if self.minutes > 1 else ''}"
-        told = ", ".join(str(each) for each in (self.level, minutes) if each)
-        return f"Exercise {self.name} ({told})" if told else f"Exercise {self.name}"
+        minutes = f"{self.minutes} minute{'s' if self.minutes > 1 else ''}"
+        return f"Exercise {self.name} ({self.level}, {minutes})"
 
 
 class Outcome(str):

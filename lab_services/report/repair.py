@@ -59,15 +59,15 @@ class Repair:
         wrong: Sequence[tuple[Action, str]],
         hint: str,
     ) -> None:
-        # What both kinds say of themselves, and what they refuse, is said once.
-        self._asked = Exercise(
-            name, level=level, minutes=minutes, wrong=wrong, right=callable, hint=hint
-        )
         if not wrong:
             raise ValueError(
                 f"Exercise {name}: name a plausible repair that does not mend it, with the "
                 "sentence why: wrong=[(start_again, 'it comes back with the same queue')]."
             )
+        # What both kinds say of themselves, and what they refuse, is said once.
+        self._asked = Exercise(
+            name, level=level, minutes=minutes, wrong=wrong, right=callable, hint=hint
+        )
         self.name = name
         self._broken, self._send, self._judge = broken, send, judge
         self._at_least = at_least

@@ -29,13 +29,6 @@ PAGE = [
     *("What it costs", "In production", "Related patterns", "Exercises", "Sources"),
 ]
 
-# Labs whose guesses and exercises still have the form from before `Guess`, `Exercise(level=…)`. A
-# lab that has come over is taken off, and none is added.
-NOT_YET_CONVERTED = {
-    "serving/web-single",
-    "serving/prediction-circuit-break",
-}
-
 
 def names(folder: str, ending: str) -> set[str]:
     found = (ROOT / folder).glob(f"*/*.{ending}")
@@ -214,10 +207,7 @@ def test_no_guess_without_its_outcome(chapter: str) -> None:
     cells = notebook(chapter).cells
     section = predicted(cells)
     asked = [cell for cell in section if cell.cell_type == "code"]
-    converted = bool(asked) and all(called(cell.source, "Guess") for cell in asked)
-    assert converted != (chapter in NOT_YET_CONVERTED), "Guess(…), or off the list of the others"
-    if not converted:
-        return
+    assert asked and all(called(cell.source, "Guess") for cell in asked), "Guess(…)"
     for cell in asked:
         after = [c.source for c in cells[cells.index(cell) + 1 :] if c.cell_type == "code"]
         assert not unanswered(cell.source, after), "not shown again beside what came"
@@ -249,13 +239,7 @@ def test_each_exercise_says_how_hard_it_is_and_why_an_answer_is_wrong(chapter: s
     code = "\n".join(c.source for c in notebook(chapter).cells if c.cell_type == "code")
     calls = called(code, "Exercise")
     whole = [c for c in calls if {"level", "minutes", "wrong"} <= {w.arg for w in c.keywords}]
-    proofs = re.findall(r"^(\w+)\.prove\(", code, re.MULTILINE)
-    if chapter in NOT_YET_CONVERTED:
-        assert len(whole) < len(calls), "take it off the list"
-    else:
-        assert whole == calls
-        for proof in (each for name in proofs for each in called(code, f"{name}.prove")):
-            assert not proof.keywords, "wrong=[(answer, why), …] stands in Exercise"
+    assert whole == calls
 
 
 @every_chapter

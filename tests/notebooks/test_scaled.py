@@ -29,7 +29,6 @@ UNSCALED = {
     "serving/prediction-cache": 11,
     "serving/prep-pred": 2,
     "serving/serving-template": 3,
-    "serving/web-single": 2,
     "training/batch-training": 2,
 }
 

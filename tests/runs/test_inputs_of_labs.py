@@ -1,5 +1,6 @@
 """What a lab executes: which files, and what changes its key."""
 
+import ast
 import json
 import re
 import shutil
@@ -82,7 +83,7 @@ def test_what_only_works_out_is_no_part_of_what_measures(checkout: Path) -> None
     cells = {"".join(c["source"]): c for c in notebook["cells"] if c["cell_type"] == "code"}
     charts = next(cell for text, cell in cells.items() if text.startswith("charts.sweep("))
     live = next(cell for text, cell in cells.items() if "traffic.send(" in text)
-    gives = next(cell for text, cell in cells.items() if text.startswith("def saturation"))
+    gives = next(cell for text, cell in cells.items() if text.startswith("endpoints = "))
     try:
         assert keys_with(charts, "1") == (False, True)
         assert keys_with(live, "1") == (False, False)
@@ -94,7 +95,8 @@ def test_what_only_works_out_is_no_part_of_what_measures(checkout: Path) -> None
 @pytest.mark.parametrize(
     ("file", "labs"),
     [
-        pytest.param("lab_services/services/flights_app.py", {WEB, GATE}, id="one application"),
+        pytest.param("lab_services/services/flights_app.py", {GATE}, id="shared application"),
+        pytest.param(f"{PATTERN}/predictor.py", {WEB}, id="own application"),
         pytest.param(f"{PATTERN}/compose.yaml", {WEB}, id="stack"),
         pytest.param(f"{PATTERN}/envoy.yaml", {WEB}, id="mounted"),
         pytest.param("lab_services/labs/qa/offline_only/users.py", {GATE}, id="helper"),
@@ -106,7 +108,7 @@ def test_what_only_works_out_is_no_part_of_what_measures(checkout: Path) -> None
         pytest.param("lab_services/services/postgres.py", {GATE, TRAINING}, id="by -m"),
         pytest.param("lab_services/services/jobs.py", {TRAINING}, id="by import"),
         pytest.param("lab_services/report/footprint.py", {WEB}, id="by a lazy face"),
-        pytest.param("lab_services/report/proportions.py", {GATE, TEMPLATE}, id="by two"),
+        pytest.param("lab_services/report/proportions.py", {WEB, GATE, TEMPLATE}, id="by three"),
         pytest.param("lab_services/models/subprocess_training.py", {GATE}, id="training"),
         pytest.param("lab_services/stack/supervisor_process.py", LABS, id="supervisor"),
         pytest.param("lab_services/stack/zygote.py", LABS, id="zygote"),
@@ -200,7 +202,10 @@ def test_what_the_kernel_imports_is_among_the_files() -> None:
     """A way to import that the search does not see."""
     cells = json.loads((paths.repository() / NOTEBOOK).read_bytes())["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    lines = ["import sys", *re.findall(r"^(?:from|import) .+$", code, re.MULTILINE)]
+    imports = (
+        node for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+    lines = ["import sys", *map(ast.unparse, imports)]
     # Each name of a lazy face is imported when it is asked for.
     lines += set(re.findall(r"\b(?:charts|payloads|report|traffic)\.\w+", code))
     lines += [

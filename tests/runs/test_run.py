@@ -213,8 +213,11 @@ BOUNDS = {"fails": 2, "not enough evidence": 1.35, "holds": 1.1}
 EXERCISE = """
 from lab_services import Exercise
 for name, (measured, wrong) in {proofs}.items():
-    twice = Exercise(name, right=lambda answer: answer == 2 * measured, hint="Double it.")
-    twice.prove(4, wrong=[wrong])
+    twice = Exercise(
+        name, level="apply", minutes=1, hint="Double it.",
+        right=lambda answer: answer == 2 * measured, wrong=[(wrong, "That is not twice as much.")],
+    )
+    twice.prove(4)
 print("and on")
 """
 # What each exercise measures, which answer it calls wrong, and what is wrong with its check.
