@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from weakref import WeakKeyDictionary
 
@@ -59,8 +59,15 @@ Look = Mapping[psutil.Process, Used | None]
 
 
 def of(processes: Iterable[psutil.Process]) -> dict[psutil.Process, Used | None]:
-    """What each of them has used."""
-    return {process: used(process) for process in processes}
+    """What each of them has used.
+
+    Of what has started this process, its own time alone: other children of a shell are not ours.
+    """
+    found = {process: used(process) for process in processes}
+    for above in psutil.Process().parents():
+        if now := found.get(above):
+            found[above] = replace(now, children=0.0)
+    return found
 
 
 def taken(before: Look, after: Look) -> float:

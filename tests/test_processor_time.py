@@ -46,6 +46,18 @@ def test_a_child_that_nobody_has_waited_for_yet_counts_once() -> None:
     assert taken(*looks) < 0.2
 
 
+def test_other_children_of_a_shell_are_not_ours() -> None:
+    """A build in the terminal in which a lab runs, counted as the lab's."""
+    own = psutil.Process()
+    above = own.parents()[0]
+    shell, mine, found = used(above), used(own), of([above, own])
+    assert shell is not None and mine is not None
+    told, here = found[above], found[own]
+    assert told is not None and here is not None
+    assert told.children == 0.0 and told.own == pytest.approx(shell.own, abs=0.5)
+    assert here.children == pytest.approx(mine.children, abs=0.5)
+
+
 def test_a_process_that_is_new_counts_from_its_start() -> None:
     new = psutil.Process()
     assert taken({}, {new: Used(0.5, 0.25, 1)}) == taken({new: None}, of([])) + 0.75
