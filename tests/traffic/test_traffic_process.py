@@ -71,7 +71,8 @@ def test_many_runs_leave_no_growth(requests):
     for _ in range(30):
         traffic.send(requests, traffic.constant(500, 0.1))
     after = state()
-    assert after[0] == handles
+    # What the tests before have left in the generator may go meanwhile: that is no growth.
+    assert all(now <= before for now, before in zip(after[0], handles, strict=True))
     assert after[1] == threads
     for now, then in zip(after[2], memory, strict=True):
         assert now - then < 4e6
