@@ -19,9 +19,9 @@ _COLOURS = {**_AXE, "runOnly": ["color-contrast"]}
 # into what scrolls, which the theme sees to 300 ms after the last change of the page.
 _SETTLED = """(theme) => document.documentElement.dataset.theme === theme
   && document.getAnimations().every((a) => a.playState !== "running")
-  && [...document.querySelectorAll("pre, .cell_output > .output,"
-    + " .jp-RenderedHTMLCommon, .pst-scrollable-table-container")].every((e) => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth
-      || getComputedStyle(e).overflowX === "visible")"""
+  && [...document.querySelectorAll("pre, .cell_output > .output, .jp-RenderedHTMLCommon,"
+    + " .pst-scrollable-table-container")].every((e) => e.tabIndex === 0
+      || e.scrollWidth <= e.clientWidth || getComputedStyle(e).overflowX === "visible")"""
 # The culprits are those that stick out and are not inside of something that scrolls by itself.
 _OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
