@@ -11,6 +11,7 @@ from lab_services.traffic.disturbance import NUMBERS, Disturbance
 from tests.traffic.conftest import Service
 
 
+@pytest.mark.alone
 def test_both_are_measured(service: Service) -> None:
     """A capacity of one caller; one that is lowered by how the callers begin and end."""
     # Two are served at a time, each for 20 ms, so that a hundred a second are answered.
