@@ -39,8 +39,12 @@ class Kernel:
         return int(provisioner.pid)
 
     def begin(self, code: str) -> str:
-        """Execute a cell, do not wait."""
-        return str(self.client.execute(code))
+        """Execute a cell, do not wait.
+
+        If it fails, what is asked right afterwards is executed all the same: a kernel else sends
+        back, unexecuted, what reaches it within a moment of an error.
+        """
+        return str(self.client.execute(code, stop_on_error=False))
 
     def result(self, request: str, timeout: float = 60) -> dict[str, Any]:
         """The reply to a cell."""
