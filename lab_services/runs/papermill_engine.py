@@ -1,12 +1,13 @@
 """Papermill's engine for labs: this very Python as the kernel, and a word at each cell."""
 
+import os
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import psutil
 from jupyter_client.kernelspec import KernelSpec
@@ -33,6 +34,7 @@ class _OwnPython(AsyncKernelManager):
     """A kernel of this Python, whatever kernels the machine has under whatever name."""
 
     errors: IO[bytes]  # what the kernel itself writes; what its cells write is in the notebook
+    complaints: ClassVar[int] = -1  # bytes in `errors` before it was asked to end; -1: all
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -45,6 +47,10 @@ class _OwnPython(AsyncKernelManager):
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         await super().start_kernel(stderr=self.errors, **options)
+
+    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
+        type(self).complaints = os.fstat(self.errors.fileno()).st_size
+        await super().shutdown_kernel(now=now, restart=restart)
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
@@ -66,7 +72,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
         # still writes it at the start and at the end, also of a run that is interrupted.
         nb_man.save = lambda **_: None
         with tempfile.TemporaryFile() as errors:
-            manager = type("Kernel", (_OwnPython,), {"errors": errors})
+            manager: type[_OwnPython] = type("Kernel", (_OwnPython,), {"errors": errors})
             try:
                 return super().execute_managed_notebook(
                     nb_man, kernel_name, kernel_manager_class=manager, **options
@@ -77,7 +83,9 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             finally:
                 del nb_man.save
                 errors.seek(0)
-                sys.stderr.write(errors.read().decode(errors="replace"))
+                # A kernel that has executed all its cells now and then stumbles over its own end
+                # (ipykernel flushes into a socket that it has closed): no news for the reader.
+                sys.stderr.write(errors.read(manager.complaints).decode(errors="replace"))
 
 
 papermill_engines.register(NAME, _Engine)

@@ -67,6 +67,14 @@ def test_the_exit_code_is_the_verdict(
     assert json.loads((folder / "measurements.json").read_text())["runtime"] == "process"
 
 
+def test_a_kernel_that_stumbles_over_its_own_end_is_not_told(lab: Terminal, tmp_path: Path) -> None:
+    """A traceback under a lab that has ended well; or silence about what went wrong before."""
+    late = "import atexit, os; atexit.register(os.write, 2, b'Traceback: late')"
+    file = notebook(tmp_path, late, "os.write(2, b'early')", HOLDS, "claims.check()")
+    ended = lab("run", file, "--runtime", "process", "--out", str(tmp_path / "runs"))
+    assert "early" in ended.stderr
+
+
 def test_parameters_reach_the_notebook(lab: Terminal, tmp_path: Path) -> None:
     """A short mode, or a parameter, that is taken and not used."""
     file = notebook(tmp_path, CLAIM.format(measured="seconds"), "claims.check()")
