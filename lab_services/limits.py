@@ -1,17 +1,25 @@
 """How much of the machine this process may use: in a Binder less than there is.
 
-Read from the processor affinity and the control group (version 2, or 1 for the processor).
+Read from the processor affinity and the control group. Version 2 of control groups has one tree
+for everything, version 1 has one for the processor alone; a machine may have both, and then the
+processor is in one of them.
 """
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from lab_services import control_groups
-
 _GROUP = Path("/sys/fs/cgroup")
+
+
+def cores() -> list[int]:
+    """The cores that this process may use, and so all that it starts."""
+    if hasattr(os, "sched_getaffinity"):  # macOS has none
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def usable_cores() -> int:
@@ -19,9 +27,7 @@ def usable_cores() -> int:
 
     The smaller of the processor affinity and the quota of its control group.
     """
-    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
-    cores = float(len(allowed(0)) if allowed else os.cpu_count() or 1)
-    return max(1, int(min(cores, _quota())))
+    return max(1, int(min(len(cores()), _quota())))
 
 
 def throttled() -> tuple[float, float]:
@@ -29,12 +35,44 @@ def throttled() -> tuple[float, float]:
 
     nan where that cannot be seen: there is no group that has a quota.
     """
-    for group, _, _ in control_groups.places():
+    for group, _, _ in groups():
         file = group / "cpu.stat"
         stat = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
         if "nr_throttled" in stat:
             return float(stat["nr_periods"]), float(stat["nr_throttled"])
     return math.nan, math.nan
+
+
+def groups() -> list[tuple[Path, Path, int]]:
+    """The control groups of this process, as `read_groups` has them; none where there is none."""
+    try:
+        own, mounts = (Path("/proc/self", name).read_text() for name in ("cgroup", "mountinfo"))
+    except OSError:
+        return []  # not Linux
+    return list(read_groups(own, mounts))
+
+
+def read_groups(own: str, mounts: str) -> Iterator[tuple[Path, Path, int]]:
+    """This process's own group, the one below which to make another, and the version.
+
+    Read from the texts of /proc/self/cgroup and /proc/self/mountinfo; see cgroups(7).
+    """
+    lines = [line.split(":", 2) for line in own.splitlines()]
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        root, point = left.split()[3:5]
+        kind, _, options = right.split(" ", 2)
+        for _, controllers, path in lines:
+            if kind == "cgroup" and "cpu" in set(controllers.split(",")) & set(options.split(",")):
+                version = 1
+            elif kind == "cgroup2" and not controllers:
+                version = 2
+            else:
+                continue
+            top = Path(point)
+            group = top / path.removeprefix(root).lstrip("/")
+            # In version 2 a group that has processes may have no groups that are counted.
+            yield group, group.parent if version == 2 and group != top else group, version
 
 
 def memory() -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab_services import control_groups, limits
+from lab_services import limits
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_how_often_a_quota_has_held_back(
     stat: str | None, found: tuple[float, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quota that is there and not seen; nothing to be seen taken for nothing that happened."""
-    monkeypatch.setattr(control_groups, "places", lambda: [(tmp_path, tmp_path, 2)])
+    monkeypatch.setattr(limits, "groups", lambda: [(tmp_path, tmp_path, 2)])
     if stat is not None:
         (tmp_path / "cpu.stat").write_text(stat)
     assert limits.throttled() == pytest.approx(found, nan_ok=True)

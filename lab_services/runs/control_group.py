@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from lab_services import control_groups
+from lab_services import limits
 from lab_services.waiting import tries
 
 _PERIOD = 100_000  # microseconds, the kernel's own default
@@ -42,7 +42,7 @@ class Group:
 
 def with_quota(cores: float) -> Group | None:
     """A new group that may use so many cores; None where this process may not make one."""
-    for before, above, version in control_groups.places():
+    for before, above, version in limits.groups():
         _sweep(above)
         group = Group(above / f"{_PREFIX}{os.getpid()}", before)
         try:

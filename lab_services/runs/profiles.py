@@ -14,9 +14,10 @@ from enum import StrEnum
 
 import psutil
 
-from lab_services import processor_time, python
+from lab_services import limits, processor_time, python
 from lab_services.errors import LabError
 from lab_services.runs import control_group, duty_cycle, foreign_load
+from lab_services.runs.environment import environment
 
 SHARE = 0.5  # of a core, of the profile `half`
 _BURST, _EVERY = 0.2, 2.0  # seconds, of the profile `bursts`
@@ -84,7 +85,8 @@ def made(profile: Profile) -> Iterator[str]:
     """
     with ExitStack() as until_the_end:
         if profile is not Profile.QUIET:
-            until_the_end.enter_context(_shared())
+            # What it takes is no disturbance: claims are judged on that machine as on any.
+            until_the_end.enter_context(environment(**{processor_time.SHARED: "1"}))
         match profile:
             case Profile.QUIET:
                 how = "nothing was changed"
@@ -94,27 +96,14 @@ def made(profile: Profile) -> Iterator[str]:
             case Profile.HALF:
                 how = until_the_end.enter_context(_half())
             case Profile.BUSY:
-                core = _cores()[-1]
+                core = limits.cores()[-1]
                 until_the_end.enter_context(_load(core, 1.0, 1.0))
                 how = f"a process of ours spins on core {core}"
             case Profile.BURSTS:
-                for core in _cores():
+                for core in limits.cores():
                     until_the_end.enter_context(_load(core, _BURST, _EVERY))
-                how = f"{len(_cores())} processes of ours spin together"
+                how = f"{len(limits.cores())} processes of ours spin together"
         yield how
-
-
-@contextmanager
-def _shared() -> Iterator[None]:
-    """What a profile takes is no disturbance: claims are judged on that machine as on any."""
-    before = os.environ.get(processor_time.SHARED)
-    os.environ[processor_time.SHARED] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[processor_time.SHARED]
-        if before is not None:
-            os.environ[processor_time.SHARED] = before
 
 
 @contextmanager
@@ -137,7 +126,7 @@ def _half() -> Iterator[str]:
 @contextmanager
 def _one_core() -> Iterator[int]:
     """Hold this process, and so what it starts, to the first core that it may use."""
-    cores = _cores()
+    cores = limits.cores()
     try:
         _hold(cores[:1])
         yield cores[0]
@@ -150,13 +139,6 @@ def _hold(cores: list[int]) -> None:
     for thread in psutil.Process().threads():
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.sched_setaffinity(thread.id, cores)
-
-
-def _cores() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _load(core: int, busy: float, every: float) -> AbstractContextManager[None]:

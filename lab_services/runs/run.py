@@ -11,10 +11,8 @@ kept as `<slug>.broken-off`, until the next one is whole or breaks off too.
 """
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +31,7 @@ from lab_services.report.measurements import from_json
 from lab_services.report.stats import Interval
 from lab_services.runs import machine, page, papermill_engine, replay
 from lab_services.runs.beside import beside, take_the_place
+from lab_services.runs.environment import environment
 from lab_services.runs.inputs import LOCK, inputs
 from lab_services.runs.notebook import Found, Lab, Length, collect, numbered, read
 from lab_services.runs.papermill_engine import CellProgress, peak_memory
@@ -221,7 +220,7 @@ def execute(
     with beside(folder) as part:
         places = (str(found.path), str(part.absolute() / replay.FOLDER))
         record = {replay.VARIABLE: json.dumps(places)}
-        with _environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
+        with environment(**record, **_environ(runtime, length)), peak_memory(stack_memory) as peak:
             error = _papermill(found.path, found, part, values, progress, cell_timeout)
         told = {
             "lab": found.slug,
@@ -263,7 +262,7 @@ def execute_again(run: Run, lab: str | Path, out: str | Path) -> Run:
         file = Path(place, found.path.name)
         made = replay.prepared(notebook, (part / replay.FOLDER).absolute())
         nbformat.write(made, file)  # type: ignore[no-untyped-call]
-        with _environment(**_environ(run.runtime, run.length)):
+        with environment(**_environ(run.runtime, run.length)):
             error = _papermill(
                 file, found, part, run.data["parameters"], lambda _: None, _REPLAY_TIMEOUT
             )
@@ -413,18 +412,3 @@ def _check_parameters(lab: Lab, values: Mapping[str, Any]) -> None:
             f"The lab {lab.slug} has no parameter {', '.join(unknown)}.",
             f"It has: {', '.join(known) or 'none'}.",
         )
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set for what is started meanwhile: papermill hands no environment to its kernel."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

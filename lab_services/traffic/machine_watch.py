@@ -23,7 +23,7 @@ _ALL_PROCESSES = 0xEFFFFFFC
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Counters:
     """Readings that only grow, but for the wall clock; nan where they cannot be seen."""
 
     clock: float  # of the monotonic clock
@@ -45,7 +45,7 @@ class MachineWatch:
     """
 
     def __init__(self) -> None:
-        self._cores = _cores()
+        self._cores = limits.cores()
         self._shared = os.environ.get(processor_time.SHARED) == "1"
         self._sees_others = not self._shared and _sees_others()
         self._slices: list[list[float | str]] = []
@@ -96,7 +96,7 @@ class MachineWatch:
             ]
         )
 
-    def _foreign(self, before: _Look, now: _Look) -> tuple[float, str]:
+    def _foreign(self, before: _Counters, now: _Counters) -> tuple[float, str]:
         """Seconds of processor time that went to other programs, and which used most of much."""
         if not self._sees_others:
             return math.nan, ""
@@ -129,11 +129,11 @@ class MachineWatch:
         most = max(used, key=lambda process: used[process], default=None)
         return processor_time.called(most) if most and used[most] > 0 else ""
 
-    def _read(self) -> _Look:
+    def _read(self) -> _Counters:
         every = psutil.cpu_times(percpu=True)
         times = [every[core] for core in self._cores if core < len(every)]
         periods, throttled = limits.throttled()
-        return _Look(
+        return _Counters(
             clock=time.monotonic(),
             unix=time.time(),
             busy=sum(each.user + each.system + getattr(each, "nice", 0.0) for each in times),
@@ -142,13 +142,6 @@ class MachineWatch:
             throttled=throttled,
             swapped=_swapped(),
         )
-
-
-def _cores() -> list[int]:
-    """The cores that this process may use, and so all that it starts."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _sees_others() -> bool:

@@ -12,7 +12,6 @@ disturbance.
 """
 
 import contextlib
-import os
 import signal
 import statistics
 import subprocess
@@ -24,23 +23,16 @@ from pathlib import Path
 
 import psutil
 
-from lab_services import traffic
+from lab_services import limits, traffic
+from lab_services.runs import foreign_load
 from lab_services.waiting import wait_until
 
 QUIET, DISTURBED = 100, 10
 RATE, SECONDS = 50, 2.0
 FALSE_ALARMS = 0.05
 SERVICE = Path(__file__).parents[1] / "traffic"
-SPIN = "while True: pass"
-BURSTS = """import time
-while True:
-    until = time.monotonic() + 0.2
-    while time.monotonic() < until: pass
-    time.sleep(1.8)"""
 # Its parent ends at once, so that it is nobody's child here.
-STRANGER = """import subprocess, sys
-nowhere = subprocess.DEVNULL
-print(subprocess.Popen([sys.executable, "-c", {code!r}], stdout=nowhere, stderr=nowhere).pid)"""
+START = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', *sys.argv[1:]])"
 
 
 def main() -> int:
@@ -94,15 +86,16 @@ def port(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def strangers(code: str, number: int = 1) -> Iterator[None]:
-    """Programs that are nobody's child."""
-    command = [sys.executable, "-c", STRANGER.format(code=code)]
-    started = [psutil.Process(int(subprocess.check_output(command))) for _ in range(number)]
-    try:
+def strangers(cores: list[int], busy: float, every: float) -> Iterator[None]:
+    """Programs that are nobody's child, and end when this process closes their input."""
+    with contextlib.ExitStack() as started:
+        for core in cores:
+            words = [foreign_load.__name__, str(core), str(busy), str(every)]
+            command = [sys.executable, "-c", START, *words]
+            started.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            )
         yield
-    finally:
-        for process in started:
-            process.kill()
 
 
 @contextlib.contextmanager
@@ -131,8 +124,8 @@ def pauses() -> Iterator[None]:
 
 
 DISTURBANCES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
-    "beside a busy core": lambda: strangers(SPIN),
-    "beside bursts of 0.2 s": lambda: strangers(BURSTS, os.cpu_count() or 1),
+    "beside a busy core": lambda: strangers(limits.cores()[-1:], 1, 1),
+    "beside bursts of 0.2 s": lambda: strangers(limits.cores(), 0.2, 2),
     "with a generator that is stopped": pauses,
 }
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lab_services import control_groups, python
+from lab_services import limits, python
 from lab_services.errors import LabError
-from lab_services.runs import control_group, duty_cycle, foreign_load, profiles
+from lab_services.runs import control_group, duty_cycle, foreign_load
 from lab_services.runs.profiles import Profile, can_be_made, demand, made, named
 from lab_services.waiting import wait_until
 
@@ -199,7 +199,7 @@ def test_where_a_group_is_made(
     own: str, mounts: list[str], found: tuple[str, str, int] | None
 ) -> None:
     """A quota that only the machine of its author has."""
-    made_at = list(control_groups.read(f"{own}\n", "\n".join(mounts)))
+    made_at = list(limits.read_groups(f"{own}\n", "\n".join(mounts)))
     if found is None:
         assert made_at == []
     else:
@@ -212,7 +212,7 @@ def test_a_tree_that_counts_no_processor_time_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A limit that is written into an ordinary file, and a run that is not held at all."""
-    monkeypatch.setattr(control_groups, "places", lambda: [(tmp_path, tmp_path, 2)])
+    monkeypatch.setattr(limits, "groups", lambda: [(tmp_path, tmp_path, 2)])
     assert control_group.with_quota(0.5) is None
     assert not list(tmp_path.iterdir())
 
@@ -242,7 +242,7 @@ def test_bursts_come_on_every_core() -> None:
     """A burst that leaves a core free, or that never ends."""
     with made(Profile.BURSTS):
         loads = helpers(foreign_load.__name__)
-        assert len(loads) == len(profiles._cores())
+        assert len(loads) == len(limits.cores())
         if LINUX:
             cores = {core for load in loads for core in load.cpu_affinity()}
             assert cores == os.sched_getaffinity(0)
@@ -258,10 +258,10 @@ def test_bursts_come_on_every_core() -> None:
 @pytest.mark.parametrize("profile", can_be_made("process"))
 def test_nothing_is_left_after_an_error(profile: Profile) -> None:
     """A machine that is another for good because a lab has failed on it."""
-    before = profiles._cores()
+    before = limits.cores()
     with pytest.raises(ZeroDivisionError), made(profile):
         1 / 0  # noqa: B018
-    assert profiles._cores() == before
+    assert limits.cores() == before
     assert not helpers(foreign_load.__name__) + helpers(duty_cycle.__name__)
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from lab_services import report, traffic
+from lab_services import limits, report, traffic
 from lab_services.processor_time import SHARED
+from lab_services.runs import foreign_load
 from lab_services.traffic import machine_watch
 from lab_services.traffic.disturbance import COLUMNS, Disturbance
 from tests.recordings import recorded
@@ -34,17 +36,11 @@ QUIET: dict[str, float | str] = {
     "culprit": "",
 }
 BEGIN = 1.8e9  # as large as Unix times are, of which a thousandth counts
-# A foreign process: its parent has ended, so it is no child of this one.
-STRANGER = """import subprocess, sys
-nowhere = subprocess.DEVNULL
-command = [sys.executable, "-c", {code!r}, *{words!r}]
-print(subprocess.Popen(command, stdout=nowhere, stderr=nowhere).pid)"""
+# Starts a program whose parent ends at once, so that it is nobody's child here; it ends when its
+# standard input closes, which is ours.
+START = "import subprocess, sys; subprocess.Popen([sys.executable, '-m', *sys.argv[1:]])"
+LOAD = foreign_load.__name__
 SPIN = "while True: pass"
-BURSTS = """import time
-while True:
-    until = time.monotonic() + 0.2
-    while time.monotonic() < until: pass
-    time.sleep(1.8)"""
 
 
 def slices(*special: dict[str, float | str], quiet: int = 40) -> Disturbance:
@@ -170,19 +166,18 @@ def test_a_high_quantile_bears_less_than_a_median() -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[Callable[..., None]]:
-    """Starts programs that are nobody's child."""
+    """Starts `foreign_load` as nobody's child: CORE BUSY EVERY, and what else it is told."""
     if not machine_watch._sees_others():
         pytest.skip("This is a container: what runs beside it cannot be seen.")
-    started: list[psutil.Process] = []
+    with ExitStack() as started:
 
-    def start(code: str, *words: str) -> None:
-        command = [sys.executable, "-c", STRANGER.format(code=code, words=words)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
-        started.append(psutil.Process(int(told.stdout)))
+        def start(core: int, busy: float, every: float, *words: str) -> None:
+            command = [sys.executable, "-c", START, LOAD, *map(str, (core, busy, every)), *words]
+            pipe = subprocess.PIPE
+            parent = started.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe))
+            assert parent.stdout is not None and parent.stdout.readline() == b"begun\n"
 
-    yield start
-    for process in started:
-        process.kill()
+        yield start
 
 
 @pytest.fixture
@@ -199,19 +194,19 @@ def sent(service: Service, seconds: float = 4.0) -> traffic.Recording:
 @pytest.mark.usefixtures("alone")
 def test_a_busy_core_is_seen(service: Service, stranger: Callable[..., None]) -> None:
     """The generator keeps its schedule beside it, and nothing else would tell."""
-    stranger(SPIN)
+    stranger(limits.cores()[-1], 1, 1)
     found = sent(service)
     assert "of this machine went to something else" in found.disturbed()
     assert found.disturbance.table["foreign"].mean() > 0.7 / (psutil.cpu_count() or 1)
-    assert (found.disturbance.table["culprit"] != "").any()
+    assert f"most of it to python -m {LOAD}" in found.disturbed()
 
 
 @pytest.mark.alone
 @pytest.mark.usefixtures("alone")
 def test_bursts_are_seen(service: Service, stranger: Callable[..., None]) -> None:
     """A tenth of the time, on every core: a mean over all of it would hardly show it."""
-    for _ in range(psutil.cpu_count() or 1):
-        stranger(BURSTS)
+    for core in limits.cores():
+        stranger(core, 0.2, 2)
     found = sent(service, 6.0)
     assert found.disturbed() and len(found.disturbance.spans()) >= 2
 
@@ -262,7 +257,7 @@ def test_a_stack_of_another_terminal_is_not_foreign(
 ) -> None:
     """`lab up` in one terminal and `lab load` in another: the service under test as a culprit."""
     # As a supervisor is started: Python with the module's name in its command.
-    stranger(SPIN, "-m", "lab_services.stack.supervisor")
+    stranger(limits.cores()[-1], 1, 1, "lab_services.stack.supervisor")
     assert not sent(service).disturbance.table["culprit"].str.contains("supervisor").any()
 
 
@@ -271,7 +266,7 @@ def test_on_a_shared_machine_others_are_not_looked_at(
 ) -> None:
     """A machine that was made busy on purpose, on which nothing could be judged."""
     monkeypatch.setenv(SHARED, "1")
-    stranger(SPIN)
+    stranger(limits.cores()[-1], 1, 1)
     found = sent(service, 1.0)
     assert found.disturbance.table[["foreign", "throttled"]].isna().all(axis=None)
     assert "what other programs use" in found.disturbance.unseen
