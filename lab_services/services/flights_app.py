@@ -1,4 +1,4 @@
-"""Web single: the API, the preparation and the model are one unit, deployed together."""
+"""API, preparation and model as one unit: the flights application that several chapters run."""
 
 from lab_services.services.forecasts import Forecasts
 from lab_services.services.micro_batching import micro_batched
