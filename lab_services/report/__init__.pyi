@@ -41,6 +41,7 @@ from .stats import Quantile as Quantile
 from .stats import difference as difference
 from .stats import error_share as error_share
 from .stats import goodput as goodput
+from .stats import noted as noted
 from .stats import offered as offered
 from .stats import quantile as quantile
 from .stats import ratio as ratio

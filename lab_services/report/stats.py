@@ -493,6 +493,12 @@ def note(requests: Requests, bears: float = BEARS) -> str:
     return " ".join(filter(None, (requests.note, requests.disturbed(bears))))
 
 
+def noted(found: Interval, *requests: Requests) -> Interval:
+    """What was found, with what speaks against the requests that it was counted in."""
+    told = dict.fromkeys(filter(None, (found.note, *map(note, requests))))
+    return replace(found, note="; ".join(told))
+
+
 def note_at(requests: Requests, deadline: float) -> str:
     """`note`, where only the `deadline` (seconds) is asked after.
 

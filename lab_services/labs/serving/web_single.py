@@ -15,7 +15,7 @@ from lab_services import processor_time
 from lab_services.report.footprint import usable_cores
 from lab_services.report.queueing import lindley
 from lab_services.report.rounds import paired_ratio
-from lab_services.report.stats import Interval, note
+from lab_services.report.stats import Interval
 from lab_services.report.windows import window
 from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
@@ -77,16 +77,8 @@ def by_round(found: Sequence[float], expected: Sequence[float], of: Interval) ->
 
     What speaks against the measurement that it comes from (`of`) speaks against it as well.
     """
-    return _noted(paired_ratio(found, expected), of.note)
-
-
-def noted(found: Interval, *recordings: Recording) -> Interval:
-    """What was found, with what speaks against the recordings that it was counted in."""
-    return _noted(found, *map(note, recordings))
-
-
-def _noted(found: Interval, *notes: str) -> Interval:
-    return replace(found, note="; ".join(dict.fromkeys(filter(None, (found.note, *notes)))))
+    ratio = paired_ratio(found, expected)
+    return replace(ratio, note="; ".join(dict.fromkeys(filter(None, (ratio.note, of.note)))))
 
 
 def expected_latencies(

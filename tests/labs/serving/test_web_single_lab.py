@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_services import limits, traffic
+from lab_services import limits, report, traffic
 from lab_services.labs.serving import web_single as lab
 from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval
@@ -56,7 +56,7 @@ def test_a_comparison_by_round_keeps_what_speaks_against_it():
     assert found.note == disturbed.note
     lost = lab.by_round([50.0], [100.0], disturbed)
     assert not lost.known and disturbed.note in lost.note
-    assert lab.noted(disturbed, recorded([101.0], "late")).note == f"{disturbed.note}; late"
+    assert report.noted(disturbed, recorded([101.0], "late")).note == f"{disturbed.note}; late"
 
 
 def test_nobody_waits_at_a_queue_that_is_hardly_used():
