@@ -30,11 +30,11 @@ def models():
 @pytest.fixture
 def predictor():
     """A predictor behind a proxy, as ill as the test wants it."""
-    ill = SimpleNamespace(status=200, seconds=0.0)
+    ill = SimpleNamespace(status=200, seconds=0.0, content=FROM_PREDICTOR, headers={})
 
     def answer(asked):
         time.sleep(ill.seconds)
-        return Answer(FROM_PREDICTOR, ill.status)
+        return Answer(ill.content, ill.status, ill.headers)
 
     with fake_service(answer) as service:
         ill.url, ill.asked = service.url, service.asked
@@ -127,6 +127,26 @@ def test_the_circuit_opens_and_does_not_ask(caller, predictor):
         assert ask(caller, "breaker").status_code == report.FALLBACK
     assert len(predictor.asked) == 2
     assert 'circuit_open{circuit="2"} 1.0' in caller.get("/metrics").text
+
+
+@pytest.mark.alone
+def test_a_callers_own_mistake_does_not_open_the_circuit(caller, predictor):
+    """One caller's malformed requests cut everybody off."""
+    predictor.status = 422
+    assert {ask(caller, "breaker").status_code for _ in range(5)} == {203}
+    assert len(predictor.asked) == 5 and states(caller) == []
+    predictor.status = 503
+    assert {ask(caller, "breaker").status_code for _ in range(2)} == {203}
+    assert states(caller) == [("2", "opened")]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("headers", [{}, {"content-type": "application/json"}])
+def test_an_answer_that_is_none_is_answered_by_the_rough_model(caller, predictor, headers):
+    """A page of a proxy, or half a body, with status 200."""
+    predictor.content, predictor.headers = b"<html>", headers
+    assert ask(caller, "fallback").status_code == 203
+    assert ask(caller, "unprotected").status_code == 503
 
 
 @pytest.mark.alone

@@ -3,7 +3,9 @@
 The same application calls the predictor in seven ways, so that they can be compared on one fault.
 """
 
+import json
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +30,7 @@ TRIES = 4  # of the port that retries (envoy.yaml)
 FAILURES = int(settings.number("FAILURES", 5, low=1, high=1000))
 OPEN_SECONDS = settings.number("OPEN_SECONDS", 0.5, low=0.01, high=3600)
 # What means that the predictor has not answered: too late, no connection, or an error status.
-FAILED = (aiohttp.ClientError, TimeoutError)
+FAILED = (aiohttp.ClientError, TimeoutError, json.JSONDecodeError)
 
 rough = Model()
 rough_forecasts = Forecasts(rough, samples=1)
@@ -129,7 +131,11 @@ async def with_fallback(
 
 # --- the circuit breaker in code ----------------------------------------------------------------
 
-circuits = AsyncCircuitBreakerFactory(default_ttl=OPEN_SECONDS)
+circuits = AsyncCircuitBreakerFactory(
+    default_ttl=OPEN_SECONDS,
+    # What a caller has got wrong, or has not waited for, says nothing of the predictor.
+    exclude=[(aiohttp.ClientResponseError, lambda e: 400 <= e.status < 500), CancelledError],
+)
 
 
 @app.post("/predict/breaker")
