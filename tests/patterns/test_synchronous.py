@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -159,6 +159,35 @@ def test_the_deadline_is_for_the_whole_answer(web, monkeypatch, stutters):
     monkeypatch.setenv("PREDICTOR_URL", stutters)
     began = time.monotonic()
     assert show(web, "threads=2&milliseconds=400").status_code == 203
+    assert time.monotonic() - began < 0.6
+
+
+@pytest.fixture
+def drips():
+    """The address of a predictor whose body comes a byte at a time, each after 0.1 s."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as opened:
+
+        def serve():
+            caller = opened.enter_context(server.accept()[0])
+            caller.recv(65536)
+            caller.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n")
+            with suppress(OSError):  # the caller has gone, as it should
+                for _ in range(20):
+                    time.sleep(0.1)
+                    caller.sendall(b" ")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.alone
+def test_the_deadline_is_for_every_packet(web, monkeypatch, drips):
+    """A read of the whole body that waits for each packet as long as for all of them."""
+    monkeypatch.setenv("PREDICTOR_URL", drips)
+    began = time.monotonic()
+    assert show(web, "threads=2&milliseconds=300").status_code == 203
     assert time.monotonic() - began < 0.6
 
 

@@ -12,7 +12,7 @@ from lab_services.report import leaving_out
 from lab_services.report.fallbacks import FALLBACK
 from lab_services.report.resampling import resampled
 from lab_services.report.rounds import t_interval
-from lab_services.report.stats import Interval, Requests, note, rows
+from lab_services.report.stats import Interval, Requests, noted, rows
 from lab_services.traffic.recording import Recording
 
 Board = list[Mapping[str, Any]]
@@ -36,12 +36,6 @@ def boards(
         list(flights[end - length : end])
         for end, length in zip(ends[whole], lengths[whole], strict=True)
     ]
-
-
-def noted(interval: Interval, *recordings: Requests) -> Interval:
-    """The interval with what speaks against the recordings that it comes from."""
-    told = dict.fromkeys(filter(None, [interval.note, *map(note, recordings)]))
-    return replace(interval, note=" ".join(told))
 
 
 def returned(recording: Recording, threads: int, after: float) -> Interval:
@@ -117,6 +111,21 @@ def of_expected(recording: Recording, besides: float = 0.0) -> Interval:
         block=max(1, len(table) // 10),
     )
     return noted(found, recording)
+
+
+def wherever(found: Callable[[float], Interval], given: Interval) -> Interval:
+    """What is found for the value of something measured, with ends that hold for its ends as well.
+
+    Unknown where one of the three is.
+    """
+    if not given.known:
+        return Interval.unknown(given.note, "ratio", given.n)
+    middle, *ends = (found(each) for each in (given.value, given.low, given.high))
+    for each in (middle, *ends):
+        if not each.known:
+            return each
+    low, high = min(e.low for e in (middle, *ends)), max(e.high for e in (middle, *ends))
+    return replace(middle, low=low, high=high)
 
 
 def off_theory(hasty: Recording, patient: Recording, seconds: float) -> Interval:

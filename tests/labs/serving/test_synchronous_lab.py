@@ -8,6 +8,7 @@ import pytest
 
 from lab_services import Queue, traffic
 from lab_services.labs.serving import synchronous as lab
+from lab_services.report.stats import Interval
 
 # --- reading and theory --------------------------------------------------------------------------
 
@@ -178,3 +179,18 @@ def test_how_far_it_is_from_theory():
     assert "no time" in lab.of_expected(grows).note
     grows.table.loc[3, "ok"] = False
     assert "not all" in lab.of_expected(grows).note
+
+
+def test_an_estimate_that_goes_into_a_theory_widens_it():
+    """An interval as if the service time were known to the last digit."""
+
+    def found(given):
+        return Interval(given * 2, given * 2 - 1, given * 2 + 1, 50, note="found")
+
+    ends = lab.wherever(found, Interval(3, 2, 4, 10))
+    assert (ends.value, ends.low, ends.high, ends.note) == (6, 3, 9, "found")
+    falls = lab.wherever(lambda given: found(-given), Interval(3, 2, 4, 10))
+    assert (falls.low, falls.high) == (-9, -3)
+    nothing = Interval.unknown("nothing came back", "s", 0)
+    assert lab.wherever(found, nothing).note == "nothing came back"
+    assert not lab.wherever(lambda given: found(given) if given < 4 else nothing, ends).known

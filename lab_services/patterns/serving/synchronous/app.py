@@ -94,8 +94,7 @@ def ask(flights: Flights, until: float) -> list[Forecast]:
         answer = connection.getresponse()
         if answer.status != 200:
             raise http.client.HTTPException(answer.status)
-        wait_no_longer(connection, until)
-        found: list[Forecast] = orjson.loads(answer.read())
+        found: list[Forecast] = orjson.loads(body(answer, connection, until))
     except FAILED:
         connection.close()  # the answer may still come, and would be taken for the next one's
         raise
@@ -103,10 +102,23 @@ def ask(flights: Flights, until: float) -> list[Forecast]:
     return found
 
 
+def body(
+    answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, until: float
+) -> bytes:
+    """The answer's body, packet by packet: a read of all of it would wait anew for each."""
+    packets: list[bytes] = []
+    while not packets or packets[-1]:
+        wait_no_longer(connection, until)
+        packets.append(answer.read1())
+    answer.read()  # nothing is left, and only this frees the connection for the next request
+    return b"".join(packets)
+
+
 def wait_no_longer(connection: http.client.HTTPConnection, until: float) -> None:
     """Limit what comes next to the time that is left.
 
-    A socket's limit is for each packet by itself. An answer of many packets needs it before each.
+    A socket's limit is for each packet by itself, so it is set anew before each. Of the head it is
+    set once: a head that comes in pieces may take longer.
     """
     left = None if math.isinf(until) else max(until - monotonic(), 0.001)
     connection.timeout = left  # where it is not connected yet
