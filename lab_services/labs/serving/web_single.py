@@ -1,10 +1,11 @@
 """What of the machine this lab gets, what a request takes of it, and what theory expects."""
 
-import hashlib
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,27 +22,37 @@ from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.schedules import poisson
 
-_AT_ONCE = 1000  # rounds of a hash between two looks at the clock: less than a millisecond
+_TOGETHER = 0.3  # seconds until all of them are there
+# The share of a core that it gets from one moment on, for so many seconds.
+_WORK = """
+import sys, time
+begin, seconds = map(float, sys.argv[1:])
+time.sleep(max(0.0, begin - time.monotonic()))
+began, used = time.monotonic(), time.process_time()
+while time.monotonic() < began + seconds:
+    sum(range(20_000))
+print((time.process_time() - used) / (time.monotonic() - began))
+"""
 
 
 def processors(seconds: float) -> float:
     """How many processors a lab gets, on average, when it has more to do than they can.
 
     That is fewer than the machine has where a quota holds it back, or where something else works.
-    Two threads ask for each, as several replicas and who asks them do: what else works has to share
-    with all of them.
+    Two processes ask for each, as several replicas and who asks them do: what else works has to
+    share with all of them. Each has a session of its own, as a replica has: Linux may share cores
+    out between sessions first.
     """
-    with ThreadPoolExecutor(threads := 2 * usable_cores()) as pool:
-        return sum(pool.map(_share_of_one, [seconds] * threads))
-
-
-def _share_of_one(seconds: float) -> float:
-    """Processor time of this thread over `seconds` of nothing but work."""
-    began, used = time.monotonic(), time.thread_time()
-    while (passed := time.monotonic() - began) < seconds:
-        # It lets go of the interpreter, so that threads work side by side.
-        hashlib.pbkdf2_hmac("sha256", b"", b"", _AT_ONCE)
-    return (time.thread_time() - used) / passed
+    begin = time.monotonic() + _TOGETHER
+    command = [sys.executable, "-I", "-S", "-c", _WORK, str(begin), str(seconds)]
+    with ExitStack() as started:
+        working = [
+            started.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+            )
+            for _ in range(2 * usable_cores())
+        ]
+        return sum(float(each.communicate()[0]) for each in working)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from lab_services import limits, report, traffic
 from lab_services.labs.serving import web_single as lab
 from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval
+from lab_services.runs.profiles import Profile, made
 
 
 def recorded(intended, note=""):
@@ -23,6 +24,13 @@ def test_processors_are_those_that_can_be_used():
     """Sleep taken for work, or one thread's share for that of all."""
     found = lab.processors(0.2)
     assert 0 < found <= limits.usable_cores() * 1.05
+
+
+@pytest.mark.alone
+def test_processors_are_shared_with_strangers():
+    """A machine that a neighbour uses, taken for one of our own."""
+    with made(Profile.BUSY):
+        assert lab.processors(0.4) < limits.usable_cores() - 0.2
 
 
 def test_a_request_costs_what_its_processes_have_used(monkeypatch):
