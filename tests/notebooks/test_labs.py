@@ -16,7 +16,6 @@ import pytest
 
 from lab_services import paths
 from lab_services.command.prove import choose
-from lab_services.report.claim import Verdict
 from lab_services.runs.notebook import Lab, Length
 from lab_services.runs.run import (
     NothingToReplay,
@@ -53,12 +52,11 @@ def test_every_cell_runs_and_keeps_its_names(lab: str) -> None:
     # Each guess was answered, in a run in which nobody has guessed.
     questions = sum(cell.source.count("= Guess(") for cell in cells)
     assert len(run.data["guesses"]) == questions
-    # Too little is measured to judge by; but a check that raises is broken, and so is a lab of
-    # which nothing at all is known.
+    # Too little is measured to judge by, and every claim may lack evidence; but a check that raises
+    # is broken, and so is a lab of which next to nothing is known.
     assert not [each for each in run.data["exercises"] if "raises" in each["fault"]]
     known = [each for each in run.data["measurements"].values() if each["value"] is not None]
     assert len(known) >= len(run.data["measurements"]) / 2
-    assert {claim["verdict"] for claim in run.claims} != {Verdict.NOT_ENOUGH}
 
 
 @pytest.mark.parametrize("lab", TODAY)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lab_services import limits, report, traffic
-from lab_services.labs.serving import web_single as lab
+from lab_services.labs.serving.web_single import lab
 from lab_services.report.queueing import lindley
 from lab_services.report.stats import Interval
 from lab_services.runs.profiles import Profile, made

@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from lab_services import processor_time
+from lab_services import processor_time, python
+from lab_services.labs.serving.web_single import work
 from lab_services.report.footprint import usable_cores
 from lab_services.report.queueing import lindley
 from lab_services.report.rounds import paired_ratio
@@ -22,17 +22,7 @@ from lab_services.stack import Stack
 from lab_services.traffic.recording import Recording
 from lab_services.traffic.schedules import poisson
 
-_TOGETHER = 0.3  # seconds until all of them are there
-# The share of a core that it gets from one moment on, for so many seconds.
-_WORK = """
-import sys, time
-begin, seconds = map(float, sys.argv[1:])
-time.sleep(max(0.0, begin - time.monotonic()))
-began, used = time.monotonic(), time.process_time()
-while time.monotonic() < began + seconds:
-    sum(range(20_000))
-print((time.process_time() - used) / (time.monotonic() - began))
-"""
+_TOGETHER = 0.5  # seconds until all of them are there
 
 
 def processors(seconds: float) -> float:
@@ -44,11 +34,16 @@ def processors(seconds: float) -> float:
     out between sessions first.
     """
     begin = time.monotonic() + _TOGETHER
-    command = [sys.executable, "-I", "-S", "-c", _WORK, str(begin), str(seconds)]
+    command = python.command(work.__name__, str(begin), str(seconds))
     with ExitStack() as started:
         working = [
             started.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+                subprocess.Popen(
+                    command,
+                    env=python.environment(),
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,
+                )
             )
             for _ in range(2 * usable_cores())
         ]
