@@ -23,24 +23,29 @@ _NO_WORD = re.compile(r".*[\d_].*|[A-Z]+s?|.")
 
 def words(file: Path) -> Iterator[tuple[str, str]]:
     """Each word with its place, `file` or `file, cell 3`."""
+    for text, place in texts(file):
+        for word in _WORD.findall(text):
+            word = re.sub(r"['’]s?$", "", word.replace("’", "'"))
+            if not _NO_WORD.fullmatch(word):
+                yield word, place
+
+
+def texts(file: Path) -> Iterator[tuple[str, str]]:
+    """What a reader reads, piece by piece, with its place."""
+    for markdown, place in _sources(file):
+        yield from ((text, place) for text in _prose(_PARSER.parse(markdown)))
+
+
+def _sources(file: Path) -> Iterator[tuple[str, str]]:
     if file.suffix == ".ipynb":
         notebook = nbformat.read(file, as_version=4)
         for number, cell in enumerate(notebook.cells, 1):
             if cell.cell_type == "markdown":
-                yield from ((word, f"{file}, cell {number}") for word in _of(cell.source))
+                yield cell.source, f"{file}, cell {number}"
     elif file.suffix == ".yml":
-        for text in _texts(yaml.safe_load(file.read_text())):
-            yield from ((word, str(file)) for word in _of(text))
+        yield from ((text, str(file)) for text in _texts(yaml.safe_load(file.read_text())))
     else:
-        yield from ((word, str(file)) for word in _of(file.read_text()))
-
-
-def _of(markdown: str) -> Iterator[str]:
-    for text in _prose(_PARSER.parse(markdown)):
-        for word in _WORD.findall(text):
-            word = re.sub(r"['’]s?$", "", word.replace("’", "'"))
-            if not _NO_WORD.fullmatch(word):
-                yield word
+        yield file.read_text(), str(file)
 
 
 def _prose(tokens: list[Token]) -> Iterator[str]:
