@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -136,45 +136,18 @@ def test_applications_have_threads_of_their_own(web, predictor, users):
     assert [board.result(5).status_code for board in boards] == [200] * 5
 
 
-@pytest.fixture
-def stutters():
-    """The address of a predictor whose head comes after 0.3 s, and whose body never does."""
+@contextmanager
+def predictor_that_says(*words):
+    """The address of a predictor that sends such pieces, each after so many seconds."""
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as opened:
 
         def serve():
             caller = opened.enter_context(server.accept()[0])
             caller.recv(65536)
-            time.sleep(0.3)
-            caller.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        thread.join()
-
-
-@pytest.mark.alone
-def test_the_deadline_is_for_the_whole_answer(web, monkeypatch, stutters):
-    """A limit for each packet by itself: 0.4 s for the head, and 0.4 s more for the body."""
-    monkeypatch.setenv("PREDICTOR_URL", stutters)
-    began = time.monotonic()
-    assert show(web, "threads=2&milliseconds=400").status_code == 203
-    assert time.monotonic() - began < 0.6
-
-
-@pytest.fixture
-def drips():
-    """The address of a predictor whose body comes a byte at a time, each after 0.1 s."""
-    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as opened:
-
-        def serve():
-            caller = opened.enter_context(server.accept()[0])
-            caller.recv(65536)
-            caller.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n")
             with suppress(OSError):  # the caller has gone, as it should
-                for _ in range(20):
-                    time.sleep(0.1)
-                    caller.sendall(b" ")
+                for seconds, piece in words:
+                    time.sleep(seconds)
+                    caller.sendall(piece)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -182,13 +155,22 @@ def drips():
         thread.join()
 
 
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"
+
+
 @pytest.mark.alone
-def test_the_deadline_is_for_every_packet(web, monkeypatch, drips):
-    """A read of the whole body that waits for each packet as long as for all of them."""
-    monkeypatch.setenv("PREDICTOR_URL", drips)
-    began = time.monotonic()
-    assert show(web, "threads=2&milliseconds=300").status_code == 203
-    assert time.monotonic() - began < 0.6
+@pytest.mark.parametrize(
+    ("words", "milliseconds"),
+    [([(0.3, HEAD)], 400), ([(0.0, HEAD), *[(0.1, b" ")] * 20], 300)],
+    ids=["a late head and no body", "a body that drips"],
+)
+def test_the_deadline_is_for_the_whole_answer(web, monkeypatch, words, milliseconds):
+    """A limit for each packet by itself: as long again for the body, or for each piece of it."""
+    with predictor_that_says(*words) as url:
+        monkeypatch.setenv("PREDICTOR_URL", url)
+        began = time.monotonic()
+        assert show(web, f"threads=2&milliseconds={milliseconds}").status_code == 203
+        assert time.monotonic() - began < 0.6
 
 
 def test_a_predictor_that_is_away(web, monkeypatch, predictor):
