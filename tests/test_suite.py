@@ -30,6 +30,10 @@ def test_it(n):
     left = int(file.read_text()) if file.exists() else {fails}
     file.write_text(str(max(0, left - 1)))
     assert not left
+
+def test_good():
+    with pathlib.Path({folder!r}, "good").open("a") as runs:
+        runs.write("1")
 """
 JUDGED = """
 import pathlib, sys
@@ -125,3 +129,4 @@ def test_a_failing_test_has_a_second_try_and_no_third(
     assert ("Failed at first" in ended.stdout) is (passes and runs == 2)
     left = {int((tmp_path / str(n)).read_text()) for n in range(tests)}
     assert left == {max(0, fails - runs)}
+    assert (tmp_path / "good").read_text() == "1"

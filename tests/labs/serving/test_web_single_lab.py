@@ -28,9 +28,10 @@ def test_processors_are_those_that_can_be_used():
 
 @pytest.mark.alone
 def test_processors_are_shared_with_strangers():
-    """A machine that a neighbour uses, taken for one of our own."""
+    """A machine that a neighbour uses, taken for one of our own; or one core for all of them."""
     with made(Profile.BUSY):
-        assert lab.processors(0.4) < limits.usable_cores() - 0.2
+        found = lab.processors(0.4)
+    assert 0.55 * limits.usable_cores() < found < limits.usable_cores() - 0.2
 
 
 def test_a_request_costs_what_its_processes_have_used(monkeypatch):
