@@ -1,5 +1,6 @@
 """What this machine can do with a stack: the measure for rates, phases and deadlines of a lab."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -57,9 +58,7 @@ class Scale:
         together = _sent(requests, users, count + 2 * users, f"{users} callers")
         scale = cls(
             replace(t_interval(means, "s", least=0), note=note(alone)),
-            replace(
-                t_interval(_rates(together, users), "requests/s", least=0), note=note(together)
-            ),
+            replace(_capacity(_seconds_each(together, users)), note=note(together)),
         )
         at_work = scale.rate(1) * scale.times(1)
         if at_work <= _NOBODY_WAITS * users:
@@ -100,11 +99,24 @@ def _sent(requests: Sequence[Request], users: int, count: int, title: str) -> Re
     return recording
 
 
-def _rates(recording: Recording, users: int) -> list[float]:
-    """Answers per second in each part of the time in which all users wait for one."""
+def _capacity(seconds_each: Sequence[float]) -> Interval:
+    """Answers per second, of the seconds from one to the next in each part.
+
+    The mean of the parts' rates would be too high: a part in which answers come in one clump has a
+    very high one, and takes hardly any of the time.
+    """
+    each = t_interval(seconds_each, "s", least=0)
+    if not each.known:
+        return Interval.unknown(each.note, "requests/s", each.n)
+    highest = 1 / each.low if each.low > 0 else math.inf
+    return Interval(1 / each.value, 1 / each.high, highest, each.n, "requests/s")
+
+
+def _seconds_each(recording: Recording, users: int) -> list[float]:
+    """From one answer to the next, in each part of the time in which all users wait for one."""
     table = recording.measured
     ends = np.sort((table["started"] + table["response_time"]).to_numpy(dtype=float))
     # At first all ask at once; when nobody asks any more, fewer and fewer wait.
     ends = ends[users - 1 :][ends[users - 1 :] <= table["started"].max()]
     marks: npt.NDArray[np.int64] = np.linspace(0, len(ends) - 1, _PARTS + 1).astype(int)
-    return (np.diff(marks) / np.diff(ends[marks])).tolist()  # type: ignore[no-any-return]
+    return (np.diff(ends[marks]) / np.diff(marks)).tolist()  # type: ignore[no-any-return]

@@ -68,3 +68,23 @@ def test_what_was_disturbed_is_measured_again(
     assert times == {1: asked, 4: asked}
     assert [bool(each.note) for each in (found.service_time, found.capacity)] == [noted] * 2
     assert found.capacity.value == pytest.approx(10)
+
+
+def test_answers_that_come_in_clumps_do_not_raise_the_capacity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mean of rates, of which that of a clump is hundreds of times as high as the capacity."""
+
+    def closed_loop(requests: object, users: int, count: int, title: str) -> traffic.Recording:
+        number = np.arange(count)
+        # Seven at a time, which is ten a second, and within a thousandth of a second.
+        started, took = number // 7 * 0.7, 0.3 + number % 7 / 7000
+        table = pd.DataFrame({"intended": started, "started": started, "latency": took})
+        return traffic.Recording(
+            table.assign(response_time=took, ok=True, warmup=False), 0.0, count / 10
+        )
+
+    monkeypatch.setattr(scale, "closed_loop", closed_loop)
+    found = Scale.of([], count=20, users=8).capacity
+    assert found.value == pytest.approx(10, rel=0.5)  # three clumps, seen from first to last
+    assert found.low <= 10 <= found.high
