@@ -174,8 +174,9 @@ class Runtime(ABC):
                 traceback.print_exc()
                 self.failures.append(f"{what} is not seen to any more: {error!r}")
 
-        self._watches.append(threading.Thread(target=watch, daemon=True))
-        self._watches[-1].start()
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        self._watches.append(thread)  # begun first: whoever ends the stack this moment joins it
 
     def _check_mounts(self) -> None:
         for service in self.services.values():

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -164,6 +165,23 @@ def test_a_port_is_held_until_the_end(launch: Callable[..., ProcessRuntime]) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
+def test_it_is_removed_at_the_moment_when_a_watch_begins(
+    launch: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal waited for a thread that had not begun, and left the stack's folder."""
+    runtime = launch(FILE, {})
+
+    class Late(threading.Thread):
+        def start(self) -> None:
+            runtime.remove()
+            super().start()
+
+    monkeypatch.setattr(threading, "Thread", Late)
+    runtime.hold_to_cores("web", 0.5)
+    assert runtime.closing.is_set()
+    assert runtime.failures == []
+
+
 def test_cores_are_spread(
     launch: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
