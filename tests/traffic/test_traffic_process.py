@@ -55,7 +55,6 @@ def test_a_generator_is_used_again(requests):
     assert first & {process.pid for process in generators_of(os.getpid())}
 
 
-@pytest.mark.alone
 def test_many_runs_leave_no_growth(requests):
     """Descriptors, threads and memory of caller and generator stay flat."""
 

@@ -25,7 +25,7 @@ def test_both_are_measured(service: Service) -> None:
 
 def test_callers_that_wait_for_nobody_show_no_capacity(service: Service) -> None:
     """A service that bears more than it was asked, whose callers were its bound."""
-    found = Scale.of(traffic.requests(service.url("/slow"), [None]), users=4)
+    found = Scale.of(traffic.requests(service.url("/slow"), [None]), count=20, users=4)
     assert "4 callers hardly wait for each other" in found.capacity.note
     assert "users=8" in found.capacity.note
     assert not found.service_time.note
