@@ -87,7 +87,9 @@ _CHANGES = {
 def _measuring(cells: Sequence[tuple[int, Cell]]) -> list[tuple[int, Cell]]:
     """The live cells, and those that give or change a value which a chosen cell uses."""
     code = {number: _python(cell.text, f"cell {number}") for number, cell in cells}
-    tables = {number: symtable.symtable(text, "cell", "exec") for number, text in code.items()}
+    tables = {
+        number: symtable.symtable(_scoped(text), "cell", "exec") for number, text in code.items()
+    }
     chosen = {number for number, cell in cells if LIVE in cell.metadata.tags}
     while True:
         needed = {name for number in chosen for name in _used(tables[number])}
@@ -100,6 +102,27 @@ def _measuring(cells: Sequence[tuple[int, Cell]]) -> list[tuple[int, Cell]]:
         if more <= chosen:
             return [(number, cell) for number, cell in cells if number in chosen]
         chosen |= more
+
+
+class _Scopes(ast.NodeTransformer):
+    """Makes of each comprehension a generator expression over the same names."""
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp) -> ast.AST:
+        return self.generic_visit(ast.GeneratorExp(node.elt, node.generators))
+
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        both = ast.Tuple([node.key, node.value], ast.Load())
+        return self.generic_visit(ast.GeneratorExp(both, node.generators))
+
+
+def _scoped(text: str) -> str:
+    """Code in which a comprehension's own names stay in it.
+
+    From Python 3.12 on `symtable` gives them to whatever holds the comprehension (PEP 709).
+    """
+    return ast.unparse(ast.fix_missing_locations(_Scopes().visit(ast.parse(text))))
 
 
 def _used(table: symtable.SymbolTable) -> Iterator[str]:
