@@ -22,7 +22,6 @@ UNSCALED = {
     "serving/all-in-one": 1,
     "serving/asynchronous": 6,
     "serving/batch": 2,
-    "serving/data-cache": 9,
     "serving/edge-prediction": 11,
     "serving/microservice-vertical": 10,
     "serving/multiple-stage-prediction": 2,
