@@ -97,7 +97,7 @@ def test_the_second_question_is_a_hit_and_the_answer_the_same(stack):
 def test_an_entry_expires(stack):
     """Seconds taken for milliseconds."""
     ask(stack, expires=0.05)
-    assert 0 < stack.cache.pttl("features:plain:1") <= 50
+    assert 0 < stack.cache.pttl(preparing.key_of("features", "plain", 1)) <= 50
     time.sleep(0.06)
     assert ask(stack)[1][0] == "read"
 
@@ -147,6 +147,25 @@ def test_a_cache_that_hangs_is_passed_by(stack, monkeypatch):
     assert ask(stack)[1][0] == "passed"
     assert time.monotonic() - began < 0.25
     wait_for(lambda: ask(stack)[1][0] == "hit")
+
+
+def test_a_warehouse_that_is_busy_is_not_waited_for(stack, warehouse, monkeypatch):
+    """Requests that wait for a minute and more, and an error that blames the service."""
+    monkeypatch.setattr(service, "DEADLINE", 0.1)
+    with psycopg.connect(warehouse.url) as other:
+        other.execute("LOCK TABLE reports")
+        began = time.monotonic()
+        refused = stack.post("/predict", json=question())
+        assert refused.status_code == 503 and "in time" in refused.json()["detail"]
+        assert time.monotonic() - began < 1
+    assert ask(stack)[1][0] == "read"
+
+
+def test_another_preparation_finds_nothing_of_the_old_one(stack, monkeypatch):
+    """A new model fed by the old preparation until the last entry has expired."""
+    ask(stack)
+    monkeypatch.setattr(preparing, "PREPARATION", 2)
+    assert ask(stack)[1][0] == "read"
 
 
 def test_without_usable_weather_there_is_no_answer(stack, warehouse):

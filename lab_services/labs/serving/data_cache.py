@@ -323,7 +323,7 @@ def entry_bytes(cache: "redis.Redis", forms: Sequence[str], policy: str = "plain
     """
     found: dict[str, dict[int, float | None]] = {form: {} for form in forms}
     for form, by_flight in found.items():
-        keys = list(cache.scan_iter(f"{form}:{policy}:*", count=1000))
+        keys = list(cache.scan_iter(preparing.key_of(form, policy, "*"), count=1000))
         with cache.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.memory_usage(key, samples=0)

@@ -9,6 +9,7 @@ from redis import Redis
 
 from lab_services import traffic
 from lab_services.labs.serving import data_cache as lab
+from lab_services.patterns.serving.data_cache import preparing
 from lab_services.traffic.recording import Recording
 
 NOON = datetime(2013, 11, 5, 12, tzinfo=UTC)
@@ -79,8 +80,8 @@ def test_an_entry_is_paired_with_the_other_forms_of_its_flight(redis_server):
     """Memory of one flight over that of another one."""
     with Redis.from_url(redis_server) as cache:
         cache.flushall()
-        for key, size in (("rows:plain:17", 900), ("rows:plain:2", 100), ("tensor:plain:2", 50)):
-            cache.set(key, b"x" * size)
+        for form, flight, size in (("rows", 17, 900), ("rows", 2, 100), ("tensor", 2, 50)):
+            cache.set(preparing.key_of(form, "plain", flight), b"x" * size)
         found = lab.entry_bytes(cache, ["rows", "tensor", "packed"])
     assert found.loc[17, "rows"] > 900 > found.loc[2, "rows"] > 100 > found.loc[2, "tensor"] > 50
     assert np.isnan(found.loc[17, "tensor"]) and found["packed"].isna().all()

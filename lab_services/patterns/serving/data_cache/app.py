@@ -23,6 +23,9 @@ from lab_services.services.service import Service
 LATE_ABOVE = settings.late_above()
 # Seconds to wait for the cache: beyond that the warehouse is asked without it.
 PATIENCE = settings.number("PATIENCE", 0.2, low=0.001, high=60)
+# Seconds for a read, with the wait for a connection.
+DEADLINE = settings.number("DEADLINE", 2, low=0.01, high=300)
+_WAITING = 1000  # requests; who comes when so many wait for a connection is refused
 # Entries of this policy are deleted when the warehouse tells that their row has changed.
 TOLD = "told"
 _AGAIN_SECONDS = 0.2
@@ -80,16 +83,19 @@ async def forget(flight: int) -> None:
     await cache.delete(*(preparing.key_of(form, TOLD, flight) for form in preparing.ENCODE))
 
 
-# --- around it ------------------------------------------------------------------------------------
-
-
 async def dossier_of(flight: int) -> preparing.Dossier:
     """From the warehouse; whoever finds all connections in use waits. Raises HTTPException."""
-    async with pool.connection() as database:
-        dossier = await warehouse.read(database, flight)
+    try:
+        async with asyncio.timeout(DEADLINE), pool.connection() as database:
+            dossier = await warehouse.read(database, flight)
+    except (TimeoutError, psycopg.OperationalError) as error:  # too many wait: that is one, too
+        raise HTTPException(503, "The warehouse does not answer in time.") from error
     if dossier is None:
         raise HTTPException(404, f"There is no flight {flight}.")
     return dossier
+
+
+# --- around it ------------------------------------------------------------------------------------
 
 
 async def listen() -> None:
@@ -117,7 +123,8 @@ async def resources(app: Service) -> AsyncIterator[None]:
     url = settings.text("DATABASE_URL")
     connections = int(settings.number("CONNECTIONS", 2, low=1, high=50))
     pool = AsyncConnectionPool(
-        url, min_size=connections, max_size=connections, open=False, timeout=60,
+        url, min_size=connections, max_size=connections, open=False,
+        timeout=DEADLINE, max_waiting=_WAITING,
         kwargs={"autocommit": True},
     )  # fmt: skip
     async with cache, pool:

@@ -41,6 +41,10 @@ Rows = NDArray[np.float32]
 Prepare = Callable[[Sequence[Any]], Rows]
 """Flights to the rows of a model: `Model.prepare`."""
 
+# Another number for another preparation, or for a model with other codes: what the old one has
+# made is not found any more.
+PREPARATION = 1
+
 _changes = changes(SAMPLES, FORECAST_ERROR)
 _VERSION = struct.Struct("<I")
 _FLIGHT = struct.Struct("<2s3s3sBHfI")
@@ -115,9 +119,12 @@ def decode(form: str, entry: bytes, prepare: Prepare) -> tuple[int, Rows]:
     return _VERSION.unpack_from(entry)[0], DECODE[form](entry[_VERSION.size :], prepare)
 
 
-def key_of(form: str, policy: str, flight: int) -> str:
-    """The name of an entry. Its form is part of it: another one must not be taken for this."""
-    return f"{form}:{policy}:{flight}"
+def key_of(form: str, policy: str, flight: int | str) -> str:
+    """The name of an entry; the flight `*` stands for all.
+
+    Whatever makes another entry of the same flight is part of its name.
+    """
+    return f"{form}-{PREPARATION}:{policy}:{flight}"
 
 
 def numbers_of(entry: bytes) -> Rows:
