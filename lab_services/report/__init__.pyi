@@ -26,6 +26,7 @@ from .ranking import auc as auc
 from .ranking import auc_difference as auc_difference
 from .ranking import auc_interval as auc_interval
 from .resampling import resampled as resampled
+from .rounds import geometric_mean as geometric_mean
 from .rounds import paired_ratio as paired_ratio
 from .rounds import t_interval as t_interval
 from .stats import ERRORS as ERRORS

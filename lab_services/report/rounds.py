@@ -16,6 +16,8 @@ from lab_services.report import bootstrap
 from lab_services.report.bootstrap import CONFIDENCE
 from lab_services.report.stats import Interval
 
+_NOT_ABOVE = "a value is not above 0"
+
 
 def t_interval(
     values: Iterable[float],
@@ -63,11 +65,31 @@ def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
     if reason := _not_known(both):
         return Interval.unknown(reason, "ratio", len(a))
     if (both <= 0).any():
-        return Interval.unknown("a value is not above 0", "ratio", len(a))
-    logs = np.log(both[0]) - np.log(both[1])
-    found = _student(logs, "ratio")
-    value, low, high = (float(np.exp(end)) for end in (found.value, found.low, found.high))
-    return Interval(value, low, high, found.n, "ratio")
+        return Interval.unknown(_NOT_ABOVE, "ratio", len(a))
+    return geometric_mean(both[0] / both[1], "ratio")
+
+
+def geometric_mean(values: Iterable[float], unit: str = "") -> Interval:
+    """The geometric mean of one value a round, with Student's 95 % interval of the logarithms.
+
+    For times and ratios of which the high ones lie further off than the low ones, as the time in
+    which a queue drains: of a few such rounds the interval of `t_interval` holds the true mean too
+    seldom. One value alone has an open interval and a note that says so. Unknown without a value,
+    with one that is not known, and where one is not above 0.
+
+    >>> geometric_mean([1.0, 2.0, 4.0], "s")
+    2.0 s (0.4 to 11.2 s)
+    """
+    found = np.fromiter(values, dtype=float)
+    if not len(found):
+        return Interval.unknown("nothing was measured", unit)
+    if reason := _not_known(found):
+        return Interval.unknown(reason, unit, len(found))
+    if (found <= 0).any():
+        return Interval.unknown(_NOT_ABOVE, unit, len(found))
+    logs = _student(np.log(found), unit)
+    value, low, high = (float(np.exp(end)) for end in (logs.value, logs.low, logs.high))
+    return replace(logs, value=value, low=low, high=high)
 
 
 def _not_known(values: npt.NDArray[np.float64]) -> str:

@@ -83,6 +83,25 @@ def test_what_cannot_be_compared_is_not_known(a, b, said) -> None:
     assert (found.known, found.unit) == (False, "ratio") and said in found.note
 
 
+def test_the_interval_of_a_geometric_mean_is_that_of_the_logarithms() -> None:
+    """A time to drain below 0; one round that looks certain."""
+    times = [1.0, 2.0, 4.0]
+    found, logs = report.geometric_mean(times, "s"), report.t_interval(np.log(times))
+    assert (found.value, found.unit, found.n) == (pytest.approx(2.0), "s", 3)
+    assert (np.log(found.low), np.log(found.high)) == pytest.approx((logs.low, logs.high))
+    one = report.geometric_mean([3.0], "s")
+    assert (one.low, one.high) == (0, np.inf) and "no interval" in one.note
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([], "nothing"), ([1.0, 0.0], "not above 0"), ([1.0, np.nan], "1 of 2")]
+)
+def test_a_geometric_mean_that_is_not_known(values, said) -> None:
+    """The logarithm of nothing; a mean of the rounds that went well."""
+    found = report.geometric_mean(values, "s")
+    assert (found.known, found.unit) == (False, "s") and said in found.note
+
+
 def test_rounds_without_a_partner_are_refused() -> None:
     """A round of one compared with another round of the other."""
     with pytest.raises(ValueError, match="two values a round"):
