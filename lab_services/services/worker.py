@@ -193,7 +193,7 @@ class Worker:
             if self._refused(job):
                 continue
             if self.attempts and job.attempt > self.attempts:
-                self._bury(job, "no worker has lived to say why")
+                self._bury(job, "no attempt is left, and no worker has said why")
             else:
                 jobs.append(job)
         return jobs

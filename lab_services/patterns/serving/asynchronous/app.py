@@ -20,8 +20,9 @@ from lab_services.services.predictor import Flight
 from lab_services.services.service import Service
 
 STREAM, GROUP = "jobs", "workers"
-# The stream lets go of its oldest jobs beyond that many; a queue so long is an alarm.
-LONGEST = 100_000
+# The stream lets go of its oldest jobs beyond that many, done or not: a limit of its memory, some
+# 300 bytes a job, and far above what may ever wait.
+LONGEST = 5_000_000
 AGAIN_SECONDS = 0.1  # where the queue does not answer: until the next try
 
 log = logging.getLogger(__name__)
