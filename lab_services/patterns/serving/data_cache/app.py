@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import thread_time
@@ -29,6 +30,8 @@ _WAITING = 1000  # requests; who comes when so many wait for a connection is ref
 # Entries of this policy are deleted when the warehouse tells that their row has changed.
 TOLD = "told"
 _AGAIN_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class Question(TypedDict):
@@ -104,13 +107,18 @@ async def listen() -> None:
     What is told while the connection is down is never heard of, so then all goes that relied on it.
     """
     while True:
-        with contextlib.suppress(psycopg.OperationalError, RedisError):
-            async with await psycopg.AsyncConnection.connect(url, autocommit=True) as database:
+        try:
+            # A connection that is half gone is noticed after some seconds without an answer.
+            async with await psycopg.AsyncConnection.connect(
+                url, autocommit=True, keepalives_idle=5, keepalives_interval=1, keepalives_count=3
+            ) as database:
                 await database.execute(f"LISTEN {warehouse.CHANNEL}")
                 async for key in cache.scan_iter(f"*:{TOLD}:*"):
                     await cache.delete(key)
                 async for note in database.notifies():
                     await forget(int(note.payload))
+        except (psycopg.OperationalError, RedisError) as error:
+            log.error("nothing is heard of changes", extra={"error": repr(error)})
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
