@@ -241,14 +241,19 @@ def test_the_commit_is_that_of_this_checkout(tmp_path: Path) -> None:
     )
 
 
-def test_docker_is_demanded_where_it_is_asked_for(lab: Terminal) -> None:
+def test_docker_is_demanded_where_it_is_asked_for(
+    lab: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half of what was asked for, measured without a word."""
-    nowhere = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
     assert "Name labs, or say --all" in lab("prove", fails=2).stderr
-    told = lab("prove", "--steady", "--runtime", "both", **nowhere, CI="")
-    assert "plain processes alone" in told.stderr
-    told = lab("prove", "--steady", "--runtime", "both", fails=1, **nowhere, CI="true")
-    assert "Docker cannot be used here" in told.stderr
+    monkeypatch.setattr(judging, "steady", list)  # nothing is measured here
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    words = ["--steady", "--runtime", "both"]
+    monkeypatch.setenv("CI", "")
+    assert "plain processes alone" in CliRunner().invoke(prove, words).output
+    monkeypatch.setenv("CI", "true")
+    refused = CliRunner().invoke(prove, words).exception
+    assert isinstance(refused, LabError) and "Docker cannot be used here" in str(refused)
 
 
 def test_what_is_asked_for_is_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,7 @@ def test_rounds_are_known_or_say_why_not(values):
     right(rounds.t_interval(iter(values), "s", least=0))
     right(rounds.t_interval(values, "s", dependent=True))
     right(rounds.paired_ratio(values, values[::-1]))
+    right(rounds.geometric_mean(values, "s"))
     right(resampling.resampled(lambda s: float(s[0].sum()), np.array(values), draws=20))
 
 
