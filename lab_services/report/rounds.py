@@ -39,8 +39,6 @@ def t_interval(
     2.00 s (1.75 to 2.25 s)
     """
     found = np.fromiter(values, dtype=float)
-    if not len(found):
-        return Interval.unknown("nothing was measured", unit)
     if reason := _not_known(found):
         return Interval.unknown(reason, unit, len(found))
     mean = _student(found, unit, bootstrap.design_effect(found) if dependent else 1.0)
@@ -81,8 +79,6 @@ def geometric_mean(values: Iterable[float], unit: str = "") -> Interval:
     2.0 s (0.4 to 11.2 s)
     """
     found = np.fromiter(values, dtype=float)
-    if not len(found):
-        return Interval.unknown("nothing was measured", unit)
     if reason := _not_known(found):
         return Interval.unknown(reason, unit, len(found))
     if (found <= 0).any():
@@ -93,6 +89,8 @@ def geometric_mean(values: Iterable[float], unit: str = "") -> Interval:
 
 
 def _not_known(values: npt.NDArray[np.float64]) -> str:
+    if not values.size:
+        return "nothing was measured"
     missing = int((~np.isfinite(values)).sum())
     return f"{missing} of {values.size} values not known" if missing else ""
 

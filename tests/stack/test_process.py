@@ -164,7 +164,6 @@ def test_a_port_is_held_until_the_end(launch: Callable[..., ProcessRuntime]) -> 
         other.bind(("127.0.0.1", port))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
 def test_it_is_removed_at_the_moment_when_a_watch_begins(
     launch: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +181,7 @@ def test_it_is_removed_at_the_moment_when_a_watch_begins(
     assert runtime.failures == []
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
 def test_cores_are_spread(
     launch: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
